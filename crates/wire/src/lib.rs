@@ -21,6 +21,6 @@ pub mod rewrite;
 pub mod tcp;
 mod types;
 
-pub use parse::{Fragmentation, Headers, IpVersion, L3, parse, verify_l4_checksum};
+pub use parse::{Fragmentation, Headers, IpVersion, L3, parse, parse_into, verify_l4_checksum};
 pub use rewrite::Rewrite;
 pub use types::{Mac, Time, Tuple, VlanId, proto};
