@@ -17,6 +17,7 @@ pub mod gso;
 pub mod icmp;
 pub mod nd;
 mod parse;
+mod quote;
 pub mod rewrite;
 pub mod tcp;
 mod types;

@@ -121,7 +121,21 @@ impl Headers {
 
     /// Length of the IP packet in bytes.
     pub const fn ip_len(&self) -> u32 {
-        self.end - self.l3 as u32
+        self.end.saturating_sub(self.l3 as u32)
+    }
+
+    /// Length of the transport payload; of everything after the IP header where the transport is
+    /// not understood. For a super-packet, of all its segments together.
+    pub const fn payload_len(&self) -> u32 {
+        self.end.saturating_sub(self.payload as u32)
+    }
+
+    /// IP version; `None` for ARP.
+    pub const fn version(&self) -> Option<IpVersion> {
+        match self.kind {
+            L3::Ip(version) => Some(version),
+            L3::Arp => None,
+        }
     }
 
     /// Source address.
