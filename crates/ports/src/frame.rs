@@ -131,6 +131,17 @@ impl Frame {
         Some(mem::take(&mut self.buf))
     }
 
+    /// Exchanges the buffer for another of the same size that holds `len` bytes of data behind the
+    /// usual headroom, so that what was received elsewhere needs no copy.
+    pub(crate) fn exchange(&mut self, buf: &mut Box<[u8]>, len: usize) {
+        assert!(
+            buf.len() == self.buf.len() && HEADROOM + len <= buf.len(),
+            "invariant: same class"
+        );
+        mem::swap(&mut self.buf, buf);
+        (self.start, self.len) = (HEADROOM as u32, len as u32);
+    }
+
     /// The bytes.
     #[inline]
     pub fn bytes(&self) -> &[u8] {
