@@ -15,7 +15,10 @@ pub struct ReasonSet<R> {
 
 impl<R: Reason> ReasonSet<R> {
     /// The set with nothing in it.
-    pub const EMPTY: Self = Self { bits: 0, class: PhantomData };
+    pub const EMPTY: Self = Self {
+        bits: 0,
+        class: PhantomData,
+    };
 
     /// Whether nothing is in the set.
     pub const fn is_empty(self) -> bool {
@@ -44,7 +47,10 @@ impl<R: Reason> ReasonSet<R> {
 
     /// Everything that is in either set.
     pub const fn union(self, other: Self) -> Self {
-        Self { bits: self.bits | other.bits, class: PhantomData }
+        Self {
+            bits: self.bits | other.bits,
+            class: PhantomData,
+        }
     }
 
     /// The members in the order of the registry.
@@ -118,8 +124,9 @@ mod tests {
 
     #[test]
     fn a_set_prints_its_members_in_registry_order() {
-        let set: ReasonSet<_> =
-            [NotEligible::NotEstablished, NotEligible::DisabledByPolicy].into_iter().collect();
+        let set: ReasonSet<_> = [NotEligible::NotEstablished, NotEligible::DisabledByPolicy]
+            .into_iter()
+            .collect();
         assert_eq!(set.to_string(), "not-established, disabled-by-policy");
         assert_eq!(ReasonSet::<NotEligible>::EMPTY.to_string(), "none");
     }

@@ -44,7 +44,13 @@ impl Rewrite {
     /// (CHECKSUM_PARTIAL); then only the pseudo-header part of the change is applied.
     /// A UDP checksum of zero over IPv4 stays zero. Fragments after the first have no ports.
     #[inline]
-    pub fn apply(&self, frame: &mut [u8], headers: &Headers, decrement_ttl: bool, partial_checksum: bool) {
+    pub fn apply(
+        &self,
+        frame: &mut [u8],
+        headers: &Headers,
+        decrement_ttl: bool,
+        partial_checksum: bool,
+    ) {
         let _ = (frame, headers, decrement_ttl, partial_checksum);
         todo!()
     }
