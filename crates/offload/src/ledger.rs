@@ -1,0 +1,1 @@
+//! The ledger: what is eligible, installed and hitting, per direction, since when, and why not.
