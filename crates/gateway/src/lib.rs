@@ -1,1 +1,13 @@
-//! Being written.
+//! The slow path, sans-IO: the stages of the packet's day, and the state they decide on.
+
+#![forbid(unsafe_code)]
+
+pub mod anomaly;
+pub mod local;
+pub mod nat;
+pub mod neighbour;
+pub mod policy;
+pub mod reassembly;
+pub mod rng;
+pub mod route;
+pub mod session;
