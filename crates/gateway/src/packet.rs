@@ -110,6 +110,8 @@ pub struct Packet {
     pub next_hop: Option<(u32, Mac)>,
     /// It was put together from fragments; the largest one had this many bytes of IP packet.
     pub reassembled: Option<u16>,
+    /// What it was cut into, when it was too large to leave whole.
+    pub pieces: Vec<Frame>,
     /// The record being written, when a trace is on.
     pub trace: Option<Box<Trace>>,
 }

@@ -29,3 +29,5 @@ pub(crate) mod session;
 pub(crate) mod shape;
 pub(crate) mod snat;
 pub(crate) mod transmit;
+
+pub(crate) use ingress::is_link_local;

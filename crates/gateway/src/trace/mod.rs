@@ -3,10 +3,14 @@
 //! A traced packet carries a [`Trace`]. Every stage may leave a [`Note`]; the pipeline turns note and
 //! verdict into a [`Phase`]. A packet that is not traced pays one branch a stage.
 
+mod tracer;
+
 use core::fmt;
 
 use reason::{DropReason, PuntCause, Reason};
 use wire::{Time, Tuple};
+
+pub use tracer::{Running, Tracer};
 
 use crate::packet::{Tier, Verdict};
 
