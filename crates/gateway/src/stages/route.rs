@@ -14,6 +14,10 @@ use crate::{
 };
 
 pub(crate) fn run(gateway: &mut Gateway, packet: &mut Packet, _now: Time) -> Verdict {
+    if packet.destination != Destination::Undecided {
+        packet.say(|_| Note::new("link-local destination", "on the link it came from"));
+        return Verdict::Continue;
+    }
     let tuple = packet.inner_tuple();
     let lookup = gateway.routes.lookup(packet.vr, tuple.dst);
     let looked = format_args!("{} in {}", tuple.dst, gateway.config.virtual_routers[usize::from(packet.vr.0)].name)
