@@ -89,7 +89,7 @@ pub enum Response {
     /// To [`Request::ExplainSession`] and [`Request::ExplainFlow`].
     Explained(Box<ExplainView>),
     /// To [`Request::PolicyLookup`].
-    PolicyLookup(PolicyLookupView),
+    PolicyLookup(Box<PolicyLookupView>),
     /// To [`Request::Simulate`].
     Trace(Box<TraceView>),
     /// To [`Request::TraceStart`].
