@@ -8,6 +8,8 @@
 #![forbid(unsafe_code)]
 
 pub mod arp;
+pub mod build;
+mod bytes;
 pub mod checksum;
 pub mod emit;
 pub mod fragment;
