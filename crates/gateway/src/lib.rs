@@ -15,6 +15,7 @@
 
 pub mod anomaly;
 mod apply;
+mod clockwork;
 pub mod counters;
 mod discovery;
 pub mod events;

@@ -1,6 +1,7 @@
-//! Anomaly: malformed packets and sources that open sessions too fast.
+//! Anomaly: packets that cannot open a session, and sources that open them too fast.
 
 use config::model::SensorAction;
+use reason::DropReason;
 use wire::{Time, proto};
 
 use crate::{
@@ -19,6 +20,12 @@ pub(crate) fn run(gateway: &mut Gateway, packet: &mut Packet, now: Time) -> Verd
     if let Some(reason) = malformed(&packet.headers, own) {
         packet.say(|p| Note::new(format!("flags {:#04x}", p.headers.tcp_flags), "malformed"));
         return Verdict::Drop(reason);
+    }
+    if packet.headers.tuple.proto == proto::TCP
+        && !crate::session::opens_tcp(packet.headers.tcp_flags)
+    {
+        packet.say(|p| Note::new(format!("flags {:#04x}", p.headers.tcp_flags), "opens nothing"));
+        return Verdict::Drop(DropReason::TcpNotSyn);
     }
     if packet.is_simulated() {
         packet.say(|_| Note::new("headers", "well formed"));

@@ -3,6 +3,7 @@
 //! A traced packet carries a [`Trace`]. Every stage may leave a [`Note`]; the pipeline turns note and
 //! verdict into a [`Phase`]. A packet that is not traced pays one branch a stage.
 
+mod live;
 mod tracer;
 
 use core::fmt;
@@ -10,6 +11,7 @@ use core::fmt;
 use reason::{DropReason, PuntCause, Reason};
 use wire::{Time, Tuple};
 
+pub use live::FastHit;
 pub use tracer::{Running, Tracer};
 
 use crate::packet::{Tier, Verdict};
