@@ -15,8 +15,7 @@ use reason::DemotionReason;
 use wire::Time;
 
 use crate::{
-    Gateway, anomaly::Sensors, events::EventKind, local::IcmpLimiter, policy::Policies,
-    route::Routes, topology::Topology,
+    Gateway, events::EventKind, policy::Policies, route::Routes, topology::Topology,
 };
 
 impl Gateway {
@@ -28,13 +27,14 @@ impl Gateway {
         let diff = config::diff::diff(&old, &config);
         self.topology = Topology::new(&config, Some((&old, &self.topology)));
         let mut policies = Policies::new(&config);
-        policies.carry_over(&self.policies, &old, &config);
+        policies.carry_over(&self.policies);
         policies.set_wall_clock(self.wall_clock(now));
         self.policies = policies;
         self.nat.reload(&config);
         self.rebuild_routes(&config);
         self.sensors.reload(&config.anomaly);
-        self.limiter = IcmpLimiter::new(config.limits.icmp_errors_per_second);
+        self.limiter.reload(config.limits.icmp_errors_per_second);
+        self.reassembler.reload(&config);
         self.counters.interface_drops.resize(config.interfaces.len(), 0);
         self.renumber(&old, now);
         self.neighbours.reload(&config, now);

@@ -4,16 +4,15 @@ use core::net::IpAddr;
 
 use config::model::IfId;
 use offload::{Adjacency, AdjacencyId};
-use ports::{Frame, PortId};
+use ports::PortId;
 use reason::{DemotionReason, DropReason};
 use wire::{Mac, Time, arp::ArpPacket, nd};
 
 use crate::{
     Gateway,
     events::EventKind,
-    neighbour::{Answer, NeighbourEvent, NeighbourId, NeighbourRequest},
+    neighbour::{ArpAction, LostCause, NeighbourEvent, NeighbourId, NeighbourRequest, RequestKind},
     packet::{Packet, Verdict},
-    stages::set_vlan,
     trace::Note,
 };
 
@@ -29,10 +28,12 @@ impl Gateway {
         let own = &config.interfaces[usize::from(ingress.0)].addresses;
         let nat = &self.nat;
         let proxies = |ip: IpAddr| nat.proxies(ingress, ip);
-        let answer = self.neighbours.handle_arp(ingress, own, &message, proxies, now);
+        let mac = self.topology.mac(&config.interfaces[usize::from(ingress.0)]);
+        let action = self.neighbours.handle_arp(ingress, own, mac, &message, proxies, now);
         packet.say(|_| Note::new(format!("arp {} for {}", message.sender_ip, message.target_ip), "taken"));
-        if let Some(Answer { to_mac, to_ip, ip, .. }) = answer {
-            self.send_arp_reply(ingress, (to_mac, to_ip), ip);
+        match action {
+            ArpAction::Reply { address } => self.send_arp_reply(ingress, &message, address),
+            ArpAction::None => {}
         }
         self.handle_neighbour_events(now);
         Verdict::Consume
@@ -81,12 +82,14 @@ impl Gateway {
                 NeighbourEvent::Changed { id, interface, mac, .. } => {
                     self.publish_adjacency(id, interface, mac);
                 }
-                NeighbourEvent::Lost { id, interface, address, held } => {
+                NeighbourEvent::Lost { id, interface, address, cause, held } => {
                     self.engine.clear_adjacency(AdjacencyId(id.0));
-                    let name = self.interface(interface).name.clone();
-                    self.events.push_limited(now, EventKind::NeighbourLost, || {
-                        format!("{address} on {name} does not answer")
-                    });
+                    if cause == LostCause::Unreachable {
+                        let name = self.config.interface_name(interface).to_owned();
+                        self.events.push_limited(now, EventKind::NeighbourLost, || {
+                            format!("{address} on {name} does not answer")
+                        });
+                    }
                     for packet in held {
                         self.give_up(*packet, now);
                     }
