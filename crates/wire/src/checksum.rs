@@ -47,6 +47,18 @@ impl Sum {
         Self(sum + u64::from(tail))
     }
 
+    /// The sum of an IPv4 header without options.
+    #[inline]
+    #[must_use]
+    pub fn ipv4_header(header: &[u8; 20]) -> Self {
+        let ([a, b], rest) = header.as_chunks::<8>() else {
+            return Self::ZERO.bytes(header);
+        };
+        let (sum, carry) = u64::from_ne_bytes(*a).overflowing_add(u64::from_ne_bytes(*b));
+        let sum = (sum & 0xffff_ffff) + (sum >> 32) + u64::from(carry);
+        Self(sum).bytes(rest)
+    }
+
     /// Adds a 16-bit number.
     #[inline]
     #[must_use]
@@ -79,10 +91,10 @@ impl Sum {
     /// The sum folded to 16 bits, not inverted.
     #[inline]
     pub const fn fold(self) -> u16 {
-        let sum = (self.0 & 0xffff_ffff) + (self.0 >> 32);
-        let sum = (sum & 0xffff) + ((sum >> 16) & 0xffff) + (sum >> 32);
-        let sum = (sum & 0xffff) + (sum >> 16);
-        let sum = (sum & 0xffff) + (sum >> 16);
+        // adding a number to itself with its halves swapped leaves, in the upper half, the sum of
+        // the halves with the carry brought round
+        let sum = (self.0.wrapping_add(self.0.rotate_left(32)) >> 32) as u32;
+        let sum = sum.wrapping_add(sum.rotate_left(16)) >> 16;
         u16::from_be(sum as u16)
     }
 
