@@ -645,9 +645,22 @@ mod tests {
             for row in class {
                 assert!(ids.insert(row.id), "id {:#06x} is given twice", row.id);
                 assert!(names.insert(row.name), "{} stands twice", row.name);
-                assert!(row.name.chars().all(|c| c.is_ascii_lowercase() || c == '-'), "{}", row.name);
-                assert!(row.sentence.ends_with('.') && row.remedy.ends_with('.'), "{}", row.name);
-                assert!(!["other", "unknown", "misc", "generic"].contains(&row.name), "no catch-all");
+                assert!(
+                    row.name
+                        .bytes()
+                        .all(|c| matches!(c, b'a'..=b'z' | b'0'..=b'9' | b'-')),
+                    "{}",
+                    row.name
+                );
+                assert!(
+                    row.sentence.ends_with('.') && row.remedy.ends_with('.'),
+                    "{}",
+                    row.name
+                );
+                assert!(
+                    !["other", "unknown", "misc", "generic"].contains(&row.name),
+                    "no catch-all"
+                );
                 assert_eq!(by_name(row.class, row.name).map(|r| r.id), Some(row.id));
             }
         }

@@ -15,7 +15,10 @@ pub struct ReasonSet<R> {
 
 impl<R: Reason> ReasonSet<R> {
     /// The set with nothing in it.
-    pub const EMPTY: Self = Self { bits: 0, class: PhantomData };
+    pub const EMPTY: Self = Self {
+        bits: 0,
+        class: PhantomData,
+    };
 
     /// Whether nothing is in the set.
     pub const fn is_empty(self) -> bool {
@@ -44,7 +47,24 @@ impl<R: Reason> ReasonSet<R> {
 
     /// Everything that is in either set.
     pub const fn union(self, other: Self) -> Self {
-        Self { bits: self.bits | other.bits, class: PhantomData }
+        Self {
+            bits: self.bits | other.bits,
+            class: PhantomData,
+        }
+    }
+
+    /// The set as bits, one per position in [`Reason::ALL`].
+    pub const fn bits(self) -> u128 {
+        self.bits
+    }
+
+    /// The set with these bits; bits beyond the registry are ignored.
+    pub const fn from_bits(bits: u128) -> Self {
+        let all = if R::ALL.len() >= 128 { u128::MAX } else { (1 << R::ALL.len()) - 1 };
+        Self {
+            bits: bits & all,
+            class: PhantomData,
+        }
     }
 
     /// The members in the order of the registry.
@@ -111,6 +131,8 @@ mod tests {
             assert_eq!(set.len(), n + 1);
         }
         assert_eq!(set.iter().collect::<Vec<_>>(), NotEligible::ALL);
+        assert_eq!(ReasonSet::from_bits(set.bits()), set);
+        assert_eq!(ReasonSet::from_bits(u128::MAX), set);
         set.remove(NotEligible::NotEstablished);
         assert!(!set.contains(NotEligible::NotEstablished));
         assert_eq!(set.len(), NotEligible::ALL.len() - 1);
@@ -118,8 +140,9 @@ mod tests {
 
     #[test]
     fn a_set_prints_its_members_in_registry_order() {
-        let set: ReasonSet<_> =
-            [NotEligible::NotEstablished, NotEligible::DisabledByPolicy].into_iter().collect();
+        let set: ReasonSet<_> = [NotEligible::NotEstablished, NotEligible::DisabledByPolicy]
+            .into_iter()
+            .collect();
         assert_eq!(set.to_string(), "not-established, disabled-by-policy");
         assert_eq!(ReasonSet::<NotEligible>::EMPTY.to_string(), "none");
     }
