@@ -4,7 +4,6 @@ use std::{io, path::PathBuf};
 
 /// A port could not be opened.
 #[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
 pub enum PortError {
     /// EPERM or EACCES: a capability is missing.
     #[error(

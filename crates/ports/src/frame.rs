@@ -289,24 +289,28 @@ impl Frame {
 
     /// Packets and bytes the frame amounts to once it is cut. Reads the headers of a super-packet
     /// to know which of its bytes every segment repeats; one that cannot be read counts as it is.
+    #[inline]
     pub fn on_wire(&self) -> OnWire {
         let whole = OnWire {
             packets: 1,
-            bytes: self.len() as u64,
+            bytes: u64::from(self.len),
         };
         if self.offloads.gso.is_none() {
-            return whole;
+            whole
+        } else {
+            self.cut_on_wire().unwrap_or(whole)
         }
-        let Ok(headers) = wire::parse(self.bytes()) else {
-            return whole;
-        };
-        let header_len = u64::from(headers.payload);
+    }
+
+    fn cut_on_wire(&self) -> Option<OnWire> {
+        let headers = wire::parse(self.bytes()).ok()?;
         let payload = (headers.end as usize).saturating_sub(usize::from(headers.payload));
         let packets = self.segments(payload) as u64;
-        OnWire {
+        let repeated = (packets - 1) * u64::from(headers.payload);
+        Some(OnWire {
             packets,
-            bytes: whole.bytes + (packets - 1) * header_len,
-        }
+            bytes: u64::from(self.len) + repeated,
+        })
     }
 }
 
