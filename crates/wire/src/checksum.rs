@@ -158,9 +158,7 @@ const fn fold32(sum: u32) -> u16 {
 /// and writes the result at `start + offset`. Zero is written as 0xffff, as Linux does.
 pub fn finish_partial(frame: &mut [u8], start: u16, offset: u16) -> Result<(), DropReason> {
     let start = usize::from(start);
-    let data = frame
-        .get_mut(start..)
-        .ok_or(DropReason::SuperPacketInvalid)?;
+    let data = frame.get_mut(start..).ok_or(DropReason::SuperPacketInvalid)?;
     let field = never_zero(checksum(data));
     bytes::put(data, usize::from(offset), &field.to_be_bytes())
         .ok_or(DropReason::SuperPacketInvalid)
@@ -212,11 +210,7 @@ const fn crc_tables() -> [[u32; 256]; 8] {
         let mut crc = n as u32;
         let mut bit = 0;
         while bit < 8 {
-            crc = if crc & 1 != 0 {
-                (crc >> 1) ^ POLYNOMIAL
-            } else {
-                crc >> 1
-            };
+            crc = if crc & 1 != 0 { (crc >> 1) ^ POLYNOMIAL } else { crc >> 1 };
             bit += 1;
         }
         tables[0][n] = crc;
@@ -286,14 +280,8 @@ mod tests {
     #[test]
     fn partial_offsets_outside_the_frame_are_refused() {
         let mut frame = [0u8; 60];
-        assert_eq!(
-            finish_partial(&mut frame, 61, 0),
-            Err(DropReason::SuperPacketInvalid)
-        );
-        assert_eq!(
-            finish_partial(&mut frame, 34, 25),
-            Err(DropReason::SuperPacketInvalid)
-        );
+        assert_eq!(finish_partial(&mut frame, 61, 0), Err(DropReason::SuperPacketInvalid));
+        assert_eq!(finish_partial(&mut frame, 34, 25), Err(DropReason::SuperPacketInvalid));
         assert_eq!(
             finish_partial(&mut frame, u16::MAX, u16::MAX),
             Err(DropReason::SuperPacketInvalid)

@@ -208,21 +208,12 @@ mod tests {
         assert!(may(&packet(host, server, proto::UDP)));
         assert!(may(&packet(host, server, proto::ICMP)));
         for error in [3, 4, 5, 11, 12] {
-            assert!(
-                !may(&packet(host, server, proto::ICMP).icmp(error, 0)),
-                "type {error}"
-            );
+            assert!(!may(&packet(host, server, proto::ICMP).icmp(error, 0)), "type {error}");
         }
         for dst in [[224, 0, 0, 5], [255, 255, 255, 255]] {
             assert!(!may(&packet(host, dst, proto::UDP)), "to {dst:?}");
         }
-        for src in [
-            [0, 0, 0, 0],
-            [127, 0, 0, 1],
-            [224, 0, 0, 1],
-            [240, 0, 0, 1],
-            [255; 4],
-        ] {
+        for src in [[0, 0, 0, 0], [127, 0, 0, 1], [224, 0, 0, 1], [240, 0, 0, 1], [255; 4]] {
             assert!(!may(&packet(src, server, proto::UDP)), "from {src:?}");
         }
         let broadcast = packet(host, server, proto::UDP).macs(ETHER.src, Mac::BROADCAST);
@@ -241,19 +232,12 @@ mod tests {
             assert!(!may(&of(host, server, kind)), "type {kind}");
         }
         assert!(!may(&of([0; 8], server, v6::ECHO_REQUEST)));
-        assert!(!may(&of(
-            host,
-            [0xff02, 0, 0, 0, 0, 0, 0, 1],
-            v6::ECHO_REQUEST
-        )));
+        assert!(!may(&of(host, [0xff02, 0, 0, 0, 0, 0, 0, 1], v6::ECHO_REQUEST)));
     }
 
     #[test]
     fn a_later_fragment_has_no_type() {
-        let headers = Headers {
-            fragment: Fragmentation::Later,
-            ..Headers::EMPTY
-        };
+        let headers = Headers { fragment: Fragmentation::Later, ..Headers::EMPTY };
         let headers = Headers {
             kind: L3::Ip(IpVersion::V6),
             tuple: tuple(proto::ICMPV6, ([1u16; 8], 0), ([2u16; 8], 0)),
