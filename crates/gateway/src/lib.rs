@@ -3,6 +3,8 @@
 #![forbid(unsafe_code)]
 
 pub mod anomaly;
+mod deadlines;
+mod keyed;
 pub mod local;
 pub mod nat;
 pub mod neighbour;
