@@ -514,6 +514,11 @@ pub(crate) struct Extensions {
     pub(crate) options: bool,
     /// A routing header has segments left.
     pub(crate) routed: bool,
+    /// Where the part ends that goes into every fragment (RFC 8200 §4.5): after the hop-by-hop
+    /// options or the routing header, whichever is last.
+    pub(crate) unfragmentable: usize,
+    /// The next-header field that names what follows that part.
+    pub(crate) unfragmentable_at: usize,
 }
 
 impl Extensions {
@@ -526,6 +531,8 @@ impl Extensions {
             fragment_header: None,
             options: false,
             routed: false,
+            unfragmentable: 40,
+            unfragmentable_at: 6,
         }
     }
 }
@@ -587,6 +594,10 @@ pub(crate) fn walk_extensions(ip: &[u8]) -> Result<Extensions, DropReason> {
             _ => {}
         }
         found.options |= next != FRAGMENT;
+        if matches!(next, HOP_BY_HOP | ROUTING) {
+            found.unfragmentable = found.l4;
+            found.unfragmentable_at = at;
+        }
         next_at = at;
         next = following;
     }
