@@ -357,6 +357,10 @@ registry! {
         "A TCP segment reached the gateway itself outside any connection."
         "Nothing to do."
         "";
+    74 FragmentEndConflict "fragment-end-conflict" Warning
+        "Two fragments of one packet disagree on where the packet ends."
+        "Treat as an attack unless a broken middlebox is known."
+        "FortiOS: anomaly; ASA: bad fragments";
 }
 
 registry! {
