@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Name, Traffic};
+use crate::Name;
 
 /// All virtual IPs.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -32,10 +32,6 @@ pub struct VipView {
     pub mapped_ports: Option<String>,
     /// Sessions that met it since start.
     pub hits: u64,
-    /// Sessions of it now.
-    pub sessions: u64,
-    /// Traffic of its sessions.
-    pub traffic: Traffic,
 }
 
 /// All pools.
