@@ -3,21 +3,26 @@
 use api::filter::Filter;
 use offload::{
     Direction,
-    ledger::{At, DriftAudit, State},
+    ledger::{At, DriftAudit, Finding, State},
 };
 use reason::DemotionReason;
 use wire::Time;
 
-use crate::{Gateway, neighbour::NeighbourId, promote::ENGINE, session::SessionId};
+use crate::{Gateway, events::EventKind, neighbour::NeighbourId, promote::ENGINE, session::SessionId};
 
 /// Session slots looked at in one slice.
 const SLICE: u32 = 256;
+
+/// Programs of the engine compared in one slice.
+const AUDIT_SLICE: u32 = 4_096;
 
 /// What is going on.
 pub(crate) struct Jobs {
     /// Sessions are evaluated again after a change, from this slot on.
     sweep: Option<u32>,
     clear: Vec<Clear>,
+    /// Flows are marked for the live trace, or unmarked, from this slot on.
+    mark: Option<u32>,
     /// Ledger and engine are compared, from this slot on.
     watch: Option<u32>,
     watch_at: Time,
@@ -31,7 +36,7 @@ struct Clear {
 
 impl Jobs {
     pub(crate) fn new(watch_at: Time) -> Self {
-        Self { sweep: None, clear: Vec::new(), watch: None, watch_at, audit: DriftAudit::default() }
+        Self { sweep: None, clear: Vec::new(), mark: None, watch: None, watch_at, audit: DriftAudit::default() }
     }
 
     /// Evaluates every session again, in slices.
@@ -39,9 +44,14 @@ impl Jobs {
         self.sweep = Some(0);
     }
 
+    /// Marks the flows that the live trace wants, and unmarks the others, in slices.
+    pub(crate) fn mark_traced(&mut self) {
+        self.mark = Some(0);
+    }
+
     /// Whether a slice is waiting to be worked on.
     pub(crate) fn is_busy(&self) -> bool {
-        self.sweep.is_some() || !self.clear.is_empty() || self.watch.is_some()
+        self.sweep.is_some() || self.mark.is_some() || !self.clear.is_empty() || self.watch.is_some()
     }
 
     /// When the next regular job is due.
@@ -88,6 +98,13 @@ impl Gateway {
                 None => drop(self.jobs.clear.remove(0)),
             }
         }
+        if let Some(cursor) = self.jobs.mark {
+            let (ids, next) = self.slice(cursor);
+            for id in ids {
+                self.mark_traced(id);
+            }
+            self.jobs.mark = next;
+        }
         if let Some(cursor) = self.jobs.watch {
             let (ids, next) = self.slice(cursor);
             for id in ids {
@@ -104,6 +121,34 @@ impl Gateway {
         let ids = self.sessions.page(cursor, SLICE).map(|(id, _)| id).collect();
         let next = cursor.saturating_add(SLICE);
         (ids, (next < self.sessions.slots()).then_some(next))
+    }
+
+    /// Compares ledger and engine, and repairs what disagrees: the ledger wins.
+    fn audit(&mut self, now: Time) {
+        let mut findings = Vec::new();
+        let sessions = &self.sessions;
+        let installed = |index: u32, direction: Direction| {
+            let session = sessions.get(sessions.id_at(index)?)?;
+            let handle = session.ledger.direction(direction).state().handle()?;
+            Some((handle, session.key(direction)))
+        };
+        while !self.jobs.audit.step(&*self.engine, AUDIT_SLICE, installed, &mut findings) {}
+        self.audits += 1;
+        for finding in findings {
+            self.counters.drift_repaired += 1;
+            self.events.push(now, EventKind::DriftRepaired, finding.to_string());
+            match finding {
+                Finding::UnknownToLedger { handle, .. } => {
+                    self.engine.remove(handle, DemotionReason::DriftRepaired);
+                }
+                Finding::WrongKey { session, direction, .. }
+                | Finding::MissingInEngine { session, direction, .. } => {
+                    if let Some(id) = self.sessions.id_at(session) {
+                        self.demote(id, direction, DemotionReason::DriftRepaired, now);
+                    }
+                }
+            }
+        }
     }
 
     /// Sees whether the engine works for a session, and that its next hops do not rot meanwhile.

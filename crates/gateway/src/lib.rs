@@ -15,10 +15,13 @@
 
 pub mod anomaly;
 mod apply;
+mod clockwork;
 pub mod counters;
+mod deadlines;
 mod discovery;
 pub mod events;
 mod jobs;
+mod keyed;
 pub mod local;
 pub mod nat;
 pub mod neighbour;
@@ -114,6 +117,7 @@ pub struct Gateway {
     jobs: Jobs,
     transmit: VecDeque<(PortId, Frame)>,
     wall: WallClock,
+    audits: u64,
     started: Time,
 }
 
@@ -134,10 +138,10 @@ impl Gateway {
             nat: Nat::new(&config),
             routes: Routes::new(&config),
             policies: Policies::new(&config),
-            neighbours: Neighbours::new(&config),
-            reassembler: Reassembler::new(&config),
+            neighbours: Neighbours::new(&config, parts.seed),
+            reassembler: Reassembler::new(&config, parts.seed),
             sensors: anomaly::Sensors::new(&config.anomaly, parts.seed),
-            limiter: IcmpLimiter::new(config.limits.icmp_errors_per_second),
+            limiter: IcmpLimiter::new(config.limits.icmp_errors_per_second, parts.seed),
             promotion: Promotion::new(),
             engine: parts.engine,
             epochs: parts.epochs,
@@ -151,12 +155,14 @@ impl Gateway {
             jobs: Jobs::new(now + config.offload.audit_interval),
             transmit: VecDeque::new(),
             wall: WallClock::default(),
+            audits: 0,
             started: now,
             topology,
             config,
         };
         gateway.publish_interfaces();
-        gateway.publish_static_neighbours();
+        gateway.publish_neighbours();
+        gateway.send_solicitations(now);
         gateway
     }
 
@@ -216,6 +222,11 @@ impl Gateway {
             self.events.push(now, kind, format!("port {name}"));
             self.link_changed(port, state.up, now);
         }
+    }
+
+    /// State of a port as last told.
+    pub fn port_state(&self, port: PortId) -> PortState {
+        self.topology.port(port.0)
     }
 
     /// What time of day it is now, in seconds since 1970-01-01 UTC.

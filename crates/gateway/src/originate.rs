@@ -94,7 +94,7 @@ impl Gateway {
 
     /// Link-local destinations have no route: they are on the link they came from.
     fn on_link(&self, interface: IfId, headers: &Headers) -> Destination {
-        if crate::stages::is_link_local(headers.dst()) {
+        if crate::anomaly::is_link_local(headers.dst()) {
             Destination::Forward { egress: interface, gateway: None }
         } else {
             Destination::Undecided

@@ -47,6 +47,18 @@ impl Sum {
         Self(sum + u64::from(tail))
     }
 
+    /// The sum of an IPv4 header without options.
+    #[inline]
+    #[must_use]
+    pub fn ipv4_header(header: &[u8; 20]) -> Self {
+        let ([a, b], rest) = header.as_chunks::<8>() else {
+            return Self::ZERO.bytes(header);
+        };
+        let (sum, carry) = u64::from_ne_bytes(*a).overflowing_add(u64::from_ne_bytes(*b));
+        let sum = (sum & 0xffff_ffff) + (sum >> 32) + u64::from(carry);
+        Self(sum).bytes(rest)
+    }
+
     /// Adds a 16-bit number.
     #[inline]
     #[must_use]
@@ -79,10 +91,10 @@ impl Sum {
     /// The sum folded to 16 bits, not inverted.
     #[inline]
     pub const fn fold(self) -> u16 {
-        let sum = (self.0 & 0xffff_ffff) + (self.0 >> 32);
-        let sum = (sum & 0xffff) + ((sum >> 16) & 0xffff) + (sum >> 32);
-        let sum = (sum & 0xffff) + (sum >> 16);
-        let sum = (sum & 0xffff) + (sum >> 16);
+        // adding a number to itself with its halves swapped leaves, in the upper half, the sum of
+        // the halves with the carry brought round
+        let sum = (self.0.wrapping_add(self.0.rotate_left(32)) >> 32) as u32;
+        let sum = sum.wrapping_add(sum.rotate_left(16)) >> 16;
         u16::from_be(sum as u16)
     }
 
@@ -146,9 +158,7 @@ const fn fold32(sum: u32) -> u16 {
 /// and writes the result at `start + offset`. Zero is written as 0xffff, as Linux does.
 pub fn finish_partial(frame: &mut [u8], start: u16, offset: u16) -> Result<(), DropReason> {
     let start = usize::from(start);
-    let data = frame
-        .get_mut(start..)
-        .ok_or(DropReason::SuperPacketInvalid)?;
+    let data = frame.get_mut(start..).ok_or(DropReason::SuperPacketInvalid)?;
     let field = never_zero(checksum(data));
     bytes::put(data, usize::from(offset), &field.to_be_bytes())
         .ok_or(DropReason::SuperPacketInvalid)
@@ -200,11 +210,7 @@ const fn crc_tables() -> [[u32; 256]; 8] {
         let mut crc = n as u32;
         let mut bit = 0;
         while bit < 8 {
-            crc = if crc & 1 != 0 {
-                (crc >> 1) ^ POLYNOMIAL
-            } else {
-                crc >> 1
-            };
+            crc = if crc & 1 != 0 { (crc >> 1) ^ POLYNOMIAL } else { crc >> 1 };
             bit += 1;
         }
         tables[0][n] = crc;
@@ -274,14 +280,8 @@ mod tests {
     #[test]
     fn partial_offsets_outside_the_frame_are_refused() {
         let mut frame = [0u8; 60];
-        assert_eq!(
-            finish_partial(&mut frame, 61, 0),
-            Err(DropReason::SuperPacketInvalid)
-        );
-        assert_eq!(
-            finish_partial(&mut frame, 34, 25),
-            Err(DropReason::SuperPacketInvalid)
-        );
+        assert_eq!(finish_partial(&mut frame, 61, 0), Err(DropReason::SuperPacketInvalid));
+        assert_eq!(finish_partial(&mut frame, 34, 25), Err(DropReason::SuperPacketInvalid));
         assert_eq!(
             finish_partial(&mut frame, u16::MAX, u16::MAX),
             Err(DropReason::SuperPacketInvalid)

@@ -92,9 +92,50 @@ pub struct Headers {
 }
 
 impl Headers {
+    /// Headers of nothing: where [`parse_into`] may write.
+    pub const EMPTY: Self = Self {
+        eth_dst: Mac([0; 6]),
+        eth_src: Mac([0; 6]),
+        vlan: None,
+        kind: L3::Arp,
+        l3: 0,
+        l4: 0,
+        payload: 0,
+        end: 0,
+        tuple: Tuple {
+            src: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+            dst: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+            src_port: 0,
+            dst_port: 0,
+            proto: 0,
+        },
+        ttl: 0,
+        tos: 0,
+        df: false,
+        fragment: Fragmentation::Whole,
+        options: false,
+        tcp_flags: 0,
+        icmp_type: 0,
+        icmp_code: 0,
+    };
+
     /// Length of the IP packet in bytes.
     pub const fn ip_len(&self) -> u32 {
-        self.end - self.l3 as u32
+        self.end.saturating_sub(self.l3 as u32)
+    }
+
+    /// Length of the transport payload; of everything after the IP header where the transport is
+    /// not understood. For a super-packet, of all its segments together.
+    pub const fn payload_len(&self) -> u32 {
+        self.end.saturating_sub(self.payload as u32)
+    }
+
+    /// IP version; `None` for ARP.
+    pub const fn version(&self) -> Option<IpVersion> {
+        match self.kind {
+            L3::Ip(version) => Some(version),
+            L3::Arp => None,
+        }
     }
 
     /// Source address.
@@ -117,25 +158,25 @@ impl Headers {
 /// A priority tag (VLAN id 0) is skipped and `vlan` stays `None`.
 #[inline]
 pub fn parse(frame: &[u8]) -> Result<Headers, DropReason> {
+    let mut headers = Headers::EMPTY;
+    parse_into(frame, &mut headers)?;
+    Ok(headers)
+}
+
+/// Like [`parse`], but writes where a burst keeps its headers, which saves a copy. What `out` holds
+/// after a refusal means nothing.
+#[inline]
+pub fn parse_into(frame: &[u8], out: &mut Headers) -> Result<(), DropReason> {
     let eth: &[u8; 14] = frame.first_chunk().ok_or(DropReason::FrameTooShort)?;
-    let mut link = Link {
-        dst: Mac([eth[0], eth[1], eth[2], eth[3], eth[4], eth[5]]),
-        src: Mac([eth[6], eth[7], eth[8], eth[9], eth[10], eth[11]]),
-        vlan: None,
-        l3: 14,
-    };
-    let mut ethertype = u16::from_be_bytes([eth[12], eth[13]]);
-    if ethertype == ETHERTYPE_VLAN {
-        let tag: [u8; 4] = bytes::array_at(frame, 14).ok_or(DropReason::FrameTooShort)?;
-        let id = u16::from_be_bytes([tag[0], tag[1]]) & 0x0fff;
-        link.vlan = (id != 0).then_some(id);
-        link.l3 = 18;
-        ethertype = u16::from_be_bytes([tag[2], tag[3]]);
-    }
-    match ethertype {
-        ETHERTYPE_IPV4 => ipv4(frame, link),
-        ETHERTYPE_IPV6 => ipv6(frame, link),
-        ETHERTYPE_ARP => Ok(arp(frame, link)),
+    let link = Link { vlan: None, l3: 14 };
+    match u16::from_be_bytes([eth[12], eth[13]]) {
+        ETHERTYPE_IPV4 => ipv4(frame, out, link),
+        ETHERTYPE_IPV6 => ipv6(frame, out, link),
+        ETHERTYPE_VLAN => tagged(frame, out),
+        ETHERTYPE_ARP => {
+            arp(frame, out, link);
+            Ok(())
+        }
         _ => Err(DropReason::EthertypeUnsupported),
     }
 }
@@ -156,80 +197,110 @@ pub fn verify_l4_checksum(frame: &[u8], headers: &Headers) -> Result<(), DropRea
     let t = &headers.tuple;
     let with_pseudo = |data: &[u8]| {
         let length = data.len() as u32;
-        Sum::ZERO
-            .pseudo(t.src, t.dst, t.proto, length)
-            .bytes(data)
-            .is_intact()
+        Sum::ZERO.pseudo(t.src, t.dst, t.proto, length).bytes(data).is_intact()
     };
     let elsewhere =
         || headers.options && version == IpVersion::V6 && is_source_routed(frame, headers);
     let (intact, reason) = match (t.proto, version) {
-        (proto::TCP, _) => (
-            with_pseudo(data) || elsewhere(),
-            DropReason::TcpChecksumInvalid,
-        ),
+        (proto::TCP, _) => (with_pseudo(data) || elsewhere(), DropReason::TcpChecksumInvalid),
         (proto::UDP, _) => {
             let length = usize::from(bytes::u16_at(data, 4).ok_or(DropReason::L4HeaderTruncated)?);
             let datagram = data.get(..length).ok_or(DropReason::UdpHeaderInvalid)?;
             let none = bytes::u16_at(data, 6) == Some(0);
             // RFC 768: zero means none; RFC 8200 §8.1: not in IPv6
-            let intact = if none {
-                version == IpVersion::V4
-            } else {
-                with_pseudo(datagram) || elsewhere()
-            };
+            let intact =
+                if none { version == IpVersion::V4 } else { with_pseudo(datagram) || elsewhere() };
             (intact, DropReason::UdpChecksumInvalid)
         }
-        (proto::ICMP, IpVersion::V4) => (
-            Sum::ZERO.bytes(data).is_intact(),
-            DropReason::IcmpChecksumInvalid,
-        ),
-        (proto::ICMPV6, IpVersion::V6) => (
-            with_pseudo(data) || elsewhere(),
-            DropReason::IcmpChecksumInvalid,
-        ),
+        (proto::ICMP, IpVersion::V4) => {
+            (Sum::ZERO.bytes(data).is_intact(), DropReason::IcmpChecksumInvalid)
+        }
+        (proto::ICMPV6, IpVersion::V6) => {
+            (with_pseudo(data) || elsewhere(), DropReason::IcmpChecksumInvalid)
+        }
         (proto::SCTP, _) => (is_sctp_intact(data), DropReason::SctpChecksumInvalid),
         _ => return Ok(()),
     };
     if intact { Ok(()) } else { Err(reason) }
 }
 
-/// The link layer, found first.
+/// `N` bytes of a header from a constant offset inside it, copied in one go.
+#[inline(always)]
+fn part<const N: usize>(header: &[u8], at: usize) -> [u8; N] {
+    bytes::array_at(header, at).unwrap_or([0; N])
+}
+
+/// Where the link layer ends, and its tag.
 #[derive(Clone, Copy)]
 struct Link {
-    dst: Mac,
-    src: Mac,
     vlan: Option<VlanId>,
     l3: usize,
 }
 
+/// A call of its own, so that the offsets of untagged frames are constants.
+#[inline(never)]
+fn tagged(frame: &[u8], out: &mut Headers) -> Result<(), DropReason> {
+    let tag: [u8; 4] = bytes::array_at(frame, 14).ok_or(DropReason::FrameTooShort)?;
+    let id = u16::from_be_bytes([tag[0], tag[1]]) & 0x0fff;
+    let link = Link { vlan: (id != 0).then_some(id), l3: 18 };
+    match u16::from_be_bytes([tag[2], tag[3]]) {
+        ETHERTYPE_IPV4 => ipv4(frame, out, link),
+        ETHERTYPE_IPV6 => ipv6(frame, out, link),
+        ETHERTYPE_ARP => {
+            arp(frame, out, link);
+            Ok(())
+        }
+        _ => Err(DropReason::EthertypeUnsupported),
+    }
+}
+
 #[inline(always)]
-fn ipv4(frame: &[u8], link: Link) -> Result<Headers, DropReason> {
+fn ipv4(frame: &[u8], out: &mut Headers, link: Link) -> Result<(), DropReason> {
+    let ip = frame.get(link.l3..).ok_or(DropReason::Ipv4HeaderInvalid)?;
+    let h: &[u8; 20] = ip.first_chunk().ok_or(DropReason::Ipv4HeaderInvalid)?;
+    let is_fragment = (h[6] & 0x3f) | h[7] != 0;
+    if h[0] != 0x45 || is_fragment {
+        return ipv4_detour(frame, out, link);
+    }
+    if !Sum::ipv4_header(h).is_intact() {
+        return Err(DropReason::Ipv4ChecksumInvalid);
+    }
+    ipv4_payload(frame, out, link, 20, true)
+}
+
+/// IPv4 with options, or a fragment.
+#[cold]
+#[inline(never)]
+fn ipv4_detour(frame: &[u8], out: &mut Headers, link: Link) -> Result<(), DropReason> {
+    let ip = frame.get(link.l3..).ok_or(DropReason::Ipv4HeaderInvalid)?;
+    let l4 = ipv4_header_length(ip)?;
+    ipv4_payload(frame, out, link, l4, false)
+}
+
+#[inline(always)]
+fn ipv4_payload(
+    frame: &[u8],
+    out: &mut Headers,
+    link: Link,
+    l4: usize,
+    plain: bool,
+) -> Result<(), DropReason> {
     let ip = frame.get(link.l3..).ok_or(DropReason::Ipv4HeaderInvalid)?;
     let h: &[u8; 20] = ip.first_chunk().ok_or(DropReason::Ipv4HeaderInvalid)?;
     let total = usize::from(u16::from_be_bytes([h[2], h[3]]));
-    let (l4, options) = if h[0] == 0x45 {
-        if !Sum::ZERO.bytes(h).is_intact() {
-            return Err(DropReason::Ipv4ChecksumInvalid);
-        }
-        (20, false)
-    } else {
-        (ipv4_with_options(ip)?, true)
-    };
     if total < l4 {
         return Err(DropReason::Ipv4HeaderInvalid);
     }
     let data = ip.get(l4..total).ok_or(DropReason::IpLengthMismatch)?;
-    let flags = u16::from_be_bytes([h[6], h[7]]);
-    let fragment = if flags & 0x3fff == 0 {
+    let fragment = if plain {
         Fragmentation::Whole
     } else {
-        ipv4_fragment(flags, l4, h[9], data)?
+        ipv4_fragment(u16::from_be_bytes([h[6], h[7]]), l4, h[9], data)?
     };
     let t = transport(IpVersion::V4, h[9], data, fragment)?;
-    Ok(Headers {
-        eth_dst: link.dst,
-        eth_src: link.src,
+    *out = Headers {
+        eth_dst: Mac(part(frame, 0)),
+        eth_src: Mac(part(frame, 6)),
         vlan: link.vlan,
         kind: L3::Ip(IpVersion::V4),
         l3: link.l3 as u16,
@@ -237,26 +308,26 @@ fn ipv4(frame: &[u8], link: Link) -> Result<Headers, DropReason> {
         payload: (link.l3 + l4 + t.header) as u16,
         end: (link.l3 + total) as u32,
         tuple: Tuple {
-            src: IpAddr::V4(Ipv4Addr::new(h[12], h[13], h[14], h[15])),
-            dst: IpAddr::V4(Ipv4Addr::new(h[16], h[17], h[18], h[19])),
+            src: IpAddr::V4(Ipv4Addr::from(part::<4>(h, 12))),
+            dst: IpAddr::V4(Ipv4Addr::from(part::<4>(h, 16))),
             src_port: t.src_port,
             dst_port: t.dst_port,
             proto: h[9],
         },
         ttl: h[8],
         tos: h[1],
-        df: flags & 0x4000 != 0,
+        df: h[6] & 0x40 != 0,
         fragment,
-        options,
+        options: l4 != 20,
         tcp_flags: t.tcp_flags,
         icmp_type: t.icmp_type,
         icmp_code: t.icmp_code,
-    })
+    };
+    Ok(())
 }
 
 /// Checks version, header length, checksum and options; returns the header length.
-#[cold]
-fn ipv4_with_options(ip: &[u8]) -> Result<usize, DropReason> {
+fn ipv4_header_length(ip: &[u8]) -> Result<usize, DropReason> {
     let first = ip.first().copied().unwrap_or(0);
     let length = usize::from(first & 0x0f) * 4;
     if first >> 4 != 4 || length < 20 {
@@ -285,7 +356,6 @@ fn ipv4_with_options(ip: &[u8]) -> Result<usize, DropReason> {
     Ok(length)
 }
 
-#[cold]
 fn ipv4_fragment(
     flags: u16,
     header: usize,
@@ -294,6 +364,9 @@ fn ipv4_fragment(
 ) -> Result<Fragmentation, DropReason> {
     let offset = usize::from(flags & 0x1fff) * 8;
     let more = flags & 0x2000 != 0;
+    if offset == 0 && !more {
+        return Ok(Fragmentation::Whole);
+    }
     fragment_position(offset, more, header, proto, data.len())
 }
 
@@ -321,33 +394,50 @@ fn fragment_position(
 }
 
 #[inline(always)]
-fn ipv6(frame: &[u8], link: Link) -> Result<Headers, DropReason> {
+fn ipv6(frame: &[u8], out: &mut Headers, link: Link) -> Result<(), DropReason> {
     let ip = frame.get(link.l3..).ok_or(DropReason::Ipv6HeaderInvalid)?;
     let h: &[u8; 40] = ip.first_chunk().ok_or(DropReason::Ipv6HeaderInvalid)?;
     if h[0] >> 4 != 6 {
         return Err(DropReason::Ipv6HeaderInvalid);
     }
     let total = 40 + usize::from(u16::from_be_bytes([h[4], h[5]]));
-    let ip = ip.get(..total).ok_or(DropReason::IpLengthMismatch)?;
-    let chain = if is_extension(h[6]) {
-        walk_extensions(ip)?
-    } else {
-        Extensions {
-            proto: h[6],
-            l4: 40,
-            fragment: Fragmentation::Whole,
-            fragment_header: None,
-            options: false,
-            routed: false,
-        }
-    };
+    if ip.len() < total {
+        return Err(DropReason::IpLengthMismatch);
+    }
+    if is_extension(h[6]) {
+        return ipv6_detour(frame, out, link, total);
+    }
+    ipv6_payload(frame, out, link, total, Extensions::none(h[6]))
+}
+
+/// IPv6 with extension headers.
+#[cold]
+#[inline(never)]
+fn ipv6_detour(
+    frame: &[u8],
+    out: &mut Headers,
+    link: Link,
+    total: usize,
+) -> Result<(), DropReason> {
+    let ip = frame.get(link.l3..link.l3 + total).ok_or(DropReason::IpLengthMismatch)?;
+    ipv6_payload(frame, out, link, total, walk_extensions(ip)?)
+}
+
+#[inline(always)]
+fn ipv6_payload(
+    frame: &[u8],
+    out: &mut Headers,
+    link: Link,
+    total: usize,
+    chain: Extensions,
+) -> Result<(), DropReason> {
+    let ip = frame.get(link.l3..link.l3 + total).ok_or(DropReason::IpLengthMismatch)?;
+    let h: &[u8; 40] = ip.first_chunk().ok_or(DropReason::Ipv6HeaderInvalid)?;
     let data = ip.get(chain.l4..).ok_or(DropReason::Ipv6ExtensionInvalid)?;
     let t = transport(IpVersion::V6, chain.proto, data, chain.fragment)?;
-    let src: [u8; 16] = bytes::array_at(h, 8).ok_or(DropReason::Ipv6HeaderInvalid)?;
-    let dst: [u8; 16] = bytes::array_at(h, 24).ok_or(DropReason::Ipv6HeaderInvalid)?;
-    Ok(Headers {
-        eth_dst: link.dst,
-        eth_src: link.src,
+    *out = Headers {
+        eth_dst: Mac(part(frame, 0)),
+        eth_src: Mac(part(frame, 6)),
         vlan: link.vlan,
         kind: L3::Ip(IpVersion::V6),
         l3: link.l3 as u16,
@@ -355,8 +445,8 @@ fn ipv6(frame: &[u8], link: Link) -> Result<Headers, DropReason> {
         payload: (link.l3 + chain.l4 + t.header) as u16,
         end: (link.l3 + total) as u32,
         tuple: Tuple {
-            src: IpAddr::V6(Ipv6Addr::from(src)),
-            dst: IpAddr::V6(Ipv6Addr::from(dst)),
+            src: IpAddr::V6(Ipv6Addr::from(part::<16>(h, 8))),
+            dst: IpAddr::V6(Ipv6Addr::from(part::<16>(h, 24))),
             src_port: t.src_port,
             dst_port: t.dst_port,
             proto: chain.proto,
@@ -369,7 +459,8 @@ fn ipv6(frame: &[u8], link: Link) -> Result<Headers, DropReason> {
         tcp_flags: t.tcp_flags,
         icmp_type: t.icmp_type,
         icmp_code: t.icmp_code,
-    })
+    };
+    Ok(())
 }
 
 /// Most extension headers that are followed.
@@ -388,10 +479,7 @@ const DESTINATION_OPTIONS: u8 = 60;
 
 #[inline]
 const fn is_extension(next: u8) -> bool {
-    matches!(
-        next,
-        HOP_BY_HOP | ROUTING | FRAGMENT | AUTHENTICATION | DESTINATION_OPTIONS
-    )
+    matches!(next, HOP_BY_HOP | ROUTING | FRAGMENT | AUTHENTICATION | DESTINATION_OPTIONS)
 }
 
 /// What a walk over the extension headers found; offsets count from the IPv6 header.
@@ -405,6 +493,27 @@ pub(crate) struct Extensions {
     pub(crate) options: bool,
     /// A routing header has segments left.
     pub(crate) routed: bool,
+    /// Where the part ends that goes into every fragment (RFC 8200 §4.5): after the hop-by-hop
+    /// options or the routing header, whichever is last.
+    pub(crate) unfragmentable: usize,
+    /// The next-header field that names what follows that part.
+    pub(crate) unfragmentable_at: usize,
+}
+
+impl Extensions {
+    /// A packet without any.
+    const fn none(proto: u8) -> Self {
+        Self {
+            proto,
+            l4: 40,
+            fragment: Fragmentation::Whole,
+            fragment_header: None,
+            options: false,
+            routed: false,
+            unfragmentable: 40,
+            unfragmentable_at: 6,
+        }
+    }
 }
 
 /// Walks the chain of a packet that is exactly `ip`. For a later fragment `proto` is the next
@@ -412,18 +521,8 @@ pub(crate) struct Extensions {
 #[cold]
 pub(crate) fn walk_extensions(ip: &[u8]) -> Result<Extensions, DropReason> {
     let mut next_at = 6;
-    let mut next = ip
-        .get(next_at)
-        .copied()
-        .ok_or(DropReason::Ipv6HeaderInvalid)?;
-    let mut found = Extensions {
-        proto: next,
-        l4: 40,
-        fragment: Fragmentation::Whole,
-        fragment_header: None,
-        options: false,
-        routed: false,
-    };
+    let mut next = ip.get(next_at).copied().ok_or(DropReason::Ipv6HeaderInvalid)?;
+    let mut found = Extensions::none(next);
     for nth in 0..=MAX_EXTENSIONS {
         found.proto = next;
         if !is_extension(next) {
@@ -471,6 +570,10 @@ pub(crate) fn walk_extensions(ip: &[u8]) -> Result<Extensions, DropReason> {
             _ => {}
         }
         found.options |= next != FRAGMENT;
+        if matches!(next, HOP_BY_HOP | ROUTING) {
+            found.unfragmentable = found.l4;
+            found.unfragmentable_at = at;
+        }
         next_at = at;
         next = following;
     }
@@ -486,33 +589,18 @@ fn is_source_routed(frame: &[u8], headers: &Headers) -> bool {
 }
 
 #[inline]
-fn arp(frame: &[u8], link: Link) -> Headers {
-    let nowhere = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
-    Headers {
-        eth_dst: link.dst,
-        eth_src: link.src,
+fn arp(frame: &[u8], out: &mut Headers, link: Link) {
+    let l3 = link.l3 as u16;
+    *out = Headers {
+        eth_dst: Mac(part(frame, 0)),
+        eth_src: Mac(part(frame, 6)),
         vlan: link.vlan,
-        kind: L3::Arp,
-        l3: link.l3 as u16,
-        l4: link.l3 as u16,
-        payload: link.l3 as u16,
+        l3,
+        l4: l3,
+        payload: l3,
         end: frame.len().min(u32::MAX as usize) as u32,
-        tuple: Tuple {
-            src: nowhere,
-            dst: nowhere,
-            src_port: 0,
-            dst_port: 0,
-            proto: 0,
-        },
-        ttl: 0,
-        tos: 0,
-        df: false,
-        fragment: Fragmentation::Whole,
-        options: false,
-        tcp_flags: 0,
-        icmp_type: 0,
-        icmp_code: 0,
-    }
+        ..Headers::EMPTY
+    };
 }
 
 /// What the transport header says.
@@ -557,10 +645,7 @@ fn transport_header(
             if length < 8 || (whole && length > data.len()) {
                 return Err(DropReason::UdpHeaderInvalid);
             }
-            Ok(Transport {
-                header: 8,
-                ..ports(h[0], h[1], h[2], h[3])
-            })
+            Ok(Transport { header: 8, ..ports(h[0], h[1], h[2], h[3]) })
         }
         (proto::TCP, _) => {
             let h: &[u8; 20] = data.first_chunk().ok_or(DropReason::L4HeaderTruncated)?;
@@ -568,11 +653,7 @@ fn transport_header(
             if header < 20 || header > data.len() {
                 return Err(DropReason::TcpHeaderInvalid);
             }
-            Ok(Transport {
-                header,
-                tcp_flags: h[13],
-                ..ports(h[0], h[1], h[2], h[3])
-            })
+            Ok(Transport { header, tcp_flags: h[13], ..ports(h[0], h[1], h[2], h[3]) })
         }
         (proto::ICMP, IpVersion::V4) | (proto::ICMPV6, IpVersion::V6) => {
             let h: &[u8; 8] = data.first_chunk().ok_or(DropReason::IcmpHeaderInvalid)?;
@@ -588,10 +669,7 @@ fn transport_header(
         }
         (proto::SCTP, _) => {
             let h: &[u8; 12] = data.first_chunk().ok_or(DropReason::L4HeaderTruncated)?;
-            Ok(Transport {
-                header: 12,
-                ..ports(h[0], h[1], h[2], h[3])
-            })
+            Ok(Transport { header: 12, ..ports(h[0], h[1], h[2], h[3]) })
         }
         _ => Ok(Transport::default()),
     }

@@ -1,6 +1,7 @@
-//! Anomaly: malformed packets and sources that open sessions too fast.
+//! Anomaly: packets that cannot open a session, and sources that open them too fast.
 
 use config::model::SensorAction;
+use reason::DropReason;
 use wire::{Time, proto};
 
 use crate::{
@@ -20,6 +21,12 @@ pub(crate) fn run(gateway: &mut Gateway, packet: &mut Packet, now: Time) -> Verd
         packet.say(|p| Note::new(format!("flags {:#04x}", p.headers.tcp_flags), "malformed"));
         return Verdict::Drop(reason);
     }
+    if packet.headers.tuple.proto == proto::TCP
+        && !crate::session::opens_tcp(packet.headers.tcp_flags)
+    {
+        packet.say(|p| Note::new(format!("flags {:#04x}", p.headers.tcp_flags), "opens nothing"));
+        return Verdict::Drop(DropReason::TcpNotSyn);
+    }
     if packet.is_simulated() {
         packet.say(|_| Note::new("headers", "well formed"));
         return Verdict::Continue;
@@ -29,20 +36,18 @@ pub(crate) fn run(gateway: &mut Gateway, packet: &mut Packet, now: Time) -> Verd
         proto::TCP => SensorKind::Syn,
         proto::UDP => SensorKind::Udp,
         proto::ICMP | proto::ICMPV6 => SensorKind::Icmp,
-        _ => {
-            packet.say(|_| Note::new("headers", "well formed"));
-            return Verdict::Continue;
-        }
+        _ => SensorKind::Scan,
     };
     match gateway.sensors.observe(kind, tuple.src, tuple.dst, tuple.dst_port, now) {
         SensorVerdict::Pass => {
             packet.say(|p| Note::new(format!("rates of {}", p.headers.src()), "below thresholds"));
             Verdict::Continue
         }
-        SensorVerdict::Exceeded { reason, action, rate, threshold } => {
-            gateway.events.push_limited(now, EventKind::SensorExceeded, || {
-                format!("{reason}: {} at {rate}/s, threshold {threshold}/s", tuple.src)
-            });
+        SensorVerdict::Exceeded { reason, action, rate, threshold, first } => {
+            if first {
+                let text = format!("{reason}: {} at {rate}/s, threshold {threshold}/s", tuple.src);
+                gateway.events.push(now, EventKind::SensorExceeded, text);
+            }
             packet.say(|p| {
                 let looked = format!("rate of {}: {rate}/s, threshold {threshold}/s", p.headers.src());
                 Note::new(looked, "above the threshold")

@@ -30,4 +30,4 @@ pub(crate) mod shape;
 pub(crate) mod snat;
 pub(crate) mod transmit;
 
-pub(crate) use ingress::is_link_local;
+pub(crate) use route::flow_hash;

@@ -8,7 +8,7 @@ use crate::{
     Gateway,
     local::IcmpErrorKind,
     packet::{Packet, Verdict},
-    reassembly::Outcome,
+    reassembly::{Outcome, ReassemblyEvent},
     trace::Note,
 };
 
@@ -34,15 +34,16 @@ fn collect(gateway: &mut Gateway, packet: &mut Packet, now: Time) -> Verdict {
     }
     let outcome =
         gateway.reassembler.push(packet.frame.bytes(), &packet.headers, packet.ingress, now);
-    let (whole, largest) = match outcome {
+    let whole = match outcome {
         Outcome::Held => {
             packet.say(|_| Note::new("fragment", "waits for the others"));
             return Verdict::Hold;
         }
         Outcome::Drop(reason) => return Verdict::Drop(reason),
-        Outcome::Complete { frame, largest_fragment } => (frame, largest_fragment),
+        Outcome::Complete(whole) => whole,
     };
-    let Some(frame) = gateway.frames.alloc_from(&whole) else {
+    let largest = whole.largest_fragment;
+    let Some(frame) = gateway.frames.alloc_from(whole.frame) else {
         return Verdict::Drop(DropReason::BuffersExhausted);
     };
     let headers = match wire::parse(frame.bytes()) {
@@ -74,15 +75,23 @@ fn verify(packet: &mut Packet) -> Verdict {
 impl Gateway {
     /// Gives up on fragments that waited too long, and tells the sender (RFC 792, RFC 4443 §3.3).
     pub(crate) fn expire_fragments(&mut self, now: Time) {
-        while let Some(timed_out) = self.reassembler.poll_timed_out(now) {
-            self.counters.drop(DropReason::FragmentTimeout, timed_out.interface);
-            if let Some(first) = timed_out.first_fragment {
-                self.send_icmp_error(
-                    IcmpErrorKind::ReassemblyTimeout,
-                    &first,
-                    timed_out.interface,
-                    now,
-                );
+        self.reassembler.handle_timeout(now);
+        while let Some(event) = self.reassembler.poll_event() {
+            match event {
+                ReassemblyEvent::TimedOut { interface, fragments, first_fragment } => {
+                    for _ in 0..fragments {
+                        self.counters.drop(DropReason::FragmentTimeout, interface);
+                    }
+                    if let Some(first) = first_fragment {
+                        let kind = IcmpErrorKind::ReassemblyTimeout;
+                        self.send_icmp_error(kind, &first, interface, now);
+                    }
+                }
+                ReassemblyEvent::Discarded { interface, fragments, reason } => {
+                    for _ in 0..fragments {
+                        self.counters.drop(reason, interface);
+                    }
+                }
             }
         }
     }

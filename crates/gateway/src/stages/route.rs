@@ -5,9 +5,9 @@ use core::net::IpAddr;
 use reason::DropReason;
 use wire::Time;
 
-use super::ingress::is_link_local;
 use crate::{
     Gateway,
+    anomaly::is_link_local,
     packet::{Destination, Origin, Packet, Verdict},
     route::{Lookup, RouteSource},
     trace::Note,

@@ -3,9 +3,9 @@
 use config::model::Rpf;
 use wire::Time;
 
-use super::ingress::is_link_local;
 use crate::{
     Gateway,
+    anomaly::is_link_local,
     packet::{Packet, Verdict},
     trace::Note,
 };

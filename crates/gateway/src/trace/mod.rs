@@ -3,95 +3,17 @@
 //! A traced packet carries a [`Trace`]. Every stage may leave a [`Note`]; the pipeline turns note and
 //! verdict into a [`Phase`]. A packet that is not traced pays one branch a stage.
 
+mod live;
 mod tracer;
-
-use core::fmt;
 
 use reason::{DropReason, PuntCause, Reason};
 use wire::{Time, Tuple};
 
+pub use api::Stage;
+pub use live::FastHit;
 pub use tracer::{Running, Tracer};
 
 use crate::packet::{Tier, Verdict};
-
-/// A step of the packet's day. The order is the order of the day.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Stage {
-    /// Served by an engine; no stage of the slow path was entered.
-    FastPath,
-    /// Interface, addresses, martians.
-    Ingress,
-    /// Whole packets, transport checksum.
-    Reassemble,
-    /// End of a tunnel.
-    Decap,
-    /// Session look-up and state machine.
-    Session,
-    /// Malformed packets and rate sensors.
-    Anomaly,
-    /// Reverse-path check.
-    Rpf,
-    /// Destination translation.
-    Dnat,
-    /// SD-WAN services.
-    Sdwan,
-    /// Longest-prefix match.
-    Route,
-    /// Forward policy, local-in or local-out rules.
-    Policy,
-    /// Source translation.
-    Snat,
-    /// The session is written.
-    Admit,
-    /// Inspection.
-    Inspect,
-    /// Shaping.
-    Shape,
-    /// Offload decision.
-    Offload,
-    /// Delivery to the gateway itself.
-    Deliver,
-    /// Next-hop resolution.
-    Neighbour,
-    /// TTL, size, rewrite, tunnels.
-    Encap,
-    /// Layer 2 and the port.
-    Transmit,
-}
-
-impl Stage {
-    /// The name as printed.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::FastPath => "fast-path",
-            Self::Ingress => "ingress",
-            Self::Reassemble => "reassemble",
-            Self::Decap => "decap",
-            Self::Session => "session",
-            Self::Anomaly => "anomaly",
-            Self::Rpf => "rpf",
-            Self::Dnat => "dnat",
-            Self::Sdwan => "sdwan",
-            Self::Route => "route",
-            Self::Policy => "policy",
-            Self::Snat => "snat",
-            Self::Admit => "admit",
-            Self::Inspect => "inspect",
-            Self::Shape => "shape",
-            Self::Offload => "offload",
-            Self::Deliver => "deliver",
-            Self::Neighbour => "neighbour",
-            Self::Encap => "encap",
-            Self::Transmit => "transmit",
-        }
-    }
-}
-
-impl fmt::Display for Stage {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.name())
-    }
-}
 
 /// What a stage says about its decision.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -174,18 +96,6 @@ impl Trace {
         }
     }
 
-    /// The first stage a packet of its kind would have entered next, had it gone on: the line after
-    /// the one that is the diagnosis.
-    pub fn first_missing(&self) -> Option<Stage> {
-        let last = self.phases.last()?;
-        match last.verdict {
-            Verdict::Drop(_) | Verdict::Hold => {}
-            Verdict::Continue | Verdict::Consume => return None,
-        }
-        let day = if self.tier == Tier::SlowEstablished { ESTABLISHED } else { SETUP };
-        day.iter().copied().find(|stage| *stage > last.stage)
-    }
-
     /// One line: what happened, and the way out when it was bad.
     pub fn summary(&self) -> String {
         match self.outcome() {
@@ -199,39 +109,3 @@ impl Trace {
         }
     }
 }
-
-/// Stages of a packet that sets a session up.
-pub const SETUP: &[Stage] = &[
-    Stage::Ingress,
-    Stage::Reassemble,
-    Stage::Decap,
-    Stage::Session,
-    Stage::Anomaly,
-    Stage::Rpf,
-    Stage::Dnat,
-    Stage::Sdwan,
-    Stage::Route,
-    Stage::Policy,
-    Stage::Snat,
-    Stage::Admit,
-    Stage::Inspect,
-    Stage::Shape,
-    Stage::Offload,
-    Stage::Neighbour,
-    Stage::Encap,
-    Stage::Transmit,
-];
-
-/// Stages of a packet of a session that exists.
-pub const ESTABLISHED: &[Stage] = &[
-    Stage::Ingress,
-    Stage::Reassemble,
-    Stage::Decap,
-    Stage::Session,
-    Stage::Inspect,
-    Stage::Shape,
-    Stage::Offload,
-    Stage::Neighbour,
-    Stage::Encap,
-    Stage::Transmit,
-];

@@ -451,14 +451,14 @@ proptest! {
             if rng.below(3) < 2 {
                 let (seq, len) = hosts[from].send(&mut rng);
                 let window = hosts[from].window(&mut rng);
-// one in four overtakes the one before, unless that puts it a super-packet back;
+                // one in four overtakes the one before, unless that puts it a super-packet back;
                 // none is overtaken twice
                 let last = path[from].len();
                 let near = path[from].last().is_some_and(|p| {
                     p.0 + u64::from(SLACK) > seq && p.2 + u64::from(SLACK) > hosts[from].rcv
                 });
                 swapped[from] = near && !swapped[from] && rng.below(4) == 0;
-                let place = last - usize::from(last > 0 && rng.below(4) == 0);
+                let place = last - usize::from(swapped[from]);
                 path[from].insert(place, (seq, len, hosts[from].rcv, window));
             }
             // somebody guesses
