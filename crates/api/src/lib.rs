@@ -13,6 +13,7 @@
 #![forbid(unsafe_code)]
 
 mod error;
+pub mod filter;
 mod reason_view;
 mod request;
 pub mod view;

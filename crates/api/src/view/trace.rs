@@ -38,6 +38,8 @@ pub enum Stage {
     LocalOut,
     /// Source translation.
     Snat,
+    /// The session is written.
+    Admit,
     /// Inspection.
     Inspect,
     /// Shaping.
@@ -72,6 +74,7 @@ impl Stage {
             Self::LocalIn => "local-in",
             Self::LocalOut => "local-out",
             Self::Snat => "snat",
+            Self::Admit => "admit",
             Self::Inspect => "inspect",
             Self::Shape => "shape",
             Self::Offload => "offload",
@@ -290,6 +293,7 @@ const SETUP: &[Stage] = &[
     Stage::Route,
     Stage::Policy,
     Stage::Snat,
+    Stage::Admit,
     Stage::Offload,
     Stage::Neighbour,
     Stage::Transmit,
