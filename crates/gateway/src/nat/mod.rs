@@ -30,7 +30,19 @@ pub struct SnatRequest<'a> { /// x
     pub egress_addresses: &'a [IpNet] }
 /// x
 pub struct Nat { config: Config }
+/// x
+#[derive(Default)]
+pub struct PoolStats { /// x
+ pub used: u64, /// x
+ pub capacity: u64, /// x
+ pub peak: u64, /// x
+ pub allocated: u64, /// x
+ pub exhausted: u64 }
 impl Nat {
+    /// x
+    pub fn vip_hits(&self, _i: usize) -> u64 { 0 }
+    /// x
+    pub fn pool_stats(&self, _i: usize) -> PoolStats { PoolStats::default() }
     /// x
     pub fn new(config: &Config) -> Self { Self { config: config.clone() } }
     /// x
