@@ -11,6 +11,9 @@ use crate::{
 /// Names that mean something of their own where a name may stand.
 const RESERVED: &[&str] = &["any", "off", "interface", "all", "none"];
 
+/// The most things of one kind; their positions are 16 bits wide.
+const MOST: usize = 65_535;
+
 /// The names of one kind of thing, with their positions.
 pub(crate) struct Names {
     what: &'static str,

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::{
     Scope,
     objects::{Objects, alone_any},
-    settings,
+    settings, shadow,
 };
 use crate::{
     keys::{self, Section},
@@ -68,6 +68,7 @@ pub(super) fn policies(
         families(tab, &policy.source, &policy.destination);
         policies.push(policy);
     }
+    shadow::check(&tabs, &policies);
     policies
 }
 
