@@ -112,7 +112,9 @@ impl Gateway {
             Stage::Dnat => stages::dnat::run(self, packet, now),
             Stage::Sdwan => stages::sdwan::run(self, packet, now),
             Stage::Route => stages::route::run(self, packet, now),
-            Stage::Policy => stages::policy::run(self, packet, now),
+            Stage::Policy | Stage::LocalIn | Stage::LocalOut => {
+                stages::policy::run(self, packet, now)
+            }
             Stage::Snat => stages::snat::run(self, packet, now),
             Stage::Admit => stages::admit::run(self, packet, now),
             Stage::Inspect => stages::inspect::run(self, packet, now),

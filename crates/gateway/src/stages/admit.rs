@@ -91,10 +91,6 @@ fn draft(gateway: &mut Gateway, packet: &Packet, now: Time) -> Result<Session, D
     session.set_options(packet.headers.options);
     session.set_fragmented(packet.reassembled.is_some());
     let transport = transport(packet.frame.bytes(), &packet.headers);
-    if original.proto == proto::TCP {
-        let window = gateway.windows.alloc().ok_or(DropReason::SessionTableFull)?;
-        session.set_tcp_window(Some(window));
-    }
     let direction = offload::Direction::Original;
     match session.observe(direction, &packet.headers, transport, &gateway.windows, now) {
         Observation::Pass { .. } | Observation::Reopen => Ok(session),
