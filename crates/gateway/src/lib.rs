@@ -13,3 +13,5 @@ pub mod reassembly;
 pub mod rng;
 pub mod route;
 pub mod session;
+#[cfg(test)]
+mod test_config;

@@ -37,8 +37,12 @@ struct Slot {
 impl TcpWindows {
     /// Room for `capacity` sessions.
     pub fn new(capacity: u32) -> Self {
-        let slot = || Slot { words: [const { AtomicU32::new(0) }; 8] };
-        Self { slots: (0..capacity).map(|_| slot()).collect() }
+        let slot = || Slot {
+            words: [const { AtomicU32::new(0) }; 8],
+        };
+        Self {
+            slots: (0..capacity).map(|_| slot()).collect(),
+        }
     }
 
     /// Whether a segment lies in the window; updates the state if it does.
