@@ -33,6 +33,13 @@ impl Names {
             section,
             map: BTreeMap::new(),
         };
+        if let Some(tab) = tabs.get(MOST) {
+            doc.error("too-many", &tab.span, format!("more than {MOST} {what}s"))
+                .found(tabs.len().to_string())
+                .expected(format!("at most {MOST}"))
+                .help("split the configuration over several gateways")
+                .emit();
+        }
         let all = tabs
             .iter()
             .enumerate()

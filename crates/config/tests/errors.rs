@@ -28,8 +28,12 @@ const CASES: &[(&str, &str)] = &[
     ("unknown-key", "[limits]\nsesions = 1000"),
     ("unknown-key", "[limits]\nmode = \"auto\""),
     ("unknown-key", "[[polcy]]\nid = 1"),
+    (
+        "unknown-key",
+        "[[route]]\nto = \"0.0.0.0/0\"\ngateway = \"203.0.113.1\"",
+    ),
     ("wrong-type", "[[route]]\nto = 5\nvia = \"203.0.113.1\""),
-    ("wrong-type", "[timeouts]\nudp = 120"),
+    ("bad-value", "[timeouts]\nudp = 120"),
     ("wrong-type", "[policy]\nid = 1"),
     ("wrong-type", "[[limits]]\nevents = 100"),
     ("wrong-type", "[offload]\nweaken = [3]"),
@@ -92,6 +96,7 @@ const CASES: &[(&str, &str)] = &[
     ),
     ("unknown-word", "[[policy]]\nid = 1\naction = \"permit\""),
     ("unknown-word", "[[policy]]\nid = 1\naction = \"alow\""),
+    ("unknown-word", "[[port]]\nname = \"p\"\nkind = \"dpdk\""),
     ("unknown-word", "[offload]\nweaken = \"tcp-windows\""),
     (
         "unknown-name",

@@ -37,6 +37,12 @@ fn companions(section: &Section, key: &str) -> &'static [(&'static str, &'static
         ("virtual-router", _) => &[("name", "\"mine\"")],
         ("port", "read" | "write") => &[("name", "\"mine\""), ("kind", "\"pcap\"")],
         ("port", _) => &[("name", "\"mine\"")],
+        ("interface", "address") => &[
+            ("name", "\"mine\""),
+            ("port", "\"lan0\""),
+            ("vlan", "7"),
+            ("virtual-router", "\"guest\""),
+        ],
         ("interface", _) => &[("name", "\"mine\""), ("port", "\"lan0\""), ("vlan", "7")],
         ("route", "blackhole") => &[("to", "\"10.99.0.0/16\"")],
         ("route", "virtual-router") => &[("to", "\"10.99.0.0/16\""), ("blackhole", "true")],
@@ -111,7 +117,11 @@ fn the_parser_accepts_the_example_of_every_key() {
     for section in SECTIONS {
         for key in section.keys {
             // names of the examples may be taken by what the examples refer to
-            let value = if key.name == "name" { "\"mine\"" } else { key.example };
+            let value = if key.name == "name" {
+                "\"mine\""
+            } else {
+                key.example
+            };
             let text = written(section, key.name, value);
             if let Err(faults) = parse("keys", &text) {
                 panic!("{} of {}\n{text}\n{faults}", key.name, section.title());

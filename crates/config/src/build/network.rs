@@ -252,11 +252,14 @@ pub(super) fn interfaces(
         .map(|((tab, name), zone)| {
             let port = port_of(scope, tab, name);
             let vlan = tab.int("vlan").map(|at| at.value as u16);
+            let legible = vlan.is_some() || tab.get("vlan").is_none();
             if let Some(port) = port {
                 if let Some(carried) = carried.get_mut(usize::from(port)) {
                     *carried = true;
                 }
-                check_tag(doc, tab, &mut taken, ports, port, vlan);
+                if legible {
+                    check_tag(doc, tab, &mut taken, ports, port, vlan);
+                }
             }
             let addresses: Vec<IpNet> = tab
                 .list("address")

@@ -11,7 +11,6 @@ use crate::{
         NextHop, Offload, Policy, Pool, PoolKind, Port, PortKind, Route, Schedule, ScheduleKind,
         Sensor, ServiceSet, SourceNat, StaticNeighbour, Timeouts, Vip, VirtualRouter, ZoneId,
     },
-    services,
     values::show_duration,
 };
 
@@ -163,7 +162,7 @@ fn service_set(
         any: _,
     }: &ServiceSet,
 ) -> (String, String) {
-    (joined(names), joined(services.iter().map(services::show)))
+    (joined(names), joined(services))
 }
 
 fn nat(config: &Config, nat: &SourceNat) -> String {
