@@ -77,11 +77,7 @@ impl Kind {
                 format!("bytes from {min} to {max}, or text such as \"4MiB\"")
             }
             Self::Duration { min, max } => {
-                format!(
-                    "a duration such as \"30s\" or \"2h4m\", {} to {}",
-                    span(*min),
-                    span(*max)
-                )
+                format!("a duration such as \"30s\" or \"2h4m\", {} to {}", span(*min), span(*max))
             }
             Self::Words(words) => {
                 format!("one of {}", crate::suggest::listed(words.iter().copied()))

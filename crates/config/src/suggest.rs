@@ -63,11 +63,7 @@ const LISTED: usize = 8;
 /// `a`, `b` and `c`; cut when there are too many.
 pub(crate) fn listed<'a>(words: impl IntoIterator<Item = &'a str>) -> String {
     let words: Vec<&str> = words.into_iter().collect();
-    let shown: Vec<String> = words
-        .iter()
-        .take(LISTED)
-        .map(|w| format!("`{w}`"))
-        .collect();
+    let shown: Vec<String> = words.iter().take(LISTED).map(|w| format!("`{w}`")).collect();
     match (shown.len(), words.len() - shown.len()) {
         (0, _) => "none".to_owned(),
         (_, 0) => shown.join(", "),
