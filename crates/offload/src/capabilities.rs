@@ -36,7 +36,14 @@ impl Capabilities {
     pub fn soft(flows: u64) -> Self {
         Self {
             name: "soft",
-            protocols: vec![proto::TCP, proto::UDP, proto::ICMP, proto::ICMPV6, proto::SCTP, proto::GRE],
+            protocols: vec![
+                proto::TCP,
+                proto::UDP,
+                proto::ICMP,
+                proto::ICMPV6,
+                proto::SCTP,
+                proto::GRE,
+            ],
             ipv4: true,
             ipv6: true,
             nat: true,
@@ -56,8 +63,14 @@ impl Capabilities {
                 against.insert(reason);
             }
         };
-        check(self.protocols.contains(&facts.proto), NotEligible::ProtocolUnsupported);
-        check(if facts.ipv6 { self.ipv6 } else { self.ipv4 }, NotEligible::AddressFamilyUnsupported);
+        check(
+            self.protocols.contains(&facts.proto),
+            NotEligible::ProtocolUnsupported,
+        );
+        check(
+            if facts.ipv6 { self.ipv6 } else { self.ipv4 },
+            NotEligible::AddressFamilyUnsupported,
+        );
         check(self.nat || !facts.translated, NotEligible::NatUnsupported);
         check(self.ip_options || !facts.options, NotEligible::IpOptions);
         check(self.fragments || !facts.fragments, NotEligible::Fragment);
@@ -127,9 +140,18 @@ mod tests {
             "disabled-by-policy, address-family-unsupported, nat-unsupported, fragment, ip-options, \
              tcp-window-unchecked"
         );
-        let plain = FlowFacts { proto: proto::UDP, ..FlowFacts::default() };
+        let plain = FlowFacts {
+            proto: proto::UDP,
+            ..FlowFacts::default()
+        };
         assert!(Capabilities::soft(8).evaluate(&plain).is_eligible());
-        let ospf = FlowFacts { proto: 89, ..FlowFacts::default() };
-        assert_eq!(Capabilities::soft(8).evaluate(&ospf).against.first(), Some(NotEligible::ProtocolUnsupported));
+        let ospf = FlowFacts {
+            proto: 89,
+            ..FlowFacts::default()
+        };
+        assert_eq!(
+            Capabilities::soft(8).evaluate(&ospf).against.first(),
+            Some(NotEligible::ProtocolUnsupported)
+        );
     }
 }

@@ -29,7 +29,9 @@ pub struct EpochTable {
 impl EpochTable {
     /// A table of `slots` slots, all at zero.
     pub fn new(slots: u16) -> Self {
-        Self { slots: (0..slots.max(1)).map(|_| AtomicU32::new(0)).collect() }
+        Self {
+            slots: (0..slots.max(1)).map(|_| AtomicU32::new(0)).collect(),
+        }
     }
 
     /// Number of slots.
@@ -68,7 +70,11 @@ impl EpochTable {
     }
 
     fn slot(&self, slot: u16) -> &AtomicU32 {
-        &self.slots[usize::from(slot) % self.slots.len()]
+        let slot = usize::from(slot);
+        match self.slots.get(slot) {
+            Some(slot) => slot,
+            None => &self.slots[slot % self.slots.len()],
+        }
     }
 }
 

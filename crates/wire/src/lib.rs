@@ -8,6 +8,8 @@
 #![forbid(unsafe_code)]
 
 pub mod arp;
+pub mod build;
+mod bytes;
 pub mod checksum;
 pub mod emit;
 pub mod fragment;
@@ -15,10 +17,11 @@ pub mod gso;
 pub mod icmp;
 pub mod nd;
 mod parse;
+mod quote;
 pub mod rewrite;
 pub mod tcp;
 mod types;
 
-pub use parse::{Fragmentation, Headers, IpVersion, L3, parse, verify_l4_checksum};
+pub use parse::{Fragmentation, Headers, IpVersion, L3, parse, parse_into, verify_l4_checksum};
 pub use rewrite::Rewrite;
 pub use types::{Mac, Time, Tuple, VlanId, proto};
