@@ -2,10 +2,23 @@
 //!
 //! A [`Port`] receives and sends bursts of [`Frame`]s. What is in a frame is no business of this
 //! crate, with one exception: ports speak virtio-net headers, so a frame carries its checksum
-//! state and, when it is a super-packet, its segment size ([`Offloads`]).
+//! state and, when it is a super-packet, its segment size ([`Offloads`]), and a super-packet's
+//! headers are read to count the packets it stands for.
 
+mod error;
 mod frame;
+pub mod memory;
+pub mod packet;
+pub mod pcap;
+mod pool;
 mod port;
+mod sys;
+pub mod tuntap;
+mod virtio;
 
-pub use frame::{Checksum, Frame, FramePool, Gso, GsoKind, HEADROOM, Offloads};
-pub use port::{LinkState, Port, PortCapabilities, PortCounters, PortId};
+pub use error::PortError;
+pub use frame::{Checksum, Frame, Gso, GsoKind, HEADROOM, Offloads, OnWire};
+pub use pool::{FrameClass, FramePool, LARGE_ROOM, SMALL_ROOM};
+pub use port::{
+    LinkState, MAX_BURST, Port, PortCapabilities, PortCounters, PortDescription, PortHint, PortId,
+};

@@ -1,6 +1,11 @@
-//! The burst trait.
+//! The burst trait and what goes with it.
+
+use wire::Mac;
 
 use crate::Frame;
+
+/// Frames one call of [`Port::receive`] returns at most.
+pub const MAX_BURST: usize = 64;
 
 /// Which port of the gateway, counted from zero in the order of the configuration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -17,6 +22,28 @@ pub struct PortCapabilities {
     pub tso6: bool,
     /// UDP super-packets.
     pub uso: bool,
+}
+
+impl PortCapabilities {
+    /// The capabilities in words, as `show ports` prints them; `none` when there are none.
+    pub fn words(&self) -> String {
+        let all = [
+            (self.partial_checksum, "checksum"),
+            (self.tso4, "tso4"),
+            (self.tso6, "tso6"),
+            (self.uso, "uso"),
+        ];
+        let have: Vec<_> = all
+            .iter()
+            .filter(|(on, _)| *on)
+            .map(|(_, word)| *word)
+            .collect();
+        if have.is_empty() {
+            "none".into()
+        } else {
+            have.join(" ")
+        }
+    }
 }
 
 /// Whether frames can pass.
@@ -55,9 +82,51 @@ pub struct PortCounters {
     pub tx_super: u64,
 }
 
+impl PortCounters {
+    /// Counts a received frame.
+    #[inline]
+    pub fn count_rx(&mut self, frame: &Frame) {
+        let wire = frame.on_wire();
+        self.rx_packets += wire.packets;
+        self.rx_bytes += wire.bytes;
+        self.rx_super += u64::from(frame.offloads.gso.is_some());
+    }
+
+    /// Counts a sent frame.
+    #[inline]
+    pub fn count_tx(&mut self, frame: &Frame) {
+        let wire = frame.on_wire();
+        self.tx_packets += wire.packets;
+        self.tx_bytes += wire.bytes;
+        self.tx_super += u64::from(frame.offloads.gso.is_some());
+    }
+}
+
+/// What a port is, in words, for people.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PortDescription {
+    /// Which kind of attachment: `memory`, `pcap`, `af-packet`, `tap`, `tun`.
+    pub mode: String,
+    /// What it is attached to: device or file name.
+    pub device: String,
+    /// Offloads obtained, as [`PortCapabilities::words`].
+    pub offloads: String,
+    /// What would make it faster or more reliable.
+    pub hints: Vec<PortHint>,
+}
+
+/// One thing to do about a port.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PortHint {
+    /// What is in the way.
+    pub why: String,
+    /// The command that changes it.
+    pub command: String,
+}
+
 /// An attachment to the network.
 pub trait Port: Send {
-    /// Receives up to `max` frames (64 at most) to the end of `into`; returns how many.
+    /// Receives up to `max` frames ([`MAX_BURST`] at most) to the end of `into`; returns how many.
     fn receive(&mut self, into: &mut Vec<Frame>, max: usize) -> usize;
 
     /// Sends frames from the front of `frames`, removing what it took or dropped (and counted).
@@ -70,11 +139,29 @@ pub trait Port: Send {
     /// Counters since the port was made.
     fn counters(&self) -> PortCounters;
 
-    /// Link state, as last seen.
+    /// Link state, as last seen by [`Port::refresh`] or by a failed call.
     fn link(&self) -> LinkState;
 
-    /// A descriptor that becomes readable when frames wait, where there is one.
+    /// A descriptor that becomes readable when frames wait, where there is one. It may change
+    /// whenever [`Port::refresh`] runs.
     fn poll_fd(&self) -> Option<std::os::fd::RawFd> {
         None
     }
+
+    /// Looks at the device: link state, address, MTU, kernel drops; attaches again to a device
+    /// that had gone and is back. The owner calls it about once a second, off the packet path.
+    fn refresh(&mut self) {}
+
+    /// The Ethernet address of the device, where it has one.
+    fn mac(&self) -> Option<Mac> {
+        None
+    }
+
+    /// The largest IP packet the device takes, in bytes, where it has a limit.
+    fn mtu(&self) -> Option<u32> {
+        None
+    }
+
+    /// What the port is, in words.
+    fn describe(&self) -> PortDescription;
 }

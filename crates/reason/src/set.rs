@@ -53,6 +53,20 @@ impl<R: Reason> ReasonSet<R> {
         }
     }
 
+    /// The set as bits, one per position in [`Reason::ALL`].
+    pub const fn bits(self) -> u128 {
+        self.bits
+    }
+
+    /// The set with these bits; bits beyond the registry are ignored.
+    pub const fn from_bits(bits: u128) -> Self {
+        let all = if R::ALL.len() >= 128 { u128::MAX } else { (1 << R::ALL.len()) - 1 };
+        Self {
+            bits: bits & all,
+            class: PhantomData,
+        }
+    }
+
     /// The members in the order of the registry.
     pub fn iter(self) -> impl Iterator<Item = R> {
         R::ALL.iter().copied().filter(move |r| self.contains(*r))
@@ -117,6 +131,8 @@ mod tests {
             assert_eq!(set.len(), n + 1);
         }
         assert_eq!(set.iter().collect::<Vec<_>>(), NotEligible::ALL);
+        assert_eq!(ReasonSet::from_bits(set.bits()), set);
+        assert_eq!(ReasonSet::from_bits(u128::MAX), set);
         set.remove(NotEligible::NotEstablished);
         assert!(!set.contains(NotEligible::NotEstablished));
         assert_eq!(set.len(), NotEligible::ALL.len() - 1);

@@ -3,8 +3,10 @@
 //! The transport checksum must be finished before a packet is cut. Whether a packet may be cut at
 //! all (DF, forwarded IPv6) is the caller's question.
 
+use reason::DropReason;
+
 use crate::{
-    Fragmentation, Headers, IpVersion, L3,
+    Fragmentation, Headers, IpVersion,
     bytes::{put, u16_at, u32_at},
     checksum,
     parse::{FRAGMENT, walk_extensions},
@@ -125,15 +127,25 @@ pub struct Fragmenter<'a> {
 }
 
 impl<'a> Fragmenter<'a> {
-    /// Starts cutting an IPv4 packet, which may be a fragment itself, into packets of at most `mtu`
-    /// bytes. `None` if it is not IPv4 or the MTU leaves no room for eight bytes of data.
-    pub fn v4(frame: &'a [u8], headers: &Headers, mtu: u16) -> Option<Self> {
-        if headers.kind != L3::Ip(IpVersion::V4) {
-            return None;
-        }
+    /// Starts cutting a packet into packets of at most `mtu` bytes.
+    ///
+    /// An IPv4 packet may be a fragment itself. The pieces of an IPv6 packet carry `id`, and its
+    /// hop-by-hop options, and everything up to a routing header, go into each; it must not have a
+    /// fragment header already. Refused as [`DropReason::MtuExceeded`] if it has, or if the MTU leaves
+    /// no room for eight bytes of data.
+    pub fn new(frame: &'a [u8], headers: &Headers, mtu: u16, id: u32) -> Result<Self, DropReason> {
+        let fragmenter = match headers.version() {
+            Some(IpVersion::V4) => Self::v4(frame, headers, mtu),
+            Some(IpVersion::V6) => Self::v6(frame, headers, mtu, id),
+            None => None,
+        };
+        fragmenter.and_then(Self::checked).ok_or(DropReason::MtuExceeded)
+    }
+
+    fn v4(frame: &'a [u8], headers: &Headers, mtu: u16) -> Option<Self> {
         let l3 = usize::from(headers.l3);
         let field = u16_at(frame, l3 + 6)?;
-        Self {
+        Some(Self {
             frame,
             version: IpVersion::V4,
             l3,
@@ -146,18 +158,10 @@ impl<'a> Fragmenter<'a> {
             id: 0,
             named_at: 0,
             next_header: 0,
-        }
-        .checked()
+        })
     }
 
-    /// Starts cutting an IPv6 packet into packets of at most `mtu` bytes that carry `id`.
-    ///
-    /// Hop-by-hop options, and everything up to a routing header, go into every fragment. `None` if it
-    /// is not IPv6, has a fragment header already, or the MTU leaves no room.
-    pub fn v6(frame: &'a [u8], headers: &Headers, mtu: u16, id: u32) -> Option<Self> {
-        if headers.kind != L3::Ip(IpVersion::V6) {
-            return None;
-        }
+    fn v6(frame: &'a [u8], headers: &Headers, mtu: u16, id: u32) -> Option<Self> {
         let l3 = usize::from(headers.l3);
         let ip = frame.get(l3..headers.end as usize)?;
         let found = walk_extensions(ip).ok()?;
@@ -165,7 +169,7 @@ impl<'a> Fragmenter<'a> {
             return None;
         }
         let data = l3 + found.unfragmentable;
-        Self {
+        Some(Self {
             frame,
             version: IpVersion::V6,
             l3,
@@ -178,8 +182,7 @@ impl<'a> Fragmenter<'a> {
             id,
             named_at: found.unfragmentable_at,
             next_header: *ip.get(found.unfragmentable_at)?,
-        }
-        .checked()
+        })
     }
 
     fn checked(self) -> Option<Self> {
@@ -205,14 +208,18 @@ impl<'a> Fragmenter<'a> {
         self.header() + (self.mtu + self.l3 - self.header()).min(self.end - self.data)
     }
 
+    /// Makes `out` the next fragment; false, with `out` empty, when all are written.
+    pub fn next(&mut self, out: &mut Vec<u8>) -> bool {
+        out.resize(self.max_len(), 0);
+        let written = self.next_into(out);
+        out.truncate(written.unwrap_or(0));
+        written.is_some()
+    }
+
     /// Writes the next fragment to the start of `out` and returns its length; `None` when all are
     /// written, or if `out` is shorter than [`Fragmenter::max_len`]. A packet that fits in the MTU
     /// comes out as one piece (over IPv6 as an atomic fragment).
-    #[allow(
-        clippy::should_implement_trait,
-        reason = "it writes into a buffer of the caller"
-    )]
-    pub fn next(&mut self, out: &mut [u8]) -> Option<usize> {
+    pub fn next_into(&mut self, out: &mut [u8]) -> Option<usize> {
         let left = self.end.checked_sub(self.at).filter(|left| *left > 0)?;
         let room = self.mtu - (self.header() - self.l3);
         let length = if left <= room { left } else { self.piece() };
@@ -241,11 +248,7 @@ impl<'a> Fragmenter<'a> {
         let end = header + (stop - self.at);
         let words = u8::try_from((header - self.l3) / 4).ok()?;
         put(out, self.l3, &[0x40 | words])?;
-        put(
-            out,
-            self.l3 + 2,
-            &u16::try_from(end - self.l3).ok()?.to_be_bytes(),
-        )?;
+        put(out, self.l3 + 2, &u16::try_from(end - self.l3).ok()?.to_be_bytes())?;
         let field = u16::try_from(offset / 8).ok()? | if more { 0x2000 } else { 0 };
         // DF is kept: who cuts a packet with DF set knows why
         let df = u16::from(*self.frame.get(self.l3 + 6)? & 0x40) << 8;
@@ -264,11 +267,7 @@ impl<'a> Fragmenter<'a> {
         let header = self.header();
         put(out, header, self.frame.get(self.at..stop)?)?;
         let end = header + (stop - self.at);
-        put(
-            out,
-            self.l3 + 4,
-            &u16::try_from(end - self.l3 - 40).ok()?.to_be_bytes(),
-        )?;
+        put(out, self.l3 + 4, &u16::try_from(end - self.l3 - 40).ok()?.to_be_bytes())?;
         Some(end)
     }
 }
@@ -317,22 +316,19 @@ mod tests {
 
     fn flow(six: bool) -> Tuple {
         if six {
-            build::tuple(
-                proto::UDP,
-                ([0x2001, 0xdb8, 0, 0, 0, 0, 0, 5], 5000),
-                ([9u16; 8], 53),
-            )
+            build::tuple(proto::UDP, ([0x2001, 0xdb8, 0, 0, 0, 0, 0, 5], 5000), ([9u16; 8], 53))
         } else {
             build::tuple(proto::UDP, ([10, 0, 0, 5], 5000), ([203, 0, 113, 9], 53))
         }
     }
 
     fn all(mut fragmenter: Fragmenter<'_>) -> Vec<Vec<u8>> {
-        let mut out = vec![0xee; fragmenter.max_len()];
+        let mut out = Vec::new();
         let mut fragments = Vec::new();
-        while let Some(length) = fragmenter.next(&mut out) {
-            fragments.push(out[..length].to_vec());
+        while fragmenter.next(&mut out) {
+            fragments.push(out.clone());
         }
+        assert!(out.is_empty());
         fragments
     }
 
@@ -369,11 +365,7 @@ mod tests {
             }
             let frame = packet.build();
             let headers = parse(&frame).unwrap();
-            let fragmenter = if six {
-                Fragmenter::v6(&frame, &headers, mtu, 77)
-            } else {
-                Fragmenter::v4(&frame, &headers, mtu)
-            };
+            let fragmenter = Fragmenter::new(&frame, &headers, mtu, 77);
             let longest = fragmenter.as_ref().map(Fragmenter::max_len).unwrap();
             let fragments = all(fragmenter.unwrap());
             let last = fragments.len() - 1;
@@ -397,9 +389,9 @@ mod tests {
             let frame = Packet::new(flow(false)).id(7).df(false).payload(&[3; 900]).build();
             let headers = parse(&frame).unwrap();
             let mut smaller = Vec::new();
-            for fragment in all(Fragmenter::v4(&frame, &headers, first).unwrap()) {
+            for fragment in all(Fragmenter::new(&frame, &headers, first, 1).unwrap()) {
                 let headers = parse(&fragment).unwrap();
-                smaller.extend(all(Fragmenter::v4(&fragment, &headers, second).unwrap()));
+                smaller.extend(all(Fragmenter::new(&fragment, &headers, second, 1).unwrap()));
             }
             prop_assert_eq!(whole(&smaller), frame);
         }
@@ -418,8 +410,7 @@ mod tests {
             if let Ok(headers) = parse(&frame) {
                 let _ = position(&frame, &headers);
                 let _ = write_whole_header(&frame, &headers, 60_000, &mut [0; 200]);
-                let _ = Fragmenter::v4(&frame, &headers, mtu).map(all);
-                let _ = Fragmenter::v6(&frame, &headers, mtu, 1).map(all);
+                let _ = Fragmenter::new(&frame, &headers, mtu, 1).map(all);
             }
         }
     }
@@ -428,13 +419,10 @@ mod tests {
     fn only_copied_options_go_on() {
         // router alert (copied) after a record route (not copied)
         let options = [7, 7, 4, 0, 0, 0, 0, 148, 4, 0, 0, 0];
-        let frame = Packet::new(flow(false))
-            .df(false)
-            .ip_options(&options)
-            .payload(&[1; 100])
-            .build();
+        let frame =
+            Packet::new(flow(false)).df(false).ip_options(&options).payload(&[1; 100]).build();
         let headers = parse(&frame).unwrap();
-        let fragments = all(Fragmenter::v4(&frame, &headers, 80).unwrap());
+        let fragments = all(Fragmenter::new(&frame, &headers, 80, 1).unwrap());
         assert_eq!(fragments[0][14], 0x48);
         assert_eq!(fragments[0][34..46], options);
         assert_eq!(fragments[1][14], 0x46);
@@ -446,13 +434,13 @@ mod tests {
     fn no_room() {
         let frame = build::udp(build::ETHER, flow(false), &[0; 100]);
         let headers = parse(&frame).unwrap();
-        assert!(Fragmenter::v4(&frame, &headers, 27).is_none());
-        assert!(Fragmenter::v4(&frame, &headers, 28).is_some());
-        assert!(Fragmenter::v6(&frame, &headers, 1280, 1).is_none());
+        let refused = Fragmenter::new(&frame, &headers, 27, 1).err();
+        assert_eq!(refused, Some(DropReason::MtuExceeded));
+        assert!(Fragmenter::new(&frame, &headers, 28, 1).is_ok());
         let frame = build::udp(build::ETHER, flow(true), &[0; 100]);
         let headers = parse(&frame).unwrap();
-        assert!(Fragmenter::v6(&frame, &headers, 55, 1).is_none());
-        let pieces = all(Fragmenter::v6(&frame, &headers, 56, 1).unwrap());
+        assert!(Fragmenter::new(&frame, &headers, 55, 1).is_err());
+        let pieces = all(Fragmenter::new(&frame, &headers, 56, 1).unwrap());
         assert_eq!(pieces.len(), 108usize.div_ceil(8));
     }
 }

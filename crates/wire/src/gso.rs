@@ -89,11 +89,7 @@ impl<'a> Segmenter<'a> {
             IpVersion::V4 => u16_at(frame, l3 + 4).ok_or(invalid)?,
             IpVersion::V6 => 0,
         };
-        let first_seq = if tcp {
-            u32_at(frame, l4 + 4).ok_or(invalid)?
-        } else {
-            0
-        };
+        let first_seq = if tcp { u32_at(frame, l4 + 4).ok_or(invalid)? } else { 0 };
         let t = &headers.tuple;
         Ok(Self {
             frame,
@@ -109,10 +105,7 @@ impl<'a> Segmenter<'a> {
             nth: 0,
             first_id,
             first_seq,
-            pseudo: Sum::ZERO
-                .address(t.src)
-                .address(t.dst)
-                .word(u16::from(t.proto)),
+            pseudo: Sum::ZERO.address(t.src).address(t.dst).word(u16::from(t.proto)),
         })
     }
 
@@ -128,10 +121,7 @@ impl<'a> Segmenter<'a> {
 
     /// Writes the next segment to the start of `out` and returns its length; `None` when all are
     /// written, or if `out` is shorter than [`Segmenter::max_len`].
-    #[allow(
-        clippy::should_implement_trait,
-        reason = "it writes into a buffer of the caller"
-    )]
+    #[allow(clippy::should_implement_trait, reason = "it writes into a buffer of the caller")]
     pub fn next(&mut self, out: &mut [u8]) -> Option<usize> {
         if self.at >= self.end {
             return None;
@@ -188,11 +178,7 @@ impl<'a> Segmenter<'a> {
         };
         put(l4, field, &[0; 2])?;
         let sum = self.pseudo.word(length).bytes(l4).finish();
-        let sum = if self.tcp {
-            sum
-        } else {
-            checksum::never_zero(sum)
-        };
+        let sum = if self.tcp { sum } else { checksum::never_zero(sum) };
         put(l4, field, &sum.to_be_bytes())
     }
 }
@@ -212,11 +198,7 @@ mod tests {
 
     fn flow(proto: u8, six: bool) -> Tuple {
         if six {
-            build::tuple(
-                proto,
-                ([0x2001, 0xdb8, 0, 0, 0, 0, 0, 5], 5000),
-                ([9u16; 8], 53),
-            )
+            build::tuple(proto, ([0x2001, 0xdb8, 0, 0, 0, 0, 0, 5], 5000), ([9u16; 8], 53))
         } else {
             build::tuple(proto, ([10, 0, 0, 5], 5000), ([203, 0, 113, 9], 53))
         }
@@ -232,10 +214,7 @@ mod tests {
         while let Some(length) = segmenter.next(&mut out) {
             segments.push(out[..length].to_vec());
         }
-        assert_eq!(
-            (segments.len(), segmenter.remaining()),
-            (expected as usize, 0)
-        );
+        assert_eq!((segments.len(), segmenter.remaining()), (expected as usize, 0));
         segments
     }
 
@@ -253,12 +232,7 @@ mod tests {
             .map(|segment| {
                 let headers = parse(segment).unwrap();
                 let tcp = Segment::of(segment, &headers).unwrap();
-                (
-                    u16_at(segment, 18).unwrap(),
-                    tcp.seq,
-                    tcp.flags,
-                    tcp.payload_len,
-                )
+                (u16_at(segment, 18).unwrap(), tcp.seq, tcp.flags, tcp.payload_len)
             })
             .collect();
         let expected = [
@@ -268,11 +242,7 @@ mod tests {
         ];
         assert_eq!(seen, expected);
         let accurate = cut(&frame, true, 10, false);
-        assert!(
-            accurate
-                .iter()
-                .all(|s| parse(s).unwrap().tcp_flags & flags::CWR != 0)
-        );
+        assert!(accurate.iter().all(|s| parse(s).unwrap().tcp_flags & flags::CWR != 0));
     }
 
     #[test]
@@ -292,31 +262,17 @@ mod tests {
         assert_eq!(try_cut(tcp(), true, 0), invalid);
         assert_eq!(try_cut(tcp(), true, 7), invalid, "segments too small");
         assert_eq!(try_cut(udp(), false, 1), invalid, "too many datagrams");
-        assert_eq!(
-            try_cut(tcp().payload(b""), true, 50),
-            invalid,
-            "nothing to cut"
-        );
-        assert_eq!(
-            try_cut(tcp().tcp(flags::SYN, 1, 0), true, 50),
-            invalid,
-            "a SYN"
-        );
+        assert_eq!(try_cut(tcp().payload(b""), true, 50), invalid, "nothing to cut");
+        assert_eq!(try_cut(tcp().tcp(flags::SYN, 1, 0), true, 50), invalid, "a SYN");
         let frame = tcp().build();
         let headers = parse(&frame).unwrap();
         let short = &frame[..frame.len() - 1];
-        assert_eq!(
-            Segmenter::new(short, &headers, true, 50, false).err(),
-            invalid,
-            "cut short"
-        );
+        assert_eq!(Segmenter::new(short, &headers, true, 50, false).err(), invalid, "cut short");
     }
 
     #[test]
     fn a_short_buffer_writes_nothing() {
-        let frame = Packet::new(flow(proto::UDP, false))
-            .payload(&[1; 30])
-            .build();
+        let frame = Packet::new(flow(proto::UDP, false)).payload(&[1; 30]).build();
         let headers = parse(&frame).unwrap();
         let mut segmenter = Segmenter::new(&frame, &headers, false, 10, false).unwrap();
         assert_eq!(segmenter.max_len(), 52);

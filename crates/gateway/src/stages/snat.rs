@@ -1,0 +1,81 @@
+//! SNAT: which source address and port does it leave with?
+
+use config::model::SourceNat;
+use wire::Time;
+
+use super::policy::key;
+use crate::{
+    Gateway,
+    events::EventKind,
+    nat::SnatRequest,
+    packet::{Destination, Packet, Verdict},
+    trace::Note,
+};
+
+pub(crate) fn run(gateway: &mut Gateway, packet: &mut Packet, now: Time) -> Verdict {
+    let Destination::Forward { egress, .. } = packet.destination else {
+        packet.say(|_| Note::new("the gateway's own traffic", "not translated"));
+        return Verdict::Continue;
+    };
+    let tuple = packet.inner_tuple();
+    let config = std::sync::Arc::clone(&gateway.config);
+    let central =
+        if config.central_snat.is_empty() { None } else { gateway.nat.central(&key(gateway, packet)) };
+    let policy = packet.rule.and_then(|index| config.policies.get(index as usize));
+    let (nat, object, line) = match (central, policy) {
+        (Some(index), _) => {
+            let rule = &config.central_snat[index];
+            (&rule.nat, format_args!("central-snat \"{}\"", rule.name).to_string(), rule.line)
+        }
+        (None, Some(policy)) if packet.trace.is_some() => {
+            (&policy.nat, format!("policy {} \"{}\"", policy.id, policy.name), policy.line)
+        }
+        (None, Some(policy)) => (&policy.nat, String::new(), policy.line),
+        (None, None) => (&SourceNat::Off, String::new(), config::model::Line(0)),
+    };
+    if *nat == SourceNat::Off {
+        packet.say(|_| Note::new(format!("source {}", tuple.src), "not translated").by(object, line));
+        return Verdict::Continue;
+    }
+    let request = SnatRequest {
+        tuple,
+        nat,
+        egress,
+        egress_addresses: &config.interfaces[usize::from(egress.0)].addresses,
+    };
+    let (sessions, vr) = (&gateway.sessions, packet.vr);
+    let taken = |reply: &wire::Tuple| sessions.contains(vr, reply);
+    match gateway.nat.snat(&request, &mut gateway.rng, taken) {
+        Ok(grant) => {
+            packet.say(|_| {
+                let result = match &grant {
+                    Some(grant) => format!("to {} port {}", grant.address, grant.port),
+                    None => "not translated".into(),
+                };
+                Note::new(format!("source {} port {}", tuple.src, tuple.src_port), result)
+                    .by(object, line)
+            });
+            packet.snat = grant;
+            if packet.is_simulated() {
+                gateway.release_grant(packet);
+            }
+            Verdict::Continue
+        }
+        Err(reason) => {
+            gateway.events.push_limited(now, EventKind::PoolExhausted, || {
+                format!("{reason}: no translation for {tuple}")
+            });
+            packet.say(|_| Note::new(format!("source {}", tuple.src), "no translation left").by(object, line));
+            Verdict::Drop(reason)
+        }
+    }
+}
+
+impl Gateway {
+    /// Gives back what the stage took, for a session that does not come to be.
+    pub(crate) fn release_grant(&mut self, packet: &Packet) {
+        if let Some(grant) = &packet.snat {
+            self.nat.release(grant.binding);
+        }
+    }
+}
