@@ -131,6 +131,9 @@ impl Section {
     pub fn title(&self) -> String {
         match self.form {
             _ if self.path.is_empty() => "the file".to_owned(),
+            Form::Inline if self.path.ends_with(".*") => {
+                format!("an entry of [{}]", self.path.trim_end_matches(".*"))
+            }
             Form::Table => format!("[{}]", self.path),
             Form::Array => format!("[[{}]]", self.path),
             Form::Inline => format!("`{}`", self.path),

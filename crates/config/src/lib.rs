@@ -13,17 +13,22 @@
 
 mod build;
 mod diagnostic;
+mod diff;
 pub mod keys;
 mod look_up;
 pub mod model;
 mod names;
 mod read;
+mod reference;
 mod services;
 mod suggest;
 mod values;
 
 pub use diagnostic::{Diagnostic, Diagnostics, Place, Severity};
+pub use diff::{Change, ChangeKind, ConfigDiff, FieldChange, Touches, diff};
 pub use model::Config;
+pub use reference::reference_page;
+pub use services::PREDEFINED as PREDEFINED_SERVICES;
 
 /// What a text that is in order gives.
 #[derive(Clone, Debug)]

@@ -4,7 +4,7 @@ use core::fmt;
 
 use crate::model::{
     Action, Config, IfId, Interface, IpRange, OffloadMode, Policy, Pool, PoolId, Port,
-    SensorAction, VirtualRouter, VrId, Weakening, Zone, ZoneId,
+    SensorAction, Service, VirtualRouter, VrId, Weakening, Zone, ZoneId,
 };
 
 /// The configuration of an empty file: no ports, no policies, defaults everywhere else.
@@ -106,6 +106,13 @@ impl fmt::Display for IpRange {
             true => write!(f, "{}", self.first),
             false => write!(f, "{}-{}", self.first, self.last),
         }
+    }
+}
+
+/// `tcp/443`, as it would be written.
+impl fmt::Display for Service {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&crate::services::show(self))
     }
 }
 

@@ -11,6 +11,9 @@ use crate::{
 /// Names that mean something of their own where a name may stand.
 const RESERVED: &[&str] = &["any", "off", "interface", "all", "none"];
 
+/// The most things of one kind; their positions are 16 bits wide.
+const MOST: usize = 65_535;
+
 /// The names of one kind of thing, with their positions.
 pub(crate) struct Names {
     what: &'static str,
@@ -30,6 +33,13 @@ impl Names {
             section,
             map: BTreeMap::new(),
         };
+        if let Some(tab) = tabs.get(MOST) {
+            doc.error("too-many", &tab.span, format!("more than {MOST} {what}s"))
+                .found(tabs.len().to_string())
+                .expected(format!("at most {MOST}"))
+                .help("split the configuration over several gateways")
+                .emit();
+        }
         let all = tabs
             .iter()
             .enumerate()

@@ -568,6 +568,17 @@ impl<'d, 'i> Tab<'d, 'i> {
             value: values::duration(key.default).unwrap_or_default(),
             span: self.span_of(name),
         };
+        if let Some(val) = self.get(name)
+            && let DeValue::Integer(number) = val.value
+        {
+            let bad = Bad::new(
+                "a duration needs its unit",
+                key.kind.describe(),
+                format!("write `{name} = \"{number}s\"`"),
+            );
+            self.bad(name, &val.span, bad);
+            return default();
+        }
         let Some(at) = self.value(name, values::duration) else {
             return default();
         };
@@ -623,10 +634,7 @@ impl<'d, 'i> Tab<'d, 'i> {
         }
         let help = match nearest(text.value, words.iter().copied()) {
             Some(near) => format!("did you mean \"{near}\"?"),
-            None => format!(
-                "write `{name} = \"{}\"`",
-                words.first().copied().unwrap_or_default()
-            ),
+            None => format!("write one of {}", listed(words.iter().copied())),
         };
         self.doc
             .error(

@@ -37,7 +37,7 @@ impl Gateway {
         let Some(session) = self.sessions.remove(id) else { return };
         self.promotion.ledger.close(&session.ledger);
         if let Some(binding) = session.binding() {
-            self.nat.release(binding);
+            self.nat.release(crate::nat::Binding::from_bits(binding));
         }
         if let Some(window) = session.tcp_window() {
             self.windows.free(window);
@@ -46,7 +46,9 @@ impl Gateway {
             self.neighbours.release(NeighbourId(next_hop));
         }
         self.counters.sessions_ended += 1;
-        self.policies.session_ended(session.rule, session.kind);
+        let table = crate::stages::admit::table(session.kind);
+        let rule = crate::stages::admit::rule_index(self, table, session.rule);
+        self.policies.session_closed(table, rule);
     }
 
     /// A session in one line, for events.

@@ -4,8 +4,10 @@
 mod nat;
 mod network;
 mod objects;
+mod route;
 mod rules;
 mod settings;
+mod shadow;
 
 use toml::de::DeTable;
 
@@ -81,8 +83,8 @@ pub(crate) fn config<'d>(doc: &'d Doc<'d>, root: &'d DeTable<'_>) -> Config {
     // what depends on subnets is not looked at while the interfaces are in doubt
     if sound {
         network::overlaps(&scope, &interface_tabs, &config);
-        config.routes = network::routes(&scope, &top, &config);
-        config.neighbours = network::neighbours(&scope, &top, &config);
+        config.routes = route::routes(&scope, &top, &config);
+        config.neighbours = route::neighbours(&scope, &top, &config);
     }
     config.pools = nat::pools(&scope, &pool_tabs, &pool_list, &config);
     let (vip_names, vips) = nat::vips(&scope, &top, &config);

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::{
     Scope,
     objects::{Objects, alone_any},
-    settings,
+    settings, shadow,
 };
 use crate::{
     keys::{self, Section},
@@ -67,6 +67,10 @@ pub(super) fn policies(
         }
         families(tab, &policy.source, &policy.destination);
         policies.push(policy);
+    }
+    // what is in error may match something else than was meant
+    if scope.doc.errors() == 0 {
+        shadow::check(&tabs, &policies);
     }
     policies
 }

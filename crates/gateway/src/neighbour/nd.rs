@@ -1,5 +1,7 @@
 //! placeholder until wire::nd
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 /// x
-pub enum SolicitationAction { /// x
- None }
+pub enum SolicitationAction {
+    /// x
+    None,
+}

@@ -149,6 +149,13 @@ impl Policies {
             .min()
     }
 
+    /// Whether a rule is enabled and inside its schedule now.
+    pub fn in_force(&self, table: Table, index: usize) -> bool {
+        let room = self.room(table);
+        index < room.classifier.len()
+            && matches!(room.state(index, self.wall_clock), State::InForce)
+    }
+
     /// Which conditions of each rule `key` fails: rules in order up to and including the one that
     /// decides, `max` at most.
     pub fn explain(&self, table: Table, key: &Key, max: usize) -> Vec<RuleExplanation> {

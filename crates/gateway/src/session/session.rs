@@ -90,8 +90,6 @@ pub struct Session {
     pub rule: u32,
     /// Neighbour each direction is sent to, by its id; `u32::MAX` while there is none.
     pub next_hop: [u32; 2],
-    /// Smaller path MTU learnt per direction, in bytes; zero while there is none.
-    pub path_mtu: [u16; 2],
     /// What it was last judged by.
     pub epoch: EpochRef,
     /// Where each direction stands with the engine.
@@ -105,6 +103,8 @@ pub struct Session {
     fast: [Tally; 2],
     /// Slot in the shared TCP windows; for SCTP both verification tags, folded; else [`NONE`].
     pub(super) scratch: u32,
+    /// Packets and bytes that set it up; part of `slow`.
+    setup: [u16; 2],
     mss_clamp: u16,
     vip: u16,
     flags: u16,
@@ -129,7 +129,6 @@ impl Session {
             egress: IfId(0),
             rule: NONE,
             next_hop: [NONE; 2],
-            path_mtu: [0; 2],
             epoch: EpochRef::default(),
             ledger: Entry::default(),
             last_seen: now,
@@ -138,6 +137,7 @@ impl Session {
             slow: [Tally::default(); 2],
             fast: [Tally::default(); 2],
             scratch: NONE,
+            setup: [0; 2],
             mss_clamp: 0,
             vip: u16::MAX,
             flags: 0,
@@ -202,6 +202,22 @@ impl Session {
     pub fn add_slow(&mut self, direction: Direction, packets: u64, bytes: u64) {
         let tally = &mut self.slow[direction.index()];
         *tally = tally.plus(Tally { packets, bytes });
+    }
+
+    /// Remembers that what was counted so far set the session up.
+    pub fn mark_setup(&mut self, packets: u64, bytes: u64) {
+        let short = |n: u64| u16::try_from(n).unwrap_or(u16::MAX);
+        self.setup = [short(packets), short(bytes)];
+    }
+
+    /// What of a direction's slow-path counters set the session up.
+    pub const fn setup(&self, direction: Direction) -> Tally {
+        match direction {
+            Direction::Original => {
+                Tally { packets: self.setup[0] as u64, bytes: self.setup[1] as u64 }
+            }
+            Direction::Reply => Tally { packets: 0, bytes: 0 },
+        }
     }
 
     /// Adds the final counters of a program that has left its engine.

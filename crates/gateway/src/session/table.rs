@@ -179,8 +179,9 @@ impl SessionTable {
             return false;
         }
         let (vr, kind, half_open) = (session.vr, session.kind, session.counted_half_open());
-        for direction in Direction::BOTH {
-            let hash = self.index.hash(vr, &session.key(direction));
+        let keys = Direction::BOTH.map(|direction| (direction, session.key(direction)));
+        for (direction, key) in keys {
+            let hash = self.index.hash(vr, &key);
             let left = self.index.remove(hash, Reference::new(id.index, direction));
             debug_assert!(left, "both keys of a linked session are in the index");
         }

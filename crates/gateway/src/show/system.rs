@@ -17,6 +17,7 @@ const TOP: usize = 5;
 impl Gateway {
     pub(super) fn show_system(&self, now: Time) -> SystemView {
         let stats = self.engine.engine_stats();
+        let frames = self.frames.capacity();
         let limits = &self.config.limits;
         let table = |name: &'static str, used: u64, capacity: u64, memory: Option<u64>| TableView {
             name: name.into(),
@@ -36,9 +37,9 @@ impl Gateway {
                 table("flows", stats.flows, stats.flow_capacity, Some(stats.memory)),
                 table("neighbours", self.neighbours.len() as u64, self.neighbours.capacity() as u64, None),
                 table("reassembly-bytes", self.reassembler.memory_used() as u64, limits.reassembly_memory.into(), None),
-                table("routes", self.routes.len() as u64, self.routes.len() as u64, Some(self.routes.memory() as u64)),
+                table("routes", self.prefixes(), self.prefixes(), Some(self.routes.memory() as u64)),
                 table("policies", self.config.policies.len() as u64, self.config.policies.len() as u64, Some(self.policies.memory() as u64)),
-                table("frames", self.frames.in_use() as u64, self.frames.capacity() as u64, None),
+                table("frames", self.frames.in_use() as u64, frames as u64, None),
             ],
             ..SystemView::default()
         }

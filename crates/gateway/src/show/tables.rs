@@ -16,7 +16,7 @@ use super::{
 use crate::{
     Gateway,
     neighbour::State,
-    route::{Lookup, RouteRow},
+    route::{Lookup, RouteSet, Row},
 };
 
 impl Gateway {
@@ -62,26 +62,53 @@ impl Gateway {
             Some(name) => Some(self.router_named(Some(name))?),
             None => None,
         };
-        let total = self.routes.len() as u64;
+        let total = self.prefixes();
         if let Some(destination) = destination {
             let vr = only.unwrap_or(VrId(0));
-            let set = match self.routes.lookup(vr, destination) {
-                Lookup::Via(set) | Lookup::Blackhole(set) => set,
-                Lookup::Local(interface) => {
-                    let route = self.own_route(vr, destination, interface);
-                    return Ok(RoutesView { lookup: Some(destination), routes: vec![route], total, next: None });
-                }
+            let route = match self.routes.lookup(vr, destination) {
+                Lookup::Via(set) | Lookup::Blackhole(set) => self.route_view(vr, set, true),
+                Lookup::Local(interface) => self.own_route(vr, destination, interface),
                 Lookup::Broadcast(_) | Lookup::None => {
                     return Err(ApiError::not_found(format!("no route to {destination}")));
                 }
             };
-            let row = self.routes.row_of(vr, set);
-            let routes = vec![self.route_view(&row)];
-            return Ok(RoutesView { lookup: Some(destination), routes, total, next: None });
+            return Ok(RoutesView { lookup: Some(destination), routes: vec![route], total, next: None });
         }
-        let (rows, next) = self.routes.page(only, cursor.unwrap_or(0), rows(limit));
-        let routes = rows.iter().map(|row| self.route_view(row)).collect();
-        Ok(RoutesView { lookup: None, routes, total, next })
+        // A cursor counts rows from the start; pages of a table this size are read in order.
+        let (start, rows) = (cursor.unwrap_or(0) as usize, rows(limit));
+        let mut view = RoutesView { total, ..RoutesView::default() };
+        let mut seen = 0;
+        for index in 0..self.config.virtual_routers.len() {
+            let vr = VrId(index as u16);
+            if only.is_some_and(|only| only != vr) {
+                continue;
+            }
+            let mut after = None;
+            loop {
+                let page = self.routes.page(vr, after, rows);
+                let Some(last) = page.last() else { break };
+                after = Some(last.set.destination);
+                for Row { set, best } in page {
+                    if seen >= start && view.routes.len() < rows {
+                        view.routes.push(self.route_view(vr, set, best));
+                    } else if seen >= start {
+                        view.next = Some(seen as u64);
+                        return Ok(view);
+                    }
+                    seen += 1;
+                }
+            }
+        }
+        Ok(view)
+    }
+
+    /// Prefixes of all virtual routers.
+    pub(super) fn prefixes(&self) -> u64 {
+        let of = |index| {
+            let (v4, v6) = self.routes.len(VrId(index as u16));
+            (v4 + v6) as u64
+        };
+        (0..self.config.virtual_routers.len()).map(of).sum()
     }
 
     fn own_route(&self, vr: VrId, address: IpAddr, interface: config::model::IfId) -> RouteView {
@@ -95,7 +122,7 @@ impl Gateway {
         }
     }
 
-    fn route_view(&self, row: &RouteRow<'_>) -> RouteView {
+    fn route_view(&self, vr: VrId, set: &RouteSet, best: bool) -> RouteView {
         let hop = |member: &crate::route::Member| {
             let id = member.gateway.and_then(|via| self.neighbours.lookup(member.interface, via));
             let neighbour = id.and_then(|id| self.neighbours.get(id));
@@ -107,13 +134,13 @@ impl Gateway {
             }
         };
         RouteView {
-            vr: self.config.virtual_router_name(row.vr).to_owned(),
-            destination: row.set.destination.to_string(),
-            origin: row.origin.into(),
-            metric: row.set.metric,
-            next_hops: row.set.members.iter().map(hop).collect(),
-            line: row.set.line.0,
-            active: row.active,
+            vr: self.config.virtual_router_name(vr).to_owned(),
+            destination: set.destination.to_string(),
+            origin: if set.blackhole { "blackhole" } else { set.source.name() }.into(),
+            metric: set.metric,
+            next_hops: set.configured.iter().map(hop).collect(),
+            line: set.line.0,
+            active: best && (set.blackhole || !set.members.is_empty()),
         }
     }
 

@@ -40,7 +40,7 @@ impl Gateway {
                 dst_port: key.dst_port,
                 proto: key.proto,
             },
-            tcp_flags: spec.tcp_flags.map_or(wire::tcp::SYN, api::TcpFlagsSpec::bits),
+            tcp_flags: spec.tcp_flags.map_or(wire::tcp::flags::SYN, api::TcpFlagsSpec::bits),
             ttl: spec.ttl.unwrap_or(64),
             length: spec.length.unwrap_or(0),
             dont_fragment: spec.dont_fragment.unwrap_or(true),

@@ -22,19 +22,18 @@ pub(crate) fn run(gateway: &mut Gateway, packet: &mut Packet, now: Time) -> Verd
     let central =
         if config.central_snat.is_empty() { None } else { gateway.nat.central(&key(gateway, packet)) };
     let policy = packet.rule.and_then(|index| config.policies.get(index as usize));
-    let (nat, object, line) = match (central, policy) {
-        (Some(index), _) => {
-            let rule = &config.central_snat[index];
-            (&rule.nat, format_args!("central-snat \"{}\"", rule.name).to_string(), rule.line)
-        }
-        (None, Some(policy)) if packet.trace.is_some() => {
-            (&policy.nat, format!("policy {} \"{}\"", policy.id, policy.name), policy.line)
-        }
-        (None, Some(policy)) => (&policy.nat, String::new(), policy.line),
-        (None, None) => (&SourceNat::Off, String::new(), config::model::Line(0)),
+    let nat = match (central, policy) {
+        (Some(index), _) => &config.central_snat[index].nat,
+        (None, Some(policy)) => &policy.nat,
+        (None, None) => &SourceNat::Off,
+    };
+    let by = |note: Note| match (central.map(|index| &config.central_snat[index]), policy) {
+        (Some(rule), _) => note.by("central-snat", rule.name.clone(), rule.line),
+        (None, Some(policy)) => note.by_policy(policy),
+        (None, None) => note,
     };
     if *nat == SourceNat::Off {
-        packet.say(|_| Note::new(format!("source {}", tuple.src), "not translated").by(object, line));
+        packet.say(|_| by(Note::new(format!("source {}", tuple.src), "not translated")));
         return Verdict::Continue;
     }
     let request = SnatRequest {
@@ -52,8 +51,7 @@ pub(crate) fn run(gateway: &mut Gateway, packet: &mut Packet, now: Time) -> Verd
                     Some(grant) => format!("to {} port {}", grant.address, grant.port),
                     None => "not translated".into(),
                 };
-                Note::new(format!("source {} port {}", tuple.src, tuple.src_port), result)
-                    .by(object, line)
+                by(Note::new(format!("source {} port {}", tuple.src, tuple.src_port), result))
             });
             packet.snat = grant;
             if packet.is_simulated() {
@@ -65,7 +63,7 @@ pub(crate) fn run(gateway: &mut Gateway, packet: &mut Packet, now: Time) -> Verd
             gateway.events.push_limited(now, EventKind::PoolExhausted, || {
                 format!("{reason}: no translation for {tuple}")
             });
-            packet.say(|_| Note::new(format!("source {}", tuple.src), "no translation left").by(object, line));
+            packet.say(|_| by(Note::new(format!("source {}", tuple.src), "no translation left")));
             Verdict::Drop(reason)
         }
     }
