@@ -39,6 +39,8 @@ pub mod session;
 mod show;
 mod simulate;
 mod stages;
+#[cfg(test)]
+mod test_config;
 mod topology;
 pub mod trace;
 

@@ -37,7 +37,7 @@ impl Gateway {
         let Some(session) = self.sessions.remove(id) else { return };
         self.promotion.ledger.close(&session.ledger);
         if let Some(binding) = session.binding() {
-            self.nat.release(crate::nat::Binding::from_bits(binding));
+            self.nat.release(binding);
         }
         if let Some(window) = session.tcp_window() {
             self.windows.free(window);

@@ -12,7 +12,7 @@ use wire::{Rewrite, Time, Tuple};
 use super::slab::{Shared, Zeroed};
 
 /// An IP version: how keys and addresses are kept.
-pub(super) trait Family: Copy + 'static {
+pub(super) trait Family: Copy + Eq + 'static {
     /// Two addresses.
     type Pair: Copy + Eq + Send + Sync;
 
@@ -27,11 +27,11 @@ pub(super) trait Family: Copy + 'static {
 }
 
 /// IPv4.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) struct V4;
 
 /// IPv6.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) struct V6;
 
 impl Family for V4 {

@@ -7,6 +7,8 @@ use offload::{Direction, EpochRef, FlowStats, ledger::Entry};
 use reason::DemotionReason;
 use wire::{Time, Tuple, proto};
 
+use crate::nat::Binding;
+
 use super::SessionState;
 
 /// No value, where a field has no room for an `Option`.
@@ -98,7 +100,7 @@ pub struct Session {
     pub last_seen: Time,
     /// Set once it is ending: why.
     pub ending: Option<DemotionReason>,
-    binding: u64,
+    binding: Option<Binding>,
     slow: [Tally; 2],
     fast: [Tally; 2],
     /// Slot in the shared TCP windows; for SCTP both verification tags, folded; else [`NONE`].
@@ -133,7 +135,7 @@ impl Session {
             ledger: Entry::default(),
             last_seen: now,
             ending: None,
-            binding: u64::MAX,
+            binding: None,
             slow: [Tally::default(); 2],
             fast: [Tally::default(); 2],
             scratch: NONE,
@@ -168,14 +170,14 @@ impl Session {
         (self.original.proto == proto::TCP && self.scratch != NONE).then_some(self.scratch)
     }
 
-    /// The translation it holds, as the `nat` room encodes it; all ones is none.
-    pub fn binding(&self) -> Option<u64> {
-        (self.binding != u64::MAX).then_some(self.binding)
+    /// What it holds of an IP pool.
+    pub const fn binding(&self) -> Option<Binding> {
+        self.binding
     }
 
-    /// Sets the translation it holds.
-    pub fn set_binding(&mut self, binding: Option<u64>) {
-        self.binding = binding.unwrap_or(u64::MAX);
+    /// Sets what it holds of an IP pool.
+    pub const fn set_binding(&mut self, binding: Option<Binding>) {
+        self.binding = binding;
     }
 
     /// The VIP that translated its destination, by index.

@@ -195,9 +195,11 @@ impl Gateway {
     }
 
     pub(super) fn show_pools(&self) -> NatPoolsView {
-        let view = |(index, pool): (usize, &config::model::Pool)| {
-            let stats = self.nat.pool_stats(index);
-            let (mode, block_size, blocks_per_host) = match pool.kind {
+        let view = |stats: crate::nat::PoolStats<'_>| {
+            let pool = self.config.pools.iter().find(|pool| pool.name == stats.name);
+            let used = stats.ports_used;
+            let (mode, block_size, blocks_per_host) = match stats.kind {
+                _ if stats.name.is_empty() => ("interface", None, None),
                 PoolKind::Overload => ("overload", None, None),
                 PoolKind::OneToOne => ("one-to-one", None, None),
                 PoolKind::PortBlock { block_size, blocks_per_host } => {
@@ -205,21 +207,27 @@ impl Gateway {
                 }
             };
             PoolView {
-                name: pool.name.clone(),
+                name: stats.name.to_owned(),
                 mode: mode.into(),
-                line: pool.line.0,
-                addresses: range(&pool.addresses),
-                ports: ports(&pool.ports),
+                line: pool.map_or(0, |pool| pool.line.0),
+                addresses: range(&stats.addresses),
+                ports: pool.map_or_else(String::new, |pool| ports(&pool.ports)),
                 block_size,
                 blocks_per_host,
-                used: stats.used,
-                capacity: stats.capacity,
-                peak: stats.peak,
-                allocated: stats.allocated,
+                ports_total: stats.ports_total,
+                tcp_used: used.tcp.into(),
+                udp_used: used.udp.into(),
+                sctp_used: used.sctp.into(),
+                icmp_used: used.icmp.into(),
+                sessions: stats.sessions.into(),
+                hosts: stats.hosts.into(),
+                blocks_used: stats.blocks_used.into(),
+                blocks_total: stats.blocks_total,
                 exhausted: stats.exhausted,
-                proxy_arp: pool.proxy_arp,
+                removed: stats.removed,
+                proxy_arp: pool.is_some_and(|pool| pool.proxy_arp),
             }
         };
-        NatPoolsView { pools: self.config.pools.iter().enumerate().map(view).collect() }
+        NatPoolsView { pools: self.nat.pools().map(view).collect() }
     }
 }

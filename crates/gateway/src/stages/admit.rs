@@ -74,7 +74,7 @@ fn draft(gateway: &mut Gateway, packet: &Packet, now: Time) -> Result<Session, D
         Destination::Local | Destination::Undecided => packet.ingress,
     };
     session.epoch = gateway.epochs.now(packet.vr.0);
-    session.set_binding(packet.snat.as_ref().map(|grant| grant.binding.to_bits()));
+    session.set_binding(packet.snat.and_then(|grant| grant.binding));
     session.set_vip(packet.dnat.as_ref().map(|dnat| dnat.vip as u16));
     let policy = match kind {
         Kind::Forward => packet.rule.and_then(|i| gateway.config.policies.get(i as usize)),
@@ -105,6 +105,9 @@ fn draft(gateway: &mut Gateway, packet: &Packet, now: Time) -> Result<Session, D
 
 fn opened(gateway: &mut Gateway, packet: &mut Packet, id: crate::session::SessionId, now: Time) {
     gateway.counters.sessions_created += 1;
+    if let Some(dnat) = &packet.dnat {
+        gateway.nat.count_vip(dnat.vip);
+    }
     packet.session = Some((id, offload::Direction::Original));
     let deadline = gateway.sessions.get(id).map(|s| now + s.timeout(&gateway.config.timeouts));
     if let Some(deadline) = deadline {
