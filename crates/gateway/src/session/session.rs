@@ -103,6 +103,8 @@ pub struct Session {
     binding: u64,
     slow: [Tally; 2],
     fast: [Tally; 2],
+    setup_bytes: u32,
+    setup_packets: u16,
     /// Slot in the shared TCP windows; for SCTP both verification tags, folded; else [`NONE`].
     pub(super) scratch: u32,
     mss_clamp: u16,
@@ -137,6 +139,8 @@ impl Session {
             binding: u64::MAX,
             slow: [Tally::default(); 2],
             fast: [Tally::default(); 2],
+            setup_bytes: 0,
+            setup_packets: 0,
             scratch: NONE,
             mss_clamp: 0,
             vip: u16::MAX,
@@ -163,9 +167,20 @@ impl Session {
         self.state
     }
 
+    /// Where it stands, in words: `ESTABLISHED`.
+    pub const fn state_name(&self) -> &'static str {
+        self.state.name()
+    }
+
     /// Its slot in the shared TCP windows.
     pub fn tcp_window(&self) -> Option<u32> {
         (self.original.proto == proto::TCP && self.scratch != NONE).then_some(self.scratch)
+    }
+
+    /// Gives it a slot in the shared TCP windows. Without one, [`Session::observe`] takes one with
+    /// the first SYN.
+    pub fn set_tcp_window(&mut self, slot: u32) {
+        self.scratch = slot;
     }
 
     /// The translation it holds, as the `nat` room encodes it; all ones is none.
@@ -198,8 +213,12 @@ impl Session {
         self.mss_clamp = mss.unwrap_or(0);
     }
 
-    /// Counts what the slow path received.
+    /// Counts what the slow path received. What comes first set the session up.
     pub fn add_slow(&mut self, direction: Direction, packets: u64, bytes: u64) {
+        if direction == Direction::Original && self.slow[0].packets == 0 {
+            self.setup_packets = packets.try_into().unwrap_or(u16::MAX);
+            self.setup_bytes = bytes.try_into().unwrap_or(u32::MAX);
+        }
         let tally = &mut self.slow[direction.index()];
         *tally = tally.plus(Tally { packets, bytes });
     }
@@ -213,6 +232,16 @@ impl Session {
     /// What the slow path received of a direction.
     pub const fn slow(&self, direction: Direction) -> Tally {
         self.slow[direction.index()]
+    }
+
+    /// The part of [`Session::slow`] that set the session up: its first packet.
+    pub const fn setup(&self, direction: Direction) -> Tally {
+        match direction {
+            Direction::Original => {
+                Tally { packets: self.setup_packets as u64, bytes: self.setup_bytes as u64 }
+            }
+            Direction::Reply => Tally { packets: 0, bytes: 0 },
+        }
     }
 
     /// What programs of a direction that have left their engine had counted.
@@ -243,6 +272,11 @@ impl Session {
         self.rule = next_free;
         self.state = SessionState::New;
         self.flags = VACANT;
+    }
+
+    /// Whether nobody has the slot.
+    pub(super) fn is_vacant(&self) -> bool {
+        self.has(VACANT)
     }
 
     fn has(&self, flag: u16) -> bool {
@@ -299,8 +333,6 @@ flags! {
     pub(super) is_linked set_linked LINKED;
     /// Whether the table has counted it as half open.
     pub(super) counted_half_open set_counted_half_open HALF_OPEN;
-    /// Whether nobody has the slot.
-    pub(super) is_vacant set_vacant VACANT;
 }
 
 #[cfg(test)]
@@ -316,10 +348,8 @@ mod tests {
     #[test]
     fn counters_add_up_over_tiers_and_directions() {
         let end = |n| core::net::IpAddr::from([10, 0, 0, n]);
-        let tuple =
-            Tuple { src: end(1), dst: end(2), src_port: 1, dst_port: 2, proto: proto::UDP };
-        let mut session =
-            Session::new(Kind::Forward, VrId(0), tuple, tuple.reversed(), Time::ZERO);
+        let tuple = Tuple { src: end(1), dst: end(2), src_port: 1, dst_port: 2, proto: proto::UDP };
+        let mut session = Session::new(Kind::Forward, VrId(0), tuple, tuple.reversed(), Time::ZERO);
         session.add_slow(Direction::Original, 2, 200);
         session.add_slow(Direction::Reply, 1, 50);
         let stats = FlowStats { packets: 40, bytes: 4_000, last_hit: Time::ZERO };
@@ -328,15 +358,16 @@ mod tests {
         assert_eq!(session.total(Direction::Original), Tally { packets: 82, bytes: 8_200 });
         assert_eq!(session.total(Direction::Reply), Tally { packets: 1, bytes: 50 });
         assert_eq!(session.packets_seen(), 83);
+        session.add_slow(Direction::Original, 1, 90);
+        assert_eq!(session.setup(Direction::Original), Tally { packets: 2, bytes: 200 });
+        assert_eq!(session.setup(Direction::Reply), Tally::default());
     }
 
     #[test]
     fn flags_and_absent_values_do_not_disturb_each_other() {
         let end = |n| core::net::IpAddr::from([10, 0, 0, n]);
-        let tuple =
-            Tuple { src: end(1), dst: end(2), src_port: 1, dst_port: 2, proto: proto::UDP };
-        let mut session =
-            Session::new(Kind::Forward, VrId(0), tuple, tuple.reversed(), Time::ZERO);
+        let tuple = Tuple { src: end(1), dst: end(2), src_port: 1, dst_port: 2, proto: proto::UDP };
+        let mut session = Session::new(Kind::Forward, VrId(0), tuple, tuple.reversed(), Time::ZERO);
         assert_eq!((session.vip(), session.binding(), session.mss_clamp()), (None, None, None));
         session.set_vip(Some(0));
         session.set_binding(Some(0));
