@@ -8,7 +8,7 @@ use std::{
 
 use config::model::VrId;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use gateway::{
+use lockgate_gateway::{
     rng::Rng,
     session::{Kind, Session, SessionId, SessionTable},
 };
