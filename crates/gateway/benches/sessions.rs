@@ -53,7 +53,6 @@ fn put(table: &mut SessionTable, n: u32) -> SessionId {
 
 fn benches(criterion: &mut Criterion) {
     let (mut table, ids) = full();
-    println!("{} bytes a session", table.memory() / u64::from(SESSIONS));
     let mut rng = Rng::new(11);
     let keys: Vec<Tuple> = (0..SESSIONS)
         .map(|n| {
