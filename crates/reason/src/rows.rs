@@ -637,6 +637,14 @@ registry! {
         "The next hop is no longer resolved."
         "Check the next hop with `show neighbours`."
         "";
+    14 NotForUs "not-for-us" Info
+        "The frame is sent to a group, or to another station's MAC address."
+        "Normal for broadcasts; otherwise look for a switch that floods."
+        "";
+    15 InterfaceUnknown "interface-unknown" Notice
+        "No enabled interface of the port takes frames with that VLAN tag."
+        "Add an interface with that vlan id, or set `enabled = true` on it."
+        "";
 }
 
 #[cfg(test)]

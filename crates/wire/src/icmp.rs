@@ -127,6 +127,16 @@ pub fn is_error(headers: &Headers) -> bool {
     }
 }
 
+/// Whether the packet is an ICMP redirect of either version.
+pub fn is_redirect(headers: &Headers) -> bool {
+    let wanted = match headers.version() {
+        Some(IpVersion::V4) => v4::REDIRECT,
+        Some(IpVersion::V6) => v6::REDIRECT,
+        None => return false,
+    };
+    is_icmp(headers) && headers.icmp_type == wanted
+}
+
 /// Whether the packet is an echo request.
 pub fn is_echo_request(headers: &Headers) -> bool {
     let wanted = match headers.version() {
@@ -157,14 +167,6 @@ pub fn announced_mtu(frame: &[u8], headers: &Headers) -> Option<u32> {
 /// one station, a destination that is multicast or broadcast, nor a source that is no single host.
 /// The broadcast addresses of connected subnets are not known here; the caller checks them.
 pub fn may_answer_with_error(headers: &Headers) -> bool {
-    let L3::Ip(version) = headers.kind else {
-        return false;
-    };
-    let is_redirect = is_icmp(headers)
-        && match version {
-            IpVersion::V4 => headers.icmp_type == v4::REDIRECT,
-            IpVersion::V6 => headers.icmp_type == v6::REDIRECT,
-        };
     let to_one = match headers.dst() {
         IpAddr::V4(dst) => !dst.is_multicast() && !dst.is_broadcast(),
         IpAddr::V6(dst) => !dst.is_multicast(),
@@ -177,10 +179,11 @@ pub fn may_answer_with_error(headers: &Headers) -> bool {
         }
         IpAddr::V6(src) => !src.is_unspecified() && !src.is_loopback() && !src.is_multicast(),
     };
-    headers.fragment != Fragmentation::Later
+    headers.kind != L3::Arp
+        && headers.fragment != Fragmentation::Later
         && !headers.eth_dst.is_group()
         && !is_error(headers)
-        && !is_redirect
+        && !is_redirect(headers)
         && to_one
         && from_one
 }

@@ -11,14 +11,13 @@ mod tests;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use reason::DropReason;
-use wire::{Fragmentation, Headers, L3, proto};
+use wire::{
+    Fragmentation, Headers, L3, proto,
+    tcp::flags::{ACK, FIN, RST, SYN},
+};
 
 pub use sensors::{SensorCounters, SensorKind, SensorVerdict, Sensors, SourceRate};
 
-const FIN: u8 = 0x01;
-const SYN: u8 = 0x02;
-const RST: u8 = 0x04;
-const ACK: u8 = 0x10;
 /// FIN, SYN, RST, PSH, ACK and URG: the flags of RFC 9293 without those of ECN.
 const FLAGS: u8 = 0x3f;
 

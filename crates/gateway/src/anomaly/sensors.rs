@@ -169,7 +169,12 @@ impl Sensors {
             targets = source.targets(self.sampling);
         }
         let by_rate = above(kind, rate, sensor, &mut source.fired);
-        let by_scan = above(SensorKind::Scan, targets, self.config.scan, &mut source.fired);
+        let by_scan = above(
+            SensorKind::Scan,
+            targets,
+            self.config.scan,
+            &mut source.fired,
+        );
         let verdict = match (by_rate, by_scan) {
             (
                 SensorVerdict::Exceeded {
@@ -205,7 +210,11 @@ impl Sensors {
             .map(|source| {
                 let [syn, udp, icmp] = source.now;
                 let [syn_before, udp_before, icmp_before, targets_before] =
-                    if source.second == second { source.before } else { [0; 4] };
+                    if source.second == second {
+                        source.before
+                    } else {
+                        [0; 4]
+                    };
                 SourceRate {
                     source: source.address,
                     syn: syn.max(syn_before),

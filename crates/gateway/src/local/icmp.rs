@@ -2,9 +2,13 @@
 
 use core::net::IpAddr;
 
-use wire::{Fragmentation, Headers, IpVersion, L3, proto};
+use wire::{
+    Fragmentation, Headers, IpVersion, L3, Mac,
+    icmp::{may_answer_with_error, v4, v6},
+    proto,
+};
 
-use super::{IpHeader, begin, is_one_host};
+use super::{IpHeader, begin};
 
 /// Longest ICMP error over IPv4, its IP header included (RFC 1812 §4.3.2.3).
 const MAX_V4: usize = 576;
@@ -35,62 +39,53 @@ pub enum IcmpErrorKind {
     PortUnreachable,
     /// A policy rejects it: 3/13; ICMPv6 1/1.
     AdminProhibited,
-    /// A blackhole route that is to tell: 3/1 as RFC 1812 §5.2.7.1 has no better; ICMPv6 1/6.
-    RejectRoute,
 }
 
 impl IcmpErrorKind {
     /// Type and code in one version.
     pub const fn type_and_code(self, version: IpVersion) -> (u8, u8) {
         match (version, self) {
-            (IpVersion::V4, Self::TtlExceeded) => (11, 0),
-            (IpVersion::V4, Self::ReassemblyTimeout) => (11, 1),
-            (IpVersion::V4, Self::FragNeeded { .. }) => (3, 4),
-            (IpVersion::V4, Self::NetUnreachable) => (3, 0),
-            (IpVersion::V4, Self::HostUnreachable | Self::RejectRoute) => (3, 1),
-            (IpVersion::V4, Self::ProtocolUnreachable) => (3, 2),
-            (IpVersion::V4, Self::PortUnreachable) => (3, 3),
-            (IpVersion::V4, Self::AdminProhibited) => (3, 13),
-            (IpVersion::V6, Self::TtlExceeded) => (3, 0),
-            (IpVersion::V6, Self::ReassemblyTimeout) => (3, 1),
-            (IpVersion::V6, Self::FragNeeded { .. }) => (2, 0),
-            (IpVersion::V6, Self::NetUnreachable) => (1, 0),
-            (IpVersion::V6, Self::HostUnreachable) => (1, 3),
-            (IpVersion::V6, Self::ProtocolUnreachable) => (4, 1),
-            (IpVersion::V6, Self::PortUnreachable) => (1, 4),
-            (IpVersion::V6, Self::AdminProhibited) => (1, 1),
-            (IpVersion::V6, Self::RejectRoute) => (1, 6),
+            (IpVersion::V4, Self::TtlExceeded) => (v4::TIME_EXCEEDED, v4::IN_TRANSIT),
+            (IpVersion::V4, Self::ReassemblyTimeout) => (v4::TIME_EXCEEDED, v4::IN_REASSEMBLY),
+            (IpVersion::V4, Self::FragNeeded { .. }) => (v4::UNREACHABLE, v4::FRAGMENTATION_NEEDED),
+            (IpVersion::V4, Self::NetUnreachable) => (v4::UNREACHABLE, v4::NETWORK),
+            (IpVersion::V4, Self::HostUnreachable) => (v4::UNREACHABLE, v4::HOST),
+            (IpVersion::V4, Self::ProtocolUnreachable) => (v4::UNREACHABLE, v4::PROTOCOL),
+            (IpVersion::V4, Self::PortUnreachable) => (v4::UNREACHABLE, v4::PORT),
+            (IpVersion::V4, Self::AdminProhibited) => (v4::UNREACHABLE, v4::PROHIBITED),
+            (IpVersion::V6, Self::TtlExceeded) => (v6::TIME_EXCEEDED, v6::IN_TRANSIT),
+            (IpVersion::V6, Self::ReassemblyTimeout) => (v6::TIME_EXCEEDED, v6::IN_REASSEMBLY),
+            (IpVersion::V6, Self::FragNeeded { .. }) => (v6::TOO_BIG, 0),
+            (IpVersion::V6, Self::NetUnreachable) => (v6::UNREACHABLE, v6::NO_ROUTE),
+            (IpVersion::V6, Self::HostUnreachable) => (v6::UNREACHABLE, v6::ADDRESS),
+            (IpVersion::V6, Self::ProtocolUnreachable) => {
+                (v6::PARAMETER_PROBLEM, v6::UNKNOWN_NEXT_HEADER)
+            }
+            (IpVersion::V6, Self::PortUnreachable) => (v6::UNREACHABLE, v6::PORT),
+            (IpVersion::V6, Self::AdminProhibited) => (v6::UNREACHABLE, v6::PROHIBITED),
         }
     }
 }
 
-/// Whether an ICMP error may be sent about a packet (RFC 1812 §4.3.2.7, RFC 4443 §2.4 (e)).
-///
-/// Never about an ICMP error or redirect, a packet whose source is not one host, a fragment after
-/// the first, or a packet sent to a group on layer 2 or 3. Only ICMPv6 too-big is sent about group
-/// packets, and about later fragments as long as they cannot be of an ICMPv6 error.
+/// Whether an ICMP error may be sent about a packet: [`may_answer_with_error`], and ICMPv6 too-big
+/// also about packets to groups (RFC 4443 §2.4 (e.3)) and about later fragments, as long as those
+/// cannot be of an ICMPv6 error.
 pub fn may_answer(kind: IcmpErrorKind, headers: &Headers) -> bool {
-    let L3::Ip(version) = headers.kind else {
-        return false;
-    };
-    let too_big = matches!(kind, IcmpErrorKind::FragNeeded { .. }) && version == IpVersion::V6;
-    let broadcast = match headers.dst() {
-        IpAddr::V4(ip) => ip.is_broadcast(),
-        IpAddr::V6(_) => false,
-    };
-    let to_group = headers.dst().is_multicast() || broadcast || headers.eth_dst.is_group();
-    let is_error = match (version, headers.tuple.proto) {
-        (IpVersion::V4, proto::ICMP) => is_v4_error(headers.icmp_type),
-        (IpVersion::V6, proto::ICMPV6) => headers.icmp_type < 128 || headers.icmp_type == 137,
+    if may_answer_with_error(headers) {
+        return true;
+    }
+    match (kind, headers.kind) {
+        (IcmpErrorKind::FragNeeded { .. }, L3::Ip(IpVersion::V6)) => {
+            let mut to_one_host = *headers;
+            to_one_host.eth_dst = Mac::default();
+            to_one_host.tuple.dst = headers.src();
+            if headers.tuple.proto != proto::ICMPV6 {
+                to_one_host.fragment = Fragmentation::Whole;
+            }
+            may_answer_with_error(&to_one_host)
+        }
         _ => false,
-    };
-    let later = headers.fragment == Fragmentation::Later;
-    is_one_host(headers.src()) && !is_error && (too_big || (!to_group && !later))
-}
-
-/// ICMP types that are errors or redirects (RFC 1122 §3.2.2).
-const fn is_v4_error(icmp_type: u8) -> bool {
-    matches!(icmp_type, 3 | 4 | 5 | 11 | 12)
+    }
 }
 
 /// Builds the ICMP error about the packet in `offending` as its sender knows it, with `source` as
@@ -106,8 +101,8 @@ pub fn icmp_error(
     out: &mut Vec<u8>,
 ) -> bool {
     out.clear();
-    let written = may_answer(kind, headers)
-        && write(kind, offending, headers, source, out).is_some();
+    let written =
+        may_answer(kind, headers) && write(kind, offending, headers, source, out).is_some();
     if !written {
         out.clear();
     }
@@ -143,8 +138,7 @@ fn write(
         | IcmpErrorKind::HostUnreachable
         | IcmpErrorKind::ProtocolUnreachable
         | IcmpErrorKind::PortUnreachable
-        | IcmpErrorKind::AdminProhibited
-        | IcmpErrorKind::RejectRoute => 0,
+        | IcmpErrorKind::AdminProhibited => 0,
     };
     let ip = IpHeader {
         src: source,

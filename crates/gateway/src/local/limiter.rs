@@ -103,7 +103,8 @@ impl IcmpLimiter {
 
     /// The same, and says which limit forbids it.
     pub fn judge(&mut self, destination: IpAddr, now: Time) -> LimitVerdict {
-        self.gateway.refill(self.per_second, burst(self.per_second), now);
+        self.gateway
+            .refill(self.per_second, burst(self.per_second), now);
         let by_chance = u64::from(self.rng.below(3));
         let gateway = &mut self.gateway;
         let bucket = place(&mut self.places, &self.keyed, destination, now);

@@ -40,7 +40,16 @@ fn begin(out: &mut Vec<u8>, header: &IpHeader, length: usize) -> bool {
             let df = if header.df { 0x40 } else { 0 };
             let mut ip = [0; 20];
             ip[..10].copy_from_slice(&[
-                0x45, header.tos, total0, total1, id0, id1, df, 0, TTL, header.proto,
+                0x45,
+                header.tos,
+                total0,
+                total1,
+                id0,
+                id1,
+                df,
+                0,
+                TTL,
+                header.proto,
             ]);
             ip[12..16].copy_from_slice(&src.octets());
             ip[16..].copy_from_slice(&dst.octets());

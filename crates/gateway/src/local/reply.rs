@@ -1,13 +1,13 @@
 //! Echo replies and TCP resets.
 
-use wire::{Fragmentation, Headers, IpVersion, L3, proto};
+use wire::{
+    Fragmentation, Headers, IpVersion, L3,
+    icmp::{is_echo_request, v4, v6},
+    proto,
+    tcp::flags::{ACK, FIN, RST, SYN},
+};
 
 use super::{IpHeader, begin, is_one_host};
-
-const FIN: u8 = 0x01;
-const SYN: u8 = 0x02;
-const RST: u8 = 0x04;
-const ACK: u8 = 0x10;
 
 /// Answers an echo request to one of our addresses (RFC 792, RFC 1122 §3.2.2.6, RFC 4443 §4.2).
 ///
@@ -27,12 +27,11 @@ fn write_echo_reply(request: &[u8], headers: &Headers, out: &mut Vec<u8>) -> Opt
     let L3::Ip(version) = headers.kind else {
         return None;
     };
-    let reply_type = match (version, headers.tuple.proto, headers.icmp_type) {
-        (IpVersion::V4, proto::ICMP, 8) => 0,
-        (IpVersion::V6, proto::ICMPV6, 128) => 129,
-        _ => return None,
+    let reply_type = match version {
+        IpVersion::V4 => v4::ECHO_REPLY,
+        IpVersion::V6 => v6::ECHO_REPLY,
     };
-    let answerable = headers.icmp_code == 0
+    let answerable = is_echo_request(headers)
         && headers.fragment == Fragmentation::Whole
         && !headers.eth_dst.is_group()
         && is_one_host(headers.src())

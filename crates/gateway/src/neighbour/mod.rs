@@ -314,7 +314,10 @@ impl<H> Neighbours<H> {
 
     /// The entry for an address, without asking for it.
     pub fn lookup(&self, interface: IfId, address: IpAddr) -> Option<NeighbourId> {
-        self.index.get(&(interface, address)).copied().map(NeighbourId)
+        self.index
+            .get(&(interface, address))
+            .copied()
+            .map(NeighbourId)
     }
 
     /// One entry.

@@ -6,7 +6,7 @@ use config::{Config, model::IfId};
 use wire::{Mac, Time};
 
 use super::{
-    DELAY_FIRST_PROBE_TIME, DEFEND_INTERVAL, Entry, FAILED_TIME, InterfaceIdentity, LostCause,
+    DEFEND_INTERVAL, DELAY_FIRST_PROBE_TIME, Entry, FAILED_TIME, InterfaceIdentity, LostCause,
     MAX_MULTICAST_SOLICIT, MAX_UNICAST_SOLICIT, Neighbour, NeighbourEvent, NeighbourId,
     NeighbourRequest, Neighbours, RETRANS_TIMER, RequestKind, State,
 };
@@ -23,17 +23,22 @@ impl<H> Neighbours<H> {
         let old = core::mem::replace(&mut self.interfaces, fresh);
         let moved: Vec<Option<IfId>> = old
             .iter()
-            .map(|was| self.interfaces.iter().position(|is| is == was && is.enabled))
+            .map(|was| {
+                self.interfaces
+                    .iter()
+                    .position(|is| is == was && is.enabled)
+            })
             .map(|index| index.map(|index| IfId(index as u16)))
             .collect();
         let move_to = |interface: IfId| moved.get(usize::from(interface.0)).copied().flatten();
-        self.requests.retain_mut(|request| match move_to(request.interface) {
-            Some(interface) => {
-                request.interface = interface;
-                true
-            }
-            None => false,
-        });
+        self.requests
+            .retain_mut(|request| match move_to(request.interface) {
+                Some(interface) => {
+                    request.interface = interface;
+                    true
+                }
+                None => false,
+            });
         self.conflicts.clear();
         for n in 0..self.slots.len() as u32 {
             let Some(entry) = self.entry(n) else { continue };
@@ -474,7 +479,11 @@ impl<H> Neighbours<H> {
             .iter()
             .position(|(i, a, _)| (*i, *a) == (interface, address));
         if let Some(at) = known {
-            if self.conflicts.get(at).is_some_and(|c| now < c.2 + DEFEND_INTERVAL) {
+            if self
+                .conflicts
+                .get(at)
+                .is_some_and(|c| now < c.2 + DEFEND_INTERVAL)
+            {
                 return;
             }
             self.conflicts.remove(at);

@@ -55,12 +55,20 @@ impl Classifier {
             destination: addresses(&rules, |rule| &rule.destination),
             service: ports(&rules, |rule| {
                 let list = rule.services.as_deref()?;
-                Some(list.iter().map(|s| (s.proto, s.dst_ports.clone())).collect())
+                Some(
+                    list.iter()
+                        .map(|s| (s.proto, s.dst_ports.clone()))
+                        .collect(),
+                )
             }),
             source_port: ports(&rules, |rule| {
                 let list = rule.services.as_deref()?;
                 let asks = list.iter().any(asks_source_port);
-                asks.then(|| list.iter().map(|s| (s.proto, s.src_ports.clone())).collect())
+                asks.then(|| {
+                    list.iter()
+                        .map(|s| (s.proto, s.src_ports.clone()))
+                        .collect()
+                })
             }),
             rules,
         }
@@ -90,7 +98,10 @@ impl Classifier {
             Meet::of(&self.source, self.source.map.get(key.src)),
             Meet::of(&self.destination, self.destination.map.get(key.dst)),
             Meet::of(&self.service, self.service.map.get(port(key.dst_port))),
-            Meet::of(&self.source_port, self.source_port.map.get(port(key.src_port))),
+            Meet::of(
+                &self.source_port,
+                self.source_port.map.get(port(key.src_port)),
+            ),
         ];
         // Dimensions that no rule asks about are left out.
         let mut used = 0;
@@ -133,7 +144,10 @@ impl Classifier {
     /// The conditions of rule `index` that `key` fails; nothing when the rule matches or is unknown.
     /// Whether the rule is active is the caller's business.
     pub fn failures(&self, index: usize, key: &Key) -> impl Iterator<Item = Condition> {
-        self.rules.get(index).into_iter().flat_map(move |rule| rule.failures(key))
+        self.rules
+            .get(index)
+            .into_iter()
+            .flat_map(move |rule| rule.failures(key))
     }
 
     /// Bytes on the heap, the rules' own lists included.
@@ -344,13 +358,17 @@ fn addresses(rules: &[Rule], of: impl Fn(&Rule) -> &Addresses) -> Dimension<ByVe
     let (any, all) = any_of(rules, |rule| of(rule).is_none());
     let mut pool = Pool::new();
     let map = ByVersion {
-        v4: by_range(rules, &of, &mut pool, |range| match (range.first, range.last) {
-            (IpAddr::V4(a), IpAddr::V4(b)) => Some((a.to_bits(), b.to_bits())),
-            _ => None,
+        v4: by_range(rules, &of, &mut pool, |range| {
+            match (range.first, range.last) {
+                (IpAddr::V4(a), IpAddr::V4(b)) => Some((a.to_bits(), b.to_bits())),
+                _ => None,
+            }
         }),
-        v6: by_range(rules, &of, &mut pool, |range| match (range.first, range.last) {
-            (IpAddr::V6(a), IpAddr::V6(b)) => Some((a.to_bits(), b.to_bits())),
-            _ => None,
+        v6: by_range(rules, &of, &mut pool, |range| {
+            match (range.first, range.last) {
+                (IpAddr::V6(a), IpAddr::V6(b)) => Some((a.to_bits(), b.to_bits())),
+                _ => None,
+            }
         }),
     };
     Dimension {
@@ -370,7 +388,10 @@ fn by_range<K: IntervalKey>(
     let bits = &bits;
     let spans = rules.iter().zip(0..).flat_map(|(rule, item)| {
         let ranges = of(rule).as_deref().unwrap_or_default();
-        ranges.iter().filter_map(bits).map(move |(first, last)| Span { first, last, item })
+        ranges
+            .iter()
+            .filter_map(bits)
+            .map(move |(first, last)| Span { first, last, item })
     });
     Intervals::build(spans, rules.len(), |set| pool.offset(set))
 }
@@ -382,14 +403,17 @@ fn ports(
 ) -> Dimension<Intervals<u32>> {
     let (any, all) = any_of(rules, |rule| of(rule).is_none());
     let spans = rules.iter().zip(0..).flat_map(|(rule, item)| {
-        of(rule).unwrap_or_default().into_iter().map(move |(proto, ports)| {
-            let proto = u32::from(proto) << 16;
-            Span {
-                first: proto | u32::from(*ports.start()),
-                last: proto | u32::from(*ports.end()),
-                item,
-            }
-        })
+        of(rule)
+            .unwrap_or_default()
+            .into_iter()
+            .map(move |(proto, ports)| {
+                let proto = u32::from(proto) << 16;
+                Span {
+                    first: proto | u32::from(*ports.start()),
+                    last: proto | u32::from(*ports.end()),
+                    item,
+                }
+            })
     });
     let mut pool = Pool::new();
     let map = Intervals::build(spans, rules.len(), |set| pool.offset(set));

@@ -92,7 +92,10 @@ pub(crate) fn interface(config: &mut Config, name: &str, addresses: &[&str]) -> 
         vlan: None,
         vr: VrId(0),
         zone: ZoneId(id),
-        addresses: addresses.iter().map(|a| a.parse().expect("prefix")).collect(),
+        addresses: addresses
+            .iter()
+            .map(|a| a.parse().expect("prefix"))
+            .collect(),
         mtu: 1500,
         rpf: Rpf::Strict,
         mss_clamp: None,

@@ -127,9 +127,9 @@ impl Rule {
         let zone = |zones: &[ZoneId], zone| zones.is_empty() || zones.contains(&zone);
         let address = |set: &Addresses, ip: IpAddr| {
             set.as_ref().is_none_or(|ranges| {
-                ranges.iter().any(|r| {
-                    r.first.is_ipv4() == ip.is_ipv4() && r.first <= ip && ip <= r.last
-                })
+                ranges
+                    .iter()
+                    .any(|r| r.first.is_ipv4() == ip.is_ipv4() && r.first <= ip && ip <= r.last)
             })
         };
         [
@@ -238,7 +238,10 @@ mod tests {
     #[test]
     fn negation_is_everything_else_of_both_versions() {
         let made = addresses(&set(&[("10.0.0.0", "10.255.255.255")], false, true)).expect("ranges");
-        let text: Vec<_> = made.iter().map(|r| format!("{}-{}", r.first, r.last)).collect();
+        let text: Vec<_> = made
+            .iter()
+            .map(|r| format!("{}-{}", r.first, r.last))
+            .collect();
         assert_eq!(
             text,
             [

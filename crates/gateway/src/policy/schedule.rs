@@ -86,7 +86,10 @@ mod tests {
         assert!(holds(&office, MONDAY + 16 * 3600 - 1));
         assert!(!holds(&office, MONDAY + 16 * 3600));
         let friday_evening = MONDAY + 4 * DAY + 16 * 3600;
-        assert_eq!(next_change(&office, friday_evening), Some(MONDAY + 7 * DAY + 6 * 3600));
+        assert_eq!(
+            next_change(&office, friday_evening),
+            Some(MONDAY + 7 * DAY + 6 * 3600)
+        );
     }
 
     #[test]

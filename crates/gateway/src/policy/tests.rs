@@ -63,7 +63,12 @@ fn port() -> impl Strategy<Value = u16> {
 }
 
 fn proto() -> impl Strategy<Value = u8> {
-    prop_oneof![Just(proto::TCP), Just(proto::UDP), Just(proto::ICMP), Just(proto::GRE)]
+    prop_oneof![
+        Just(proto::TCP),
+        Just(proto::UDP),
+        Just(proto::ICMP),
+        Just(proto::GRE)
+    ]
 }
 
 fn service_set() -> impl Strategy<Value = ServiceSet> {
@@ -71,18 +76,21 @@ fn service_set() -> impl Strategy<Value = ServiceSet> {
         2 => Just(0..=u16::MAX),
         1 => (port(), port()).prop_map(|(a, b)| a.min(b)..=a.max(b)),
     ];
-    let service = (proto(), ports.clone(), ports).prop_map(|(proto, src_ports, dst_ports)| Service {
-        proto,
-        src_ports,
-        dst_ports,
-    });
-    (proptest::collection::vec(service, 0..4), proptest::bool::weighted(0.3)).prop_map(
-        |(services, any)| ServiceSet {
+    let service =
+        (proto(), ports.clone(), ports).prop_map(|(proto, src_ports, dst_ports)| Service {
+            proto,
+            src_ports,
+            dst_ports,
+        });
+    (
+        proptest::collection::vec(service, 0..4),
+        proptest::bool::weighted(0.3),
+    )
+        .prop_map(|(services, any)| ServiceSet {
             names: Vec::new(),
             services,
             any,
-        },
-    )
+        })
 }
 
 fn zones() -> impl Strategy<Value = Vec<ZoneId>> {
@@ -98,20 +106,30 @@ fn rule() -> impl Strategy<Value = Policy> {
         service_set(),
         proptest::bool::weighted(0.9),
     )
-        .prop_map(|(from, to, source, destination, services, enabled)| Policy {
-            enabled,
-            from,
-            to,
-            source,
-            destination,
-            services,
-            ..fixture::policy(1)
-        })
+        .prop_map(
+            |(from, to, source, destination, services, enabled)| Policy {
+                enabled,
+                from,
+                to,
+                source,
+                destination,
+                services,
+                ..fixture::policy(1)
+            },
+        )
 }
 
 fn key() -> impl Strategy<Value = Key> {
-    ((0_u16..5), (0_u16..5), address(), address(), proto(), port(), port()).prop_map(
-        |(from, to, src, dst, proto, src_port, dst_port)| Key {
+    (
+        (0_u16..5),
+        (0_u16..5),
+        address(),
+        address(),
+        proto(),
+        port(),
+        port(),
+    )
+        .prop_map(|(from, to, src, dst, proto, src_port, dst_port)| Key {
             from: ZoneId(from),
             to: ZoneId(to),
             src,
@@ -119,8 +137,7 @@ fn key() -> impl Strategy<Value = Key> {
             proto,
             src_port,
             dst_port,
-        },
-    )
+        })
 }
 
 fn spec(p: &Policy) -> RuleSpec<'_> {
@@ -134,7 +151,9 @@ fn spec(p: &Policy) -> RuleSpec<'_> {
 }
 
 fn naive(policies: &[Policy], key: &Key) -> Option<usize> {
-    policies.iter().position(|p| p.enabled && Rule::new(&spec(p)).matches(key))
+    policies
+        .iter()
+        .position(|p| p.enabled && Rule::new(&spec(p)).matches(key))
 }
 
 proptest! {
@@ -215,15 +234,30 @@ fn ports_of_different_services_are_not_mixed() {
     };
     config.policies.push(Policy {
         services: ServiceSet {
-            services: vec![service(1..=1023, 0..=u16::MAX), service(0..=u16::MAX, 80..=80)],
+            services: vec![
+                service(1..=1023, 0..=u16::MAX),
+                service(0..=u16::MAX, 80..=80),
+            ],
             ..ServiceSet::default()
         },
         ..fixture::policy(1)
     });
     let made = Policies::new(&config);
     assert_eq!(made.forward(&tcp_key()), None);
-    assert_eq!(made.forward(&Key { dst_port: 80, ..tcp_key() }), Some(0));
-    assert_eq!(made.forward(&Key { src_port: 500, ..tcp_key() }), Some(0));
+    assert_eq!(
+        made.forward(&Key {
+            dst_port: 80,
+            ..tcp_key()
+        }),
+        Some(0)
+    );
+    assert_eq!(
+        made.forward(&Key {
+            src_port: 500,
+            ..tcp_key()
+        }),
+        Some(0)
+    );
 }
 
 #[test]
@@ -245,7 +279,11 @@ fn an_explanation_names_every_condition_that_failed() {
     ];
     let made = Policies::new(&config);
     let told = made.explain(Table::Forward, &tcp_key(), 10);
-    assert_eq!(told.len(), 3, "rules after the one that decides say nothing");
+    assert_eq!(
+        told.len(),
+        3,
+        "rules after the one that decides say nothing"
+    );
     assert_eq!(told[0].failed, [Condition::Enabled]);
     assert_eq!(
         told[1].failed,
@@ -279,7 +317,11 @@ fn schedules_switch_rules_by_the_wall_clock() {
     assert_eq!(made.forward(&tcp_key()), Some(0));
     let mut reloaded = Policies::new(&config);
     reloaded.carry_over(&made);
-    assert_eq!(reloaded.forward(&tcp_key()), Some(0), "the clock is carried over");
+    assert_eq!(
+        reloaded.forward(&tcp_key()),
+        Some(0),
+        "the clock is carried over"
+    );
     assert!(made.set_wall_clock(200));
     assert_eq!(made.forward(&tcp_key()), None);
     assert_eq!(made.next_schedule_change(), None);
@@ -335,7 +377,10 @@ fn counters_follow_their_policy_over_a_reload() {
         sessions: 1,
     };
     assert_eq!(reloaded.counters(Table::Forward, Some(0)), expected);
-    assert_eq!(reloaded.counters(Table::Forward, Some(1)), Counters::default());
+    assert_eq!(
+        reloaded.counters(Table::Forward, Some(1)),
+        Counters::default()
+    );
     assert_eq!(reloaded.counters(Table::LocalIn, None).hits, 1);
     assert_eq!(reloaded.index_of(10), None);
 
@@ -343,5 +388,8 @@ fn counters_follow_their_policy_over_a_reload() {
     reloaded.session_closed(Table::Forward, Some(0));
     assert_eq!(reloaded.counters(Table::Forward, Some(0)).sessions, 0);
     reloaded.clear_counters();
-    assert_eq!(reloaded.counters(Table::Forward, Some(0)), Counters::default());
+    assert_eq!(
+        reloaded.counters(Table::Forward, Some(0)),
+        Counters::default()
+    );
 }

@@ -12,7 +12,6 @@
 //! Limits: held bytes, bookkeeping included, stay within `limits.reassembly-memory`; when they
 //! would not, the packets that began first give way. Time counts from the first fragment to arrive.
 
-mod header;
 #[cfg(test)]
 mod tests;
 
@@ -22,9 +21,11 @@ use std::collections::VecDeque;
 use config::{Config, model::IfId};
 use hashbrown::HashMap;
 use reason::DropReason;
-use wire::{Fragmentation, Headers, Time};
+use wire::{
+    Fragmentation, Headers, IpVersion, Time, checksum,
+    fragment::{position, write_whole_header},
+};
 
-use self::header::Place;
 use crate::{deadlines::Deadlines, keyed::Keyed};
 
 /// Bytes that a packet being reassembled costs besides its data: its record, its place in the index
@@ -72,6 +73,9 @@ pub struct Reassembled<'a> {
     pub largest_fragment: u16,
     /// How many fragments it was made of, the last one included.
     pub fragments: u16,
+    /// IPv4: the first fragment had DF set. In `frame` it is clear, because the limit that the
+    /// sender respects is `largest_fragment`; fragments made of it should have it set again.
+    pub df: bool,
 }
 
 /// How waiting ended, if not by completion.
@@ -123,6 +127,7 @@ struct Key {
     src: IpAddr,
     dst: IpAddr,
     id: u32,
+    /// Part of the identity in IPv4 only (RFC 791 §3.2; RFC 8200 §4.5).
     proto: u8,
 }
 
@@ -131,8 +136,8 @@ struct Packet {
     key: Key,
     /// Discarded for this reason; holds nothing any more.
     spoiled: Option<DropReason>,
-    /// The first fragment's place and offset of its IP header, once it is here.
-    first: Option<(Place, u16)>,
+    /// What the first fragment's headers say, and where its frame is in `data`, once it is here.
+    first: Option<(Headers, u32)>,
     /// Length of the fragmentable part, once the last fragment is here.
     total: Option<u32>,
     /// Bytes of the fragmentable part that are here.
@@ -147,9 +152,7 @@ struct Packet {
 /// The growing parts of a packet, reused.
 #[derive(Default)]
 struct Buffers {
-    /// The first fragment up to its data.
-    head: Vec<u8>,
-    /// Data in order of arrival.
+    /// Data in order of arrival; that of the first fragment with the headers before it.
     data: Vec<u8>,
     /// Pieces in order of offset; they never overlap.
     pieces: Vec<Piece>,
@@ -165,11 +168,10 @@ struct Piece {
 
 impl Buffers {
     fn cost(&self) -> usize {
-        self.head.capacity() + self.data.capacity() + self.pieces.capacity() * size_of::<Piece>()
+        self.data.capacity() + self.pieces.capacity() * size_of::<Piece>()
     }
 
     fn clear(&mut self) {
-        self.head.clear();
         self.data.clear();
         self.pieces.clear();
     }
@@ -180,6 +182,13 @@ impl Buffers {
             .and_then(|from| from.get(..piece.length as usize))
             .unwrap_or_default()
     }
+}
+
+/// What there is to say of a packet in `out`.
+struct Done {
+    largest: u16,
+    fragments: u16,
+    df: bool,
 }
 
 /// Where a new piece goes.
@@ -236,17 +245,19 @@ impl Reassembler {
                 frame: &self.out,
                 largest_fragment: u16::try_from(headers.ip_len()).unwrap_or(u16::MAX),
                 fragments: 1,
+                df: headers.df,
             });
         }
         self.counters.fragments += 1;
         match self.take(frame, headers, interface, now) {
             Ok(None) => Outcome::Held,
-            Ok(Some((largest_fragment, fragments))) => {
+            Ok(Some(done)) => {
                 self.counters.completed += 1;
                 Outcome::Complete(Reassembled {
                     frame: &self.out,
-                    largest_fragment,
-                    fragments,
+                    largest_fragment: done.largest,
+                    fragments: done.fragments,
+                    df: done.df,
                 })
             }
             Err(reason) => {
@@ -277,7 +288,7 @@ impl Reassembler {
                 self.events.push_back(ReassemblyEvent::TimedOut {
                     interface: packet.key.interface,
                     fragments: packet.fragments(),
-                    first_fragment: packet.first_fragment(),
+                    first_fragment: packet.first_frame().map(|(frame, _)| frame.to_vec()),
                 });
             }
             self.recycle(packet.buffers);
@@ -304,34 +315,32 @@ impl Reassembler {
         &self.counters
     }
 
-    /// Takes a fragment in; if that completes the packet, leaves it in `out` and says how large its
-    /// largest fragment was and how many there were.
+    /// Takes a fragment in; if that completes the packet, leaves it in `out`.
     fn take(
         &mut self,
         frame: &[u8],
         headers: &Headers,
         interface: IfId,
         now: Time,
-    ) -> Result<Option<(u16, u16)>, DropReason> {
+    ) -> Result<Option<Done>, DropReason> {
         let malformed = DropReason::FragmentMalformed;
-        let place = header::place(frame, headers).ok_or(malformed)?;
-        let end = headers.end as usize;
-        let data = frame.get(place.data..end).ok_or(malformed)?;
-        let head = frame.get(..place.data).ok_or(malformed)?;
+        let place = position(frame, headers).ok_or(malformed)?;
+        let whole = frame.get(..headers.end as usize).ok_or(malformed)?;
+        let data = whole.get(usize::from(place.data)..).ok_or(malformed)?;
         if data.is_empty() || (place.more && !data.len().is_multiple_of(8)) {
             return Err(malformed);
         }
         let length = data.len() as u32;
-        let before = header::counted_before(headers, &place);
-        if before + (place.offset + length) as usize > usize::from(u16::MAX) {
-            return Err(DropReason::FragmentTooLarge);
-        }
+        let proto = match headers.version().ok_or(malformed)? {
+            IpVersion::V4 => place.proto,
+            IpVersion::V6 => 0,
+        };
         let key = Key {
             interface,
             src: headers.src(),
             dst: headers.dst(),
             id: place.id,
-            proto: place.proto,
+            proto,
         };
         let n = match self.index.get(&key) {
             Some(n) => *n,
@@ -373,12 +382,14 @@ impl Reassembler {
             .largest
             .max(u16::try_from(headers.ip_len()).unwrap_or(u16::MAX));
         packet.ce |= headers.tos & 3 == 3;
+        let mut at = packet.buffers.data.len() as u32;
         if place.offset == 0 {
-            packet.first = Some((place, headers.l3));
-            packet.buffers.head.extend_from_slice(head);
+            packet.first = Some((*headers, at));
+            packet.buffers.data.extend_from_slice(whole);
+            at += u32::from(place.data);
+        } else {
+            packet.buffers.data.extend_from_slice(data);
         }
-        let at = packet.buffers.data.len() as u32;
-        packet.buffers.data.extend_from_slice(data);
         let piece = Piece {
             offset: place.offset,
             length,
@@ -434,15 +445,19 @@ impl Reassembler {
         Ok(n)
     }
 
-    fn complete(&mut self, n: u32) -> Result<(u16, u16), DropReason> {
+    fn complete(&mut self, n: u32) -> Result<Done, DropReason> {
         let packet = self.take_slot(n).ok_or(DropReason::FragmentMemory)?;
-        let largest = packet.largest;
         let fragments = packet.fragments();
+        let done = Done {
+            largest: packet.largest,
+            fragments,
+            df: packet.first.as_ref().is_some_and(|(headers, _)| headers.df),
+        };
         self.out.clear();
         let written = packet.write(&mut self.out);
         self.recycle(packet.buffers);
         if written.is_some() {
-            return Ok((largest, fragments));
+            return Ok(done);
         }
         // every fragment fitted with its own header, but not with the first one's
         if fragments > 1 {
@@ -567,27 +582,47 @@ impl Packet {
         let ends = offset + data.len() as u32;
         let overlaps = previous.is_some_and(|piece| piece.offset + piece.length > offset)
             || next.is_some_and(|piece| piece.offset < ends);
-        if overlaps { Fit::Overlaps } else { Fit::At(index) }
+        if overlaps {
+            Fit::Overlaps
+        } else {
+            Fit::At(index)
+        }
     }
 
-    /// Writes the whole packet; only for one that is complete.
+    /// The frame of the first fragment, without Ethernet padding.
+    fn first_frame(&self) -> Option<(&[u8], &Headers)> {
+        let (headers, at) = self.first.as_ref()?;
+        let from = self.buffers.data.get(*at as usize..)?;
+        Some((from.get(..headers.end as usize)?, headers))
+    }
+
+    /// Writes the whole packet; only for one that is complete. The fragment fields of IPv4 are
+    /// cleared, DF too, and CE is kept if any fragment had it (RFC 3168 §5.3).
     fn write(&self, out: &mut Vec<u8>) -> Option<()> {
-        let (place, l3) = self.first.as_ref()?;
-        let have = self.have as usize;
-        let l3 = usize::from(*l3);
-        header::whole(out, &self.buffers.head, l3, place, have, self.ce)?;
+        let (frame, headers) = self.first_frame()?;
+        out.resize(frame.len(), 0);
+        let length = write_whole_header(frame, headers, self.have, out)?;
+        out.truncate(length);
+        let ip = out.get_mut(usize::from(headers.l3)..)?;
+        match headers.version()? {
+            IpVersion::V4 => {
+                if self.ce {
+                    *ip.get_mut(1)? |= 3;
+                }
+                ip.get_mut(6..8)?.fill(0);
+                ip.get_mut(10..12)?.fill(0);
+                let sum = checksum::checksum(ip).to_be_bytes();
+                ip.get_mut(10..12)?.copy_from_slice(&sum);
+            }
+            IpVersion::V6 => {
+                if self.ce {
+                    *ip.get_mut(1)? |= 0x30;
+                }
+            }
+        }
         for piece in &self.buffers.pieces {
             out.extend_from_slice(self.buffers.bytes(*piece));
         }
         Some(())
-    }
-
-    /// The first fragment as it came, without Ethernet padding.
-    fn first_fragment(&self) -> Option<Vec<u8>> {
-        self.first.as_ref()?;
-        let first = self.buffers.pieces.first()?;
-        let mut frame = self.buffers.head.clone();
-        frame.extend_from_slice(self.buffers.bytes(*first));
-        Some(frame)
     }
 }

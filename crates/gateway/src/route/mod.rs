@@ -156,6 +156,8 @@ pub struct Routes {
     interfaces: Vec<Usable>,
     /// Member lists in use, equal ones once.
     members: BTreeSet<Arc<[Member]>>,
+    /// How many lists there may be before unused ones are looked for.
+    prune_at: usize,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -184,17 +186,13 @@ impl Routes {
     /// The tables of a configuration: connected and static routes and own addresses. All links
     /// count as up until [`Routes::set_link`] says otherwise.
     pub fn new(config: &Config) -> Self {
-        let mut routes = Self {
-            fibs: config.virtual_routers.iter().map(|_| Fib::default()).collect(),
-            entries: Vec::new(),
-            free: Vec::new(),
-            interfaces: config
-                .interfaces
-                .iter()
-                .map(|i| Usable { enabled: i.enabled, link: true })
-                .collect(),
-            members: BTreeSet::new(),
-        };
+        let mut routes = Self::with_interfaces(config.interfaces.len());
+        routes
+            .fibs
+            .resize_with(config.virtual_routers.len(), Fib::default);
+        for (state, interface) in routes.interfaces.iter_mut().zip(&config.interfaces) {
+            state.enabled = interface.enabled;
+        }
         for (interface, id) in config.interfaces.iter().zip(0..) {
             if interface.enabled {
                 for &address in &interface.addresses {
@@ -218,6 +216,24 @@ impl Routes {
         routes
     }
 
+    /// One empty virtual router with this many interfaces, all up.
+    pub fn with_interfaces(count: usize) -> Self {
+        Self {
+            fibs: vec![Fib::default()],
+            entries: Vec::new(),
+            free: Vec::new(),
+            interfaces: vec![
+                Usable {
+                    enabled: true,
+                    link: true
+                };
+                count
+            ],
+            members: BTreeSet::new(),
+            prune_at: 64,
+        }
+    }
+
     /// Looks a destination up.
     #[inline]
     pub fn lookup(&self, vr: VrId, dst: IpAddr) -> Lookup<'_> {
@@ -233,9 +249,15 @@ impl Routes {
                 None => {}
             }
             if let Some(set) = entry.best() {
-                return if set.blackhole { Lookup::Blackhole(set) } else { Lookup::Via(set) };
+                return if set.blackhole {
+                    Lookup::Blackhole(set)
+                } else {
+                    Lookup::Via(set)
+                };
             }
-            found = len.checked_sub(1).and_then(|shorter| fib.longest(dst, shorter));
+            found = len
+                .checked_sub(1)
+                .and_then(|shorter| fib.longest(dst, shorter));
         }
         Lookup::None
     }
@@ -327,7 +349,11 @@ impl Routes {
         let Some(id) = fib.exact(spec.destination) else {
             return false;
         };
-        let rank = (spec.metric, spec.source, spec.next_hop == NextHop::Blackhole);
+        let rank = (
+            spec.metric,
+            spec.source,
+            spec.next_hop == NextHop::Blackhole,
+        );
         let sets = &self.entries[id as usize].sets;
         let Ok(at) = sets.binary_search_by_key(&rank, RouteSet::rank) else {
             return false;
@@ -352,10 +378,6 @@ impl Routes {
             self.fibs[usize::from(vr.0)].remove(spec.destination);
         } else {
             self.refresh(id);
-        }
-        // Lists that no route has any more; the set itself holds one.
-        if self.members.len() > 64 && self.members.len() > 2 * self.entries.len() {
-            self.members.retain(|list| Arc::strong_count(list) > 1);
         }
         true
     }
@@ -480,7 +502,10 @@ impl Routes {
         }
         let id = self.entry(vr, address.into());
         let held = &mut self.entries[id as usize].own;
-        if matches!((*held, own), (None, _) | (Some(Own::Broadcast(_)), Own::Local(_))) {
+        if matches!(
+            (*held, own),
+            (None, _) | (Some(Own::Broadcast(_)), Own::Local(_))
+        ) {
             *held = Some(own);
         }
     }
@@ -503,6 +528,11 @@ impl Routes {
         if let Some(held) = self.members.get(list) {
             return held.clone();
         }
+        if self.members.len() >= self.prune_at {
+            // Lists that no route has any more: only the set itself holds them.
+            self.members.retain(|list| Arc::strong_count(list) > 1);
+            self.prune_at = (self.members.len() * 2).max(64);
+        }
         let made: Arc<[Member]> = list.into();
         self.members.insert(made.clone());
         made
@@ -515,8 +545,11 @@ impl Routes {
             let members = if configured.iter().all(|m| self.is_up(m.interface)) {
                 configured
             } else {
-                let up: SmallVec<[Member; 8]> =
-                    configured.iter().copied().filter(|m| self.is_up(m.interface)).collect();
+                let up: SmallVec<[Member; 8]> = configured
+                    .iter()
+                    .copied()
+                    .filter(|m| self.is_up(m.interface))
+                    .collect();
                 self.intern(&up)
             };
             self.entries[id as usize].sets[at].members = members;

@@ -7,6 +7,8 @@ use offload::{Direction, EpochRef, FlowStats, ledger::Entry};
 use reason::DemotionReason;
 use wire::{Time, Tuple, proto};
 
+use crate::nat::Binding;
+
 use super::SessionState;
 
 /// No value, where a field has no room for an `Option`.
@@ -90,8 +92,6 @@ pub struct Session {
     pub rule: u32,
     /// Neighbour each direction is sent to, by its id; `u32::MAX` while there is none.
     pub next_hop: [u32; 2],
-    /// Smaller path MTU learnt per direction, in bytes; zero while there is none.
-    pub path_mtu: [u16; 2],
     /// What it was last judged by.
     pub epoch: EpochRef,
     /// Where each direction stands with the engine.
@@ -100,13 +100,13 @@ pub struct Session {
     pub last_seen: Time,
     /// Set once it is ending: why.
     pub ending: Option<DemotionReason>,
-    binding: u64,
+    binding: Option<Binding>,
     slow: [Tally; 2],
     fast: [Tally; 2],
-    setup_bytes: u32,
-    setup_packets: u16,
     /// Slot in the shared TCP windows; for SCTP both verification tags, folded; else [`NONE`].
     pub(super) scratch: u32,
+    /// Packets and bytes that set it up; part of `slow`.
+    setup: [u16; 2],
     mss_clamp: u16,
     vip: u16,
     flags: u16,
@@ -131,17 +131,15 @@ impl Session {
             egress: IfId(0),
             rule: NONE,
             next_hop: [NONE; 2],
-            path_mtu: [0; 2],
             epoch: EpochRef::default(),
             ledger: Entry::default(),
             last_seen: now,
             ending: None,
-            binding: u64::MAX,
+            binding: None,
             slow: [Tally::default(); 2],
             fast: [Tally::default(); 2],
-            setup_bytes: 0,
-            setup_packets: 0,
             scratch: NONE,
+            setup: [0; 2],
             mss_clamp: 0,
             vip: u16::MAX,
             flags: 0,
@@ -167,30 +165,19 @@ impl Session {
         self.state
     }
 
-    /// Where it stands, in words: `ESTABLISHED`.
-    pub const fn state_name(&self) -> &'static str {
-        self.state.name()
-    }
-
     /// Its slot in the shared TCP windows.
     pub fn tcp_window(&self) -> Option<u32> {
         (self.original.proto == proto::TCP && self.scratch != NONE).then_some(self.scratch)
     }
 
-    /// Gives it a slot in the shared TCP windows. Without one, [`Session::observe`] takes one with
-    /// the first SYN.
-    pub fn set_tcp_window(&mut self, slot: u32) {
-        self.scratch = slot;
+    /// What it holds of an IP pool.
+    pub const fn binding(&self) -> Option<Binding> {
+        self.binding
     }
 
-    /// The translation it holds, as the `nat` room encodes it; all ones is none.
-    pub fn binding(&self) -> Option<u64> {
-        (self.binding != u64::MAX).then_some(self.binding)
-    }
-
-    /// Sets the translation it holds.
-    pub fn set_binding(&mut self, binding: Option<u64>) {
-        self.binding = binding.unwrap_or(u64::MAX);
+    /// Sets what it holds of an IP pool.
+    pub const fn set_binding(&mut self, binding: Option<Binding>) {
+        self.binding = binding;
     }
 
     /// The VIP that translated its destination, by index.
@@ -213,14 +200,26 @@ impl Session {
         self.mss_clamp = mss.unwrap_or(0);
     }
 
-    /// Counts what the slow path received. What comes first set the session up.
+    /// Counts what the slow path received.
     pub fn add_slow(&mut self, direction: Direction, packets: u64, bytes: u64) {
-        if direction == Direction::Original && self.slow[0].packets == 0 {
-            self.setup_packets = packets.try_into().unwrap_or(u16::MAX);
-            self.setup_bytes = bytes.try_into().unwrap_or(u32::MAX);
-        }
         let tally = &mut self.slow[direction.index()];
         *tally = tally.plus(Tally { packets, bytes });
+    }
+
+    /// Remembers that what was counted so far set the session up.
+    pub fn mark_setup(&mut self, packets: u64, bytes: u64) {
+        let short = |n: u64| u16::try_from(n).unwrap_or(u16::MAX);
+        self.setup = [short(packets), short(bytes)];
+    }
+
+    /// What of a direction's slow-path counters set the session up.
+    pub const fn setup(&self, direction: Direction) -> Tally {
+        match direction {
+            Direction::Original => {
+                Tally { packets: self.setup[0] as u64, bytes: self.setup[1] as u64 }
+            }
+            Direction::Reply => Tally { packets: 0, bytes: 0 },
+        }
     }
 
     /// Adds the final counters of a program that has left its engine.
@@ -232,16 +231,6 @@ impl Session {
     /// What the slow path received of a direction.
     pub const fn slow(&self, direction: Direction) -> Tally {
         self.slow[direction.index()]
-    }
-
-    /// The part of [`Session::slow`] that set the session up: its first packet.
-    pub const fn setup(&self, direction: Direction) -> Tally {
-        match direction {
-            Direction::Original => {
-                Tally { packets: self.setup_packets as u64, bytes: self.setup_bytes as u64 }
-            }
-            Direction::Reply => Tally { packets: 0, bytes: 0 },
-        }
     }
 
     /// What programs of a direction that have left their engine had counted.
@@ -358,7 +347,7 @@ mod tests {
         assert_eq!(session.total(Direction::Original), Tally { packets: 82, bytes: 8_200 });
         assert_eq!(session.total(Direction::Reply), Tally { packets: 1, bytes: 50 });
         assert_eq!(session.packets_seen(), 83);
-        session.add_slow(Direction::Original, 1, 90);
+        session.mark_setup(2, 200);
         assert_eq!(session.setup(Direction::Original), Tally { packets: 2, bytes: 200 });
         assert_eq!(session.setup(Direction::Reply), Tally::default());
     }
@@ -370,14 +359,13 @@ mod tests {
         let mut session = Session::new(Kind::Forward, VrId(0), tuple, tuple.reversed(), Time::ZERO);
         assert_eq!((session.vip(), session.binding(), session.mss_clamp()), (None, None, None));
         session.set_vip(Some(0));
-        session.set_binding(Some(0));
         session.set_mss_clamp(Some(1360));
         session.set_logged(true);
         session.set_options(true);
         session.set_logged(false);
         assert_eq!(
             (session.vip(), session.binding(), session.mss_clamp()),
-            (Some(0), Some(0), Some(1360))
+            (Some(0), None, Some(1360))
         );
         assert!(session.has_options() && !session.is_logged() && !session.is_traced());
         assert_eq!(session.tcp_window(), None);

@@ -138,12 +138,6 @@ impl From<Option<TcpSegment>> for Transport {
     }
 }
 
-impl From<Option<&TcpSegment>> for Transport {
-    fn from(segment: Option<&TcpSegment>) -> Self {
-        segment.copied().into()
-    }
-}
-
 impl From<TcpSegment> for Transport {
     fn from(segment: TcpSegment) -> Self {
         Self::Tcp(segment)

@@ -106,7 +106,7 @@ pub(super) fn step(
     {
         return Step::Drop(DropReason::AnomalyTcpFlags);
     }
-    let opens = has(SYN) && !has(ACK);
+    let opens = opens_tcp(flags);
     if state == SessionState::New {
         return match direction {
             Direction::Original if opens => open(slot, segment, windows),

@@ -24,7 +24,7 @@ pub(crate) fn run(gateway: &mut Gateway, packet: &mut Packet, _now: Time) -> Ver
     let (name, line) = (interface.name.clone(), interface.line);
     packet.say(|_| {
         Note::new(format!("interface {name}"), if state.up { "sent" } else { "link is down" })
-            .by(format!("interface {name}"), line)
+            .by("interface", name.clone(), line)
     });
     if !state.up {
         return Verdict::Drop(DropReason::PortDown);

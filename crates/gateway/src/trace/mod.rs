@@ -6,7 +6,9 @@
 mod live;
 mod tracer;
 
-use reason::{DropReason, PuntCause, Reason};
+use config::model::IfId;
+use offload::Direction;
+use reason::{DropReason, NotEligible, PuntCause, Reason, ReasonSet};
 use wire::{Time, Tuple};
 
 pub use api::Stage;
@@ -20,10 +22,8 @@ use crate::packet::{Tier, Verdict};
 pub struct Note {
     /// What it looked at.
     pub looked_at: String,
-    /// The object that decided, with its name: `policy 12 "lan-out"`.
-    pub decided_by: Option<String>,
-    /// Line of that object in the configuration; zero for none.
-    pub line: u32,
+    /// The object that decided.
+    pub decided_by: Option<Object>,
     /// What came out.
     pub result: String,
 }
@@ -35,11 +35,30 @@ impl Note {
     }
 
     /// Adds the object that decided.
-    pub fn by(mut self, object: impl Into<String>, line: config::model::Line) -> Self {
-        self.decided_by = Some(object.into());
-        self.line = line.0;
+    pub fn by(mut self, kind: &'static str, name: impl Into<String>, line: config::model::Line) -> Self {
+        self.decided_by = Some(Object { kind, id: None, name: name.into(), line: line.0 });
         self
     }
+
+    /// Adds the policy that decided.
+    pub fn by_policy(mut self, policy: &config::model::Policy) -> Self {
+        let (name, line) = (policy.name.clone(), policy.line.0);
+        self.decided_by = Some(Object { kind: "policy", id: Some(policy.id), name, line });
+        self
+    }
+}
+
+/// An object of the configuration that decided something.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Object {
+    /// What it is: `policy`, `vip`, `route`, `interface`, …
+    pub kind: &'static str,
+    /// Its number, where it has one.
+    pub id: Option<u32>,
+    /// Its name.
+    pub name: String,
+    /// Its line; zero when it was not written.
+    pub line: u32,
 }
 
 /// One stage of one packet.
@@ -51,6 +70,8 @@ pub struct Phase {
     pub note: Note,
     /// What it decided.
     pub verdict: Verdict,
+    /// A session was known when it ended.
+    pub hit: bool,
     /// How long it took, in nanoseconds; zero where no stopwatch runs.
     pub nanos: u64,
 }
@@ -76,6 +97,14 @@ pub struct Trace {
     pub tier: Tier,
     /// Session, when there is one.
     pub session: Option<crate::session::SessionId>,
+    /// Direction of the packet in it.
+    pub direction: Option<Direction>,
+    /// Interface it left by.
+    pub egress: Option<IfId>,
+    /// What it was when it left.
+    pub translated: Option<Tuple>,
+    /// What stands against offloading its direction.
+    pub against: ReasonSet<NotEligible>,
     /// The phases, in order.
     pub phases: Vec<Phase>,
     /// Note left by the running stage.
