@@ -13,17 +13,22 @@
 
 mod build;
 mod diagnostic;
+mod diff;
 pub mod keys;
 mod look_up;
 pub mod model;
 mod names;
 mod read;
+mod reference;
 mod services;
 mod suggest;
 mod values;
 
 pub use diagnostic::{Diagnostic, Diagnostics, Place, Severity};
+pub use diff::{Change, ChangeKind, ConfigDiff, FieldChange, Touches, diff};
 pub use model::Config;
+pub use reference::reference_page;
+pub use services::PREDEFINED as PREDEFINED_SERVICES;
 
 /// What a text that is in order gives.
 #[derive(Clone, Debug)]
@@ -45,17 +50,12 @@ pub fn parse(source_name: &str, text: &str) -> Result<Parsed, Diagnostics> {
     for fault in &faults {
         doc.syntax(fault);
     }
-    let config = if faults.is_empty() {
-        Some(build::config(&doc, root.get_ref()))
-    } else {
-        None
-    };
+    let config = if faults.is_empty() { Some(build::config(&doc, root.get_ref())) } else { None };
     let diagnostics = doc.finish();
     match config {
-        Some(config) if !diagnostics.iter().any(|d| d.severity == Severity::Error) => Ok(Parsed {
-            config,
-            warnings: diagnostics,
-        }),
+        Some(config) if !diagnostics.iter().any(|d| d.severity == Severity::Error) => {
+            Ok(Parsed { config, warnings: diagnostics })
+        }
         _ => Err(Diagnostics::new(diagnostics)),
     }
 }

@@ -7,8 +7,7 @@
 use std::sync::Arc;
 
 use config::{
-    Config,
-    diff::{ConfigDiff, Section},
+    Config, ConfigDiff, Touches,
     model::{IfId, VrId},
 };
 use reason::DemotionReason;
@@ -24,7 +23,7 @@ impl Gateway {
     pub fn apply(&mut self, config: Arc<Config>, now: Time) -> ConfigDiff {
         let old = std::mem::replace(&mut self.config, config);
         let config = Arc::clone(&self.config);
-        let diff = config::diff::diff(&old, &config);
+        let diff = config::diff(&old, &config);
         self.topology = Topology::new(&config, Some((&old, &self.topology)));
         let mut policies = Policies::new(&config);
         policies.carry_over(&self.policies);
@@ -41,10 +40,10 @@ impl Gateway {
         self.handle_neighbour_events(now);
         self.publish_interfaces();
         self.publish_neighbours();
-        if let Some(change) = reason_of(&diff) {
+        if let Some(change) = reason_of(&diff.touches()) {
             self.reevaluate_all(change);
         }
-        let text = format!("{}: {} changes", config.source, diff.len());
+        let text = format!("{}: {} changes", config.source, diff.changes.len());
         self.events.push(now, EventKind::ConfigApplied, text);
         diff
     }
@@ -112,14 +111,14 @@ impl Gateway {
 }
 
 /// What to call the change that sessions are evaluated again for; none if none need be.
-fn reason_of(diff: &ConfigDiff) -> Option<DemotionReason> {
-    let order = [
-        (Section::Ports, DemotionReason::InterfaceChanged),
-        (Section::Interfaces, DemotionReason::InterfaceChanged),
-        (Section::Routes, DemotionReason::RouteChanged),
-        (Section::Nat, DemotionReason::NatChanged),
-        (Section::Policies, DemotionReason::PolicyChanged),
-        (Section::Offload, DemotionReason::OffloadSwitchChanged),
-    ];
-    order.into_iter().find(|(section, _)| diff.touches(*section)).map(|(_, reason)| reason)
+fn reason_of(touches: &Touches) -> Option<DemotionReason> {
+    [
+        (touches.ports || touches.interfaces, DemotionReason::InterfaceChanged),
+        (touches.routes, DemotionReason::RouteChanged),
+        (touches.nat, DemotionReason::NatChanged),
+        (touches.policies, DemotionReason::PolicyChanged),
+        (touches.offload, DemotionReason::OffloadSwitchChanged),
+    ]
+    .into_iter()
+    .find_map(|(touched, reason)| touched.then_some(reason))
 }

@@ -1,17 +1,21 @@
 //! ARP and neighbour discovery in and out: joins the neighbour room to frames.
 
-use core::net::IpAddr;
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use config::model::IfId;
 use offload::{Adjacency, AdjacencyId};
 use ports::PortId;
 use reason::{DemotionReason, DropReason};
-use wire::{Mac, Time, arp::ArpPacket, nd};
+use wire::{
+    Mac, Time,
+    arp::ArpPacket,
+    nd::{self, NdMessage, NeighbourSolicitation},
+};
 
 use crate::{
     Gateway,
     events::EventKind,
-    neighbour::{ArpAction, LostCause, NeighbourEvent, NeighbourId, NeighbourRequest, RequestKind},
+    neighbour::{ArpAction, LostCause, NeighbourEvent, NeighbourId, NeighbourRequest, RequestKind, SolicitationAction},
     packet::{Packet, Verdict},
     trace::Note,
 };
@@ -49,12 +53,22 @@ impl Gateway {
         let config = std::sync::Arc::clone(&self.config);
         let own = &config.interfaces[usize::from(ingress.0)].addresses;
         let nat = &self.nat;
-        let link_local = nd::link_local(self.topology.mac(self.interface(ingress)));
-        let proxies = |ip: IpAddr| ip == IpAddr::V6(link_local) || nat.proxies(ingress, ip);
-        let answer = self.neighbours.handle_nd(ingress, own, &message, proxies, now);
+        let mac = self.topology.mac(&config.interfaces[usize::from(ingress.0)]);
+        let link_local = IpAddr::V6(nd::link_local(mac));
+        let proxies = |ip: IpAddr| ip == link_local || nat.proxies(ingress, ip);
         packet.say(|_| Note::new("neighbour discovery", "taken"));
-        if let Some(answer) = answer {
-            self.send_advertisement(ingress, &answer);
+        match message {
+            NdMessage::Solicitation(asked) => {
+                let action =
+                    self.neighbours.handle_solicitation(ingress, own, mac, &asked, proxies, now);
+                match action {
+                    SolicitationAction::Reply => self.send_advertisement(ingress, &asked),
+                    SolicitationAction::None => {}
+                }
+            }
+            NdMessage::Advertisement(told) => {
+                self.neighbours.handle_advertisement(ingress, own, mac, &told, proxies, now);
+            }
         }
         self.handle_neighbour_events(now);
         Verdict::Consume
@@ -155,7 +169,16 @@ impl Gateway {
         let interface = self.interface(request.interface);
         let (mac, port, vlan) =
             (self.topology.mac(interface), PortId(interface.port), interface.vlan);
+        let announce = request.kind == RequestKind::Announce;
         let frame = match request.target {
+            IpAddr::V4(own) if announce => wire::emit::arp_request(mac, own, own, None, vlan),
+            IpAddr::V6(own) if announce => wire::emit::neighbour_advertisement(
+                mac,
+                own,
+                nd::multicast_mac(nd::ALL_NODES),
+                Ipv6Addr::UNSPECIFIED,
+                vlan,
+            ),
             IpAddr::V4(target) => {
                 let source = match self.own_address(request.interface, request.target) {
                     Some(IpAddr::V4(source)) => source,
@@ -174,24 +197,24 @@ impl Gateway {
         self.send_raw(port, &frame);
     }
 
-    fn send_arp_reply(&mut self, ingress: IfId, to: (Mac, IpAddr), ip: IpAddr) {
+    fn send_arp_reply(&mut self, ingress: IfId, asked: &ArpPacket, own: Ipv4Addr) {
         let interface = self.interface(ingress);
-        let (mac, port, vlan) = (self.topology.mac(interface), PortId(interface.port), interface.vlan);
-        if let (IpAddr::V4(own), (to_mac, IpAddr::V4(to_ip))) = (ip, to) {
-            let frame = wire::emit::arp_reply(mac, own, to_mac, to_ip, vlan);
-            self.counters.advertisements_sent += 1;
-            self.send_raw(port, &frame);
-        }
+        let (mac, port, vlan) =
+            (self.topology.mac(interface), PortId(interface.port), interface.vlan);
+        let frame = wire::emit::arp_reply(mac, own, asked.sender_mac, asked.sender_ip, vlan);
+        self.counters.advertisements_sent += 1;
+        self.send_raw(port, &frame);
     }
 
-    fn send_advertisement(&mut self, ingress: IfId, answer: &Answer) {
+    fn send_advertisement(&mut self, ingress: IfId, asked: &NeighbourSolicitation) {
         let interface = self.interface(ingress);
-        let (mac, port, vlan) = (self.topology.mac(interface), PortId(interface.port), interface.vlan);
-        if let (IpAddr::V6(own), IpAddr::V6(to)) = (answer.ip, answer.to_ip) {
-            let frame = wire::emit::neighbour_advertisement(mac, own, answer.to_mac, to, vlan);
-            self.counters.advertisements_sent += 1;
-            self.send_raw(port, &frame);
-        }
+        let (mac, port, vlan) =
+            (self.topology.mac(interface), PortId(interface.port), interface.vlan);
+        let to_mac = asked.source_mac.unwrap_or(nd::multicast_mac(nd::ALL_NODES));
+        let frame =
+            wire::emit::neighbour_advertisement(mac, asked.target, to_mac, asked.src, vlan);
+        self.counters.advertisements_sent += 1;
+        self.send_raw(port, &frame);
     }
 
     fn send_raw(&mut self, port: PortId, bytes: &[u8]) {

@@ -134,6 +134,7 @@ impl Gateway {
         };
         while !self.jobs.audit.step(&*self.engine, AUDIT_SLICE, installed, &mut findings) {}
         self.audits += 1;
+        self.audited = Some(now);
         for finding in findings {
             self.counters.drift_repaired += 1;
             self.events.push(now, EventKind::DriftRepaired, finding.to_string());

@@ -120,6 +120,8 @@ pub struct Gateway {
     transmit: VecDeque<(PortId, Frame)>,
     wall: WallClock,
     audits: u64,
+    audited: Option<Time>,
+    baseline: show::Baseline,
     started: Time,
 }
 
@@ -158,6 +160,8 @@ impl Gateway {
             transmit: VecDeque::new(),
             wall: WallClock::default(),
             audits: 0,
+            audited: None,
+            baseline: show::Baseline::default(),
             started: now,
             topology,
             config,
@@ -293,6 +297,10 @@ impl Gateway {
             cause: None,
             tier: packet.tier,
             session: None,
+            direction: None,
+            egress: None,
+            translated: None,
+            against: reason::ReasonSet::EMPTY,
             phases: Vec::with_capacity(20),
             note: None,
         }

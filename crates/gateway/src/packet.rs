@@ -9,7 +9,7 @@ use reason::{DropReason, PuntCause};
 use wire::{Headers, Mac};
 
 use crate::{
-    nat::{Dnat, Grant},
+    nat::{Binding, Dnat},
     session::SessionId,
     trace::{Note, Trace},
 };
@@ -65,6 +65,17 @@ pub enum Destination {
     },
 }
 
+/// A source translation decided for a new session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Translation {
+    /// New source address.
+    pub address: IpAddr,
+    /// New source port.
+    pub port: u16,
+    /// What the session holds of a pool; nothing where a 1:1 VIP gives the address.
+    pub binding: Option<Binding>,
+}
+
 /// Who made a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Origin {
@@ -103,7 +114,7 @@ pub struct Packet {
     /// Destination translation decided for a new session.
     pub dnat: Option<Dnat>,
     /// Source translation decided for a new session.
-    pub snat: Option<Grant>,
+    pub snat: Option<Translation>,
     /// The forward policy, local-in or local-out rule that let a new session pass, by index.
     pub rule: Option<u32>,
     /// Resolved next hop: neighbour id and MAC.

@@ -4,7 +4,7 @@ use wire::Time;
 
 use crate::{
     Gateway,
-    packet::{Destination, Packet, Tier, Verdict},
+    packet::{Destination, Origin, Packet, Tier, Verdict},
     stages,
     trace::{Phase, Stage},
 };
@@ -112,7 +112,9 @@ impl Gateway {
             Stage::Dnat => stages::dnat::run(self, packet, now),
             Stage::Sdwan => stages::sdwan::run(self, packet, now),
             Stage::Route => stages::route::run(self, packet, now),
-            Stage::Policy => stages::policy::run(self, packet, now),
+            Stage::Policy | Stage::LocalIn | Stage::LocalOut => {
+                stages::policy::run(self, packet, now)
+            }
             Stage::Snat => stages::snat::run(self, packet, now),
             Stage::Admit => stages::admit::run(self, packet, now),
             Stage::Inspect => stages::inspect::run(self, packet, now),
@@ -128,14 +130,39 @@ impl Gateway {
 
     fn record(&mut self, stage: Stage, packet: &mut Packet, verdict: Verdict, started: u64) {
         let nanos = (self.stopwatch)().saturating_sub(started);
-        let (tier, session, cause) = (packet.tier, packet.session, packet.cause);
-        let simulated = packet.is_simulated();
-        if let Some(trace) = &mut packet.trace {
-            trace.tier = tier;
-            trace.session = session.map(|(id, _)| id);
-            trace.cause = (!simulated).then_some(cause);
-            let note = trace.note.take().unwrap_or_default();
-            trace.phases.push(Phase { stage, note, verdict, nanos });
+        let Some(mut trace) = packet.trace.take() else { return };
+        trace.tier = packet.tier;
+        trace.session = packet.session.map(|(id, _)| id);
+        trace.direction = packet.session.map(|(_, direction)| direction);
+        trace.cause = (!packet.is_simulated()).then_some(packet.cause);
+        if let Destination::Forward { egress, .. } = packet.destination {
+            trace.egress = Some(egress);
+            trace.translated = self.leaving_as(packet);
+        }
+        let stage = match (stage, packet.origin, packet.destination) {
+            (Stage::Policy, Origin::Gateway, _) => Stage::LocalOut,
+            (Stage::Policy, _, Destination::Local) => Stage::LocalIn,
+            _ => stage,
+        };
+        let note = trace.note.take().unwrap_or_default();
+        let hit = packet.session.is_some();
+        trace.phases.push(Phase { stage, note, verdict, hit, nanos });
+        packet.trace = Some(trace);
+    }
+
+    /// The tuple a packet leaves with, as far as it is decided.
+    fn leaving_as(&self, packet: &Packet) -> Option<wire::Tuple> {
+        match packet.session.and_then(|(id, d)| self.sessions.get(id).map(|s| (s, d))) {
+            Some((session, direction)) => Some(session.key(direction.opposite()).reversed()),
+            None => {
+                let inner = packet.inner_tuple();
+                Some(match &packet.snat {
+                    Some(grant) => {
+                        wire::Tuple { src: grant.address, src_port: grant.port, ..inner }
+                    }
+                    None => inner,
+                })
+            }
         }
     }
 

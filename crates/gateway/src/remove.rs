@@ -46,7 +46,9 @@ impl Gateway {
             self.neighbours.release(NeighbourId(next_hop));
         }
         self.counters.sessions_ended += 1;
-        self.policies.session_ended(session.rule, session.kind);
+        let table = crate::stages::admit::table(session.kind);
+        let rule = crate::stages::admit::rule_index(self, table, session.rule);
+        self.policies.session_closed(table, rule);
     }
 
     /// A session in one line, for events.

@@ -88,12 +88,17 @@ impl Question {
             _ => 0,
         };
         let payload = vec![0; usize::from(self.length).saturating_sub(headers + transport)];
-        let ether = build::Ether { vlan, ..build::Ether::default() };
-        let draft = build::Draft::new(ether, self.tuple)
+        let mut draft = build::Packet::new(self.tuple)
+            .ether(build::ETHER)
             .ttl(self.ttl)
-            .dont_fragment(self.dont_fragment)
-            .tcp_flags(self.tcp_flags)
+            .df(self.dont_fragment)
             .payload(&payload);
+        if let Some(vlan) = vlan {
+            draft = draft.vlan(vlan);
+        }
+        if self.tuple.proto == proto::TCP {
+            draft = draft.tcp(self.tcp_flags, 1, 0);
+        }
         Some(draft.build())
     }
 }

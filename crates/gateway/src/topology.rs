@@ -7,6 +7,8 @@ use config::{
 use ports::PortId;
 use wire::{Mac, VlanId};
 
+use crate::Gateway;
+
 /// What a port is at run time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PortState {
@@ -89,6 +91,27 @@ impl Topology {
     /// MAC address an interface speaks with.
     pub fn mac(&self, interface: &Interface) -> Mac {
         self.port(interface.port).mac
+    }
+}
+
+impl Gateway {
+    /// Tells the engine which interfaces there are: frames of others punt.
+    pub(crate) fn publish_interfaces(&mut self) {
+        let interfaces: Vec<_> = self
+            .config
+            .interfaces
+            .iter()
+            .enumerate()
+            .map(|(index, interface)| offload::EngineInterface {
+                port: interface.port,
+                vlan: interface.vlan,
+                interface: index as u16,
+                vr: interface.vr.0,
+                mac: self.topology.mac(interface),
+                enabled: interface.enabled && self.topology.port(interface.port).up,
+            })
+            .collect();
+        self.engine.set_interfaces(&interfaces);
     }
 }
 

@@ -15,11 +15,14 @@ mod finish;
 
 use std::{os::fd::RawFd, sync::Arc};
 
-use config::{Config, model::OffloadMode};
-use engines::soft::{Output, SoftConfig, SoftWorker, soft};
-use gateway::{Gateway, Parts, PortState, Stopwatch};
+use config::{Config, model::Limits};
+use engines::soft::{
+    Output, PuntLimit, PuntLimits, SoftConfig, SoftWorker, TraceHit, soft,
+};
+use gateway::{Gateway, Parts, PortState, Stopwatch, trace::FastHit};
 use offload::{EpochTable, tcp_window::TcpWindows};
 use ports::{Frame, FramePool, LinkState, Port, PortId};
+use reason::{PuntCause, Reason};
 use wire::{Mac, Time};
 
 pub use finish::finish;
@@ -61,7 +64,6 @@ pub struct Node {
     output: Output,
     sending: Vec<Vec<Frame>>,
     now: Time,
-    pub(crate) looks: backend::Looks,
 }
 
 impl Node {
@@ -75,8 +77,7 @@ impl Node {
     ) -> Self {
         let epochs = Arc::new(EpochTable::new(EPOCHS));
         let windows = Arc::new(TcpWindows::new(config.limits.sessions));
-        let soft_config = SoftConfig::new(&config.limits, settings.seed);
-        let (control, mut workers) = soft(soft_config, Arc::clone(&epochs), Arc::clone(&windows));
+        let (control, mut workers) = soft(soft_config(&config.limits, settings.seed), Arc::clone(&epochs), Arc::clone(&windows));
         let worker = workers.pop().expect("invariant: the software engine has at least one worker");
         let parts = Parts {
             engine: Box::new(control),
@@ -106,10 +107,9 @@ impl Node {
             links,
             frames,
             received: Vec::with_capacity(BURST),
-            output: Output::default(),
+            output: Output::new(),
             sending,
             now,
-            looks: backend::Looks::default(),
         }
     }
 
@@ -180,26 +180,20 @@ impl Node {
         &self.ports
     }
 
-    /// Whether the engine may be used at all.
-    pub fn offload_mode(&self) -> OffloadMode {
-        self.gateway.config().offload.mode
-    }
-
     fn burst(&mut self, port: PortId, now: Time) {
         self.worker.process(port, &mut self.received, now, &mut self.output);
-        self.received.clear();
         for (port, frame) in self.output.tx.drain(..) {
             push(&mut self.sending, &self.ports, &self.frames, port, frame);
         }
+        self.output.dropped.clear();
         // The slow path works after the fast path and before the next burst, so that a flow that
         // is promoted now has no packet of this burst left behind.
-        while let Some(punt) = self.worker.poll_punt() {
+        for punt in self.output.punts.drain(..) {
             self.gateway.handle_frame(punt.port, punt.frame, punt.cause, now);
         }
-        while let Some(hit) = self.worker.poll_trace() {
-            self.gateway.handle_trace_hit(&hit.into(), now);
+        for hit in self.output.traces.drain(..) {
+            self.gateway.handle_trace_hit(&fast_hit(&hit), now);
         }
-        self.worker.quiesce();
         self.gateway.handle_engine(now);
         self.collect();
         self.send();
@@ -219,6 +213,39 @@ impl Node {
                 frames.clear();
             }
         }
+    }
+}
+
+/// The engine's size by the configuration's limits.
+fn soft_config(limits: &Limits, seed: u64) -> SoftConfig {
+    let mut punt_limits = PuntLimits::default();
+    for cause in PuntCause::ALL {
+        if let Some(rate) = limits.punt.get(cause.name()) {
+            // A quarter of a second's worth may come at once.
+            let limit = PuntLimit { rate: *rate, burst: (*rate / 4).max(1) };
+            punt_limits.set(*cause, Some(limit));
+        }
+    }
+    let defaults = SoftConfig::default();
+    SoftConfig {
+        flows: limits.flows,
+        adjacencies: limits.neighbours,
+        workers: 1,
+        seed: u128::from(seed) << 64 | u128::from(seed.rotate_left(29) ^ 0x9e37_79b9_7f4a_7c15),
+        punt_ring: limits.punt_ring as usize,
+        punt_limits,
+        trace_ring: defaults.trace_ring,
+    }
+}
+
+const fn fast_hit(hit: &TraceHit) -> FastHit {
+    FastHit {
+        session: hit.session,
+        direction: hit.direction,
+        before: hit.before,
+        after: hit.after,
+        ip_len: hit.ip_len,
+        time: hit.time,
     }
 }
 

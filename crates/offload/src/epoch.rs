@@ -70,7 +70,11 @@ impl EpochTable {
     }
 
     fn slot(&self, slot: u16) -> &AtomicU32 {
-        &self.slots[usize::from(slot) % self.slots.len()]
+        let slot = usize::from(slot);
+        match self.slots.get(slot) {
+            Some(slot) => slot,
+            None => &self.slots[slot % self.slots.len()],
+        }
     }
 }
 

@@ -83,4 +83,7 @@ pub struct FlowProgram {
     pub direction: Direction,
     /// What it was compiled from; it is stale once this has moved on.
     pub epoch: EpochRef,
+    /// What the flow is worth to the engine when room is short: its recent packets per second, as
+    /// the slow path estimates them.
+    pub worth: u32,
 }

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{DirectionView, Name, ReasonCount, TierTraffic, Traffic};
+use crate::{Name, ReasonCount, Traffic};
 
 /// The tier ladder, drops, punts and named counters.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -11,8 +11,6 @@ pub struct CountersView {
     pub since_ms: u64,
     /// Since the last look with `delta`, where that was asked for.
     pub delta_since_ms: Option<u64>,
-    /// Forwarded and local packets by tier, per direction of the session.
-    pub tiers: Vec<DirectionTiers>,
     /// The ladder with costs, fastest first.
     pub ladder: Vec<LadderStep>,
     /// Dropped packets by reason, most first; those that happened.
@@ -21,16 +19,6 @@ pub struct CountersView {
     pub punts: Vec<ReasonCount>,
     /// Every other counter that is not zero, by group.
     pub counters: Vec<CounterView>,
-}
-
-/// Traffic of one direction by tier.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct DirectionTiers {
-    /// Direction.
-    pub direction: DirectionView,
-    /// By tier.
-    #[serde(flatten)]
-    pub traffic: TierTraffic,
 }
 
 /// One step of the tier ladder.

@@ -95,8 +95,8 @@ pub struct AuditView {
 pub struct OffloadReasonsView {
     /// Sessions now.
     pub sessions: u64,
-    /// Of those, with both directions on an engine.
-    pub offloaded: u64,
+    /// Directions that an engine has.
+    pub flows: u64,
     /// Reasons that stand now, most sessions first. A session with several counts in each.
     pub standing: Vec<OffloadReasonView>,
     /// Refusals since the counters were cleared.
@@ -114,8 +114,4 @@ pub struct OffloadReasonView {
     pub engine: Name,
     /// Sessions it stands for now.
     pub sessions: u64,
-    /// Directions it stands for now.
-    pub flows: u64,
-    /// Evaluations that ended with it since the counters were cleared, ended sessions included.
-    pub evaluations: u64,
 }

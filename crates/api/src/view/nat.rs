@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Name, Traffic};
+use crate::Name;
 
 /// All virtual IPs.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -32,10 +32,6 @@ pub struct VipView {
     pub mapped_ports: Option<String>,
     /// Sessions that met it since start.
     pub hits: u64,
-    /// Sessions of it now.
-    pub sessions: u64,
-    /// Traffic of its sessions.
-    pub traffic: Traffic,
 }
 
 /// All pools.
@@ -62,17 +58,28 @@ pub struct PoolView {
     pub block_size: Option<u16>,
     /// Blocks a source may have; port-block only.
     pub blocks_per_host: Option<u8>,
-    /// Bindings (overload), addresses (one-to-one) or blocks (port-block) in use.
-    pub used: u64,
-    /// How many there are; for overload per protocol and destination a port can serve again, so
-    /// this is the count for one destination.
-    pub capacity: u64,
-    /// Most in use at once since start.
-    pub peak: u64,
-    /// Bindings made since start.
-    pub allocated: u64,
+    /// Ports of each protocol over all addresses; zero for one-to-one.
+    pub ports_total: u64,
+    /// TCP ports in use.
+    pub tcp_used: u64,
+    /// UDP ports in use.
+    pub udp_used: u64,
+    /// SCTP ports in use.
+    pub sctp_used: u64,
+    /// ICMP identifiers in use.
+    pub icmp_used: u64,
+    /// Sessions that hold something of it.
+    pub sessions: u64,
+    /// Sources that hold an address (one-to-one) or blocks (port-block).
+    pub hosts: u64,
+    /// Blocks in use; port-block only.
+    pub blocks_used: u64,
+    /// Blocks there are; port-block only.
+    pub blocks_total: u64,
     /// Times nothing was free.
     pub exhausted: u64,
+    /// Gone from the configuration; only old sessions hold it.
+    pub removed: bool,
     /// Answers ARP/ND for its addresses.
     pub proxy_arp: bool,
 }

@@ -34,11 +34,7 @@ pub struct NeighbourView {
     pub confirmed_ms: Option<u64>,
     /// Packets held for it now.
     pub held: u32,
-    /// Packets dropped because the hold queue was full or the address did not resolve.
-    pub dropped: u64,
-    /// Requests sent without an answer.
-    pub probes: u32,
-    /// Flows that use it.
+    /// Directions of sessions that use it.
     pub flows: u64,
     /// Line of the configuration for static ones; 0 otherwise.
     pub line: u32,

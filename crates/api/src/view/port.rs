@@ -92,14 +92,4 @@ pub struct InterfaceView {
     pub link: Name,
     /// Answers ARP/ND for VIPs and pools.
     pub proxy_arp: bool,
-    /// Packets received by it.
-    pub rx_packets: u64,
-    /// Bytes of IP packets received.
-    pub rx_bytes: u64,
-    /// Packets sent by it.
-    pub tx_packets: u64,
-    /// Bytes of IP packets sent.
-    pub tx_bytes: u64,
-    /// Sessions that came in by it.
-    pub sessions: u64,
 }

@@ -79,12 +79,8 @@ pub struct SensorView {
     pub per_second: u32,
     /// Reason packets above it are dropped with.
     pub reason: ReasonView,
-    /// Times a source went over.
-    pub triggered: u64,
     /// Packets dropped by it.
     pub dropped: u64,
-    /// Sources it watches now.
-    pub sources: u64,
     /// The worst sources now, most first.
     pub top: Vec<SensorSourceView>,
 }

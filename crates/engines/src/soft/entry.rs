@@ -6,13 +6,13 @@
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed};
 
-use offload::{AdjacencyId, Direction, EpochRef, FlowProgram, FlowStats};
+use offload::{Direction, EpochRef, FlowProgram, FlowStats};
 use wire::{Rewrite, Time, Tuple};
 
 use super::slab::{Shared, Zeroed};
 
 /// An IP version: how keys and addresses are kept.
-pub(super) trait Family: Copy + 'static {
+pub(super) trait Family: Copy + Eq + 'static {
     /// Two addresses.
     type Pair: Copy + Eq + Send + Sync;
 
@@ -27,11 +27,11 @@ pub(super) trait Family: Copy + 'static {
 }
 
 /// IPv4.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) struct V4;
 
 /// IPv6.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) struct V6;
 
 impl Family for V4 {
@@ -248,10 +248,6 @@ impl<F: Family> Entry<F> {
     #[inline(always)]
     pub(super) const fn window(&self) -> Option<u32> {
         if self.window == NO_WINDOW { None } else { Some(self.window) }
-    }
-
-    pub(super) const fn adjacency(&self) -> AdjacencyId {
-        AdjacencyId(self.adjacency)
     }
 
     #[inline(always)]

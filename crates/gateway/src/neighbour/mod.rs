@@ -27,7 +27,7 @@ use reason::DropReason;
 use wire::{Mac, Time};
 
 pub use arp::ArpAction;
-pub use nd::NdAction;
+pub use nd::SolicitationAction;
 pub use state::*;
 
 use crate::{deadlines::Deadlines, keyed::Keyed, rng::Rng};

@@ -6,49 +6,28 @@ use config::model::IfId;
 use ipnet::IpNet;
 use wire::{
     Mac, Time,
-    nd::{ALL_NODES, NdMessage, NeighbourAdvertisement, NeighbourSolicitation},
+    nd::{NeighbourAdvertisement, NeighbourSolicitation},
 };
 
 use super::{Neighbours, State};
 
-/// What to do after a neighbour discovery message.
+/// What to do after a neighbour solicitation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum NdAction {
-    /// Send this. On layer 2 it goes to the group's MAC where its destination is a group, otherwise
-    /// to the sender of the frame that asked.
-    Advertise(NeighbourAdvertisement),
+pub enum SolicitationAction {
+    /// Advertise the address asked for with our MAC, as a router and with the override flag: to the
+    /// asker and solicited, or to all nodes and not solicited if the asker has no address yet.
+    Reply,
     /// Nothing.
     None,
 }
 
 impl<H> Neighbours<H> {
-    /// Takes a neighbour discovery message that came in by `interface`, whose addresses are `our`
-    /// and whose MAC is `our_mac`. `answers` says for which further addresses we speak: the link-local
-    /// one if it is not in `our`, VIPs and pools.
-    pub fn handle_nd(
-        &mut self,
-        interface: IfId,
-        our: &[IpNet],
-        our_mac: Mac,
-        message: &NdMessage,
-        answers: impl Fn(IpAddr) -> bool,
-        now: Time,
-    ) -> NdAction {
-        match message {
-            NdMessage::Solicitation(asked) => {
-                self.handle_solicitation(interface, our, our_mac, asked, answers, now)
-            }
-            NdMessage::Advertisement(said) => {
-                self.handle_advertisement(interface, our, our_mac, said, answers, now);
-                NdAction::None
-            }
-        }
-    }
-
-    /// A question (RFC 4861 §7.2.3 and §7.2.4). Only one for an address of ours counts; it may make
-    /// an entry of the asker if that is on the link. Duplicate address detection is answered to all
-    /// nodes and teaches nothing. An address we only speak for is advertised without the override
-    /// flag (§7.2.8).
+    /// A question (RFC 4861 §7.2.3 and §7.2.4) that came in by `interface`, whose addresses are
+    /// `our` and whose MAC is `our_mac`. `answers` says for which further addresses we speak: the
+    /// link-local one if it is not in `our`, VIPs and pools.
+    ///
+    /// Only a question for an address of ours counts; it may make an entry of the asker if that is
+    /// on the link. Duplicate address detection is answered and teaches nothing.
     pub fn handle_solicitation(
         &mut self,
         interface: IfId,
@@ -57,21 +36,21 @@ impl<H> Neighbours<H> {
         asked: &NeighbourSolicitation,
         answers: impl Fn(IpAddr) -> bool,
         now: Time,
-    ) -> NdAction {
-        let is_own = |ip: Ipv6Addr| our.iter().any(|net| net.addr() == ip);
-        let speaks_for = |ip: Ipv6Addr| is_own(ip) || answers(IpAddr::V6(ip));
+    ) -> SolicitationAction {
+        let speaks_for =
+            |ip: Ipv6Addr| our.iter().any(|net| net.addr() == ip) || answers(IpAddr::V6(ip));
         if asked.source_mac == Some(our_mac) {
             self.counters.ignored += 1;
-            return NdAction::None;
+            return SolicitationAction::None;
         }
         if !asked.is_probe() && speaks_for(asked.src) {
             let other = asked.source_mac.unwrap_or_default();
             self.conflict(interface, IpAddr::V6(asked.src), other, now);
-            return NdAction::None;
+            return SolicitationAction::None;
         }
         if !speaks_for(asked.target) {
             self.counters.ignored += 1;
-            return NdAction::None;
+            return SolicitationAction::None;
         }
         if let Some(mac) = asked.source_mac
             && !asked.is_probe()
@@ -79,15 +58,7 @@ impl<H> Neighbours<H> {
             self.learn_from_solicitation(interface, our, asked.src, mac, now);
         }
         self.counters.answered += 1;
-        NdAction::Advertise(NeighbourAdvertisement {
-            src: asked.target,
-            dst: if asked.is_probe() { ALL_NODES } else { asked.src },
-            target: asked.target,
-            target_mac: Some(our_mac),
-            router: true,
-            solicited: !asked.is_probe(),
-            override_entry: is_own(asked.target) || asked.target.is_unicast_link_local(),
-        })
+        SolicitationAction::Reply
     }
 
     fn learn_from_solicitation(
@@ -112,7 +83,7 @@ impl<H> Neighbours<H> {
         }
     }
 
-    /// An answer, or unasked news (RFC 4861 §7.2.5): updates an entry, never makes one. News about
+    /// An answer, or unasked news (RFC 4861 §7.2.5), with arguments as for a question: updates an entry, never makes one. News about
     /// an address of ours is a conflict.
     pub fn handle_advertisement(
         &mut self,

@@ -514,9 +514,7 @@ fn show_is_ordered_by_interface_and_address() {
 mod discovery {
     use core::net::Ipv6Addr;
 
-    use wire::nd::{
-        ALL_NODES, NdMessage, NeighbourAdvertisement, NeighbourSolicitation, solicited_node,
-    };
+    use wire::nd::{NeighbourAdvertisement, NeighbourSolicitation, solicited_node};
 
     use super::*;
 
@@ -532,11 +530,11 @@ mod discovery {
         ip == super::ip("fe80::1") || ip == super::ip("2001:db8::200")
     }
 
-    fn hear(t: &mut Table, message: NdMessage, now: Time) -> NdAction {
-        t.handle_nd(LAN, &ours(), US, &message, also, now)
+    fn hear(t: &mut Table, said: NeighbourAdvertisement, now: Time) {
+        t.handle_advertisement(LAN, &ours(), US, &said, also, now);
     }
 
-    fn ask(t: &mut Table, src: &str, target: &str, mac: Option<Mac>) -> NdAction {
+    fn ask(t: &mut Table, src: &str, target: &str, mac: Option<Mac>) -> SolicitationAction {
         let target = v6(target);
         let asked = NeighbourSolicitation {
             src: v6(src),
@@ -544,11 +542,11 @@ mod discovery {
             target,
             source_mac: mac,
         };
-        hear(t, NdMessage::Solicitation(asked), at(1))
+        t.handle_solicitation(LAN, &ours(), US, &asked, also, at(1))
     }
 
-    fn say(mac: Option<Mac>, solicited: bool, override_entry: bool) -> NdMessage {
-        NdMessage::Advertisement(NeighbourAdvertisement {
+    fn say(mac: Option<Mac>, solicited: bool, override_entry: bool) -> NeighbourAdvertisement {
+        NeighbourAdvertisement {
             src: v6("2001:db8::9"),
             dst: v6("2001:db8::1"),
             target: v6("2001:db8::9"),
@@ -556,42 +554,25 @@ mod discovery {
             router: true,
             solicited,
             override_entry,
-        })
-    }
-
-    fn advertised(action: NdAction) -> NeighbourAdvertisement {
-        match action {
-            NdAction::Advertise(answer) => answer,
-            NdAction::None => panic!("no answer"),
         }
     }
 
     #[test]
     fn a_question_for_us_is_answered_and_teaches() {
         let mut t = table(&test_config::config());
-        let answer = advertised(ask(&mut t, "2001:db8::9", "2001:db8::1", Some(HOST)));
-        let expected = NeighbourAdvertisement {
-            src: v6("2001:db8::1"),
-            dst: v6("2001:db8::9"),
-            target: v6("2001:db8::1"),
-            target_mac: Some(US),
-            router: true,
-            solicited: true,
-            override_entry: true,
-        };
-        assert_eq!(answer, expected);
+        let reply = SolicitationAction::Reply;
+        assert_eq!(ask(&mut t, "2001:db8::9", "2001:db8::1", Some(HOST)), reply);
         assert_eq!(t.peek(LAN, ip("2001:db8::9")), Some(State::Stale));
-        assert!(advertised(ask(&mut t, "fe80::9", "fe80::1", Some(HOST))).override_entry);
+        assert_eq!(ask(&mut t, "fe80::9", "fe80::1", Some(HOST)), reply);
         assert_eq!(t.peek(LAN, ip("fe80::9")), Some(State::Stale));
-        let proxied = advertised(ask(&mut t, "2001:db8::9", "2001:db8::200", None));
-        assert!(!proxied.override_entry, "RFC 4861 §7.2.8");
+        assert_eq!(ask(&mut t, "2001:db8::9", "2001:db8::200", None), reply, "proxied");
+        assert_eq!((t.counters().answered, t.counters().learned), (3, 2));
     }
 
     #[test]
-    fn duplicate_address_detection_is_answered_to_all() {
+    fn duplicate_address_detection_is_answered_and_teaches_nothing() {
         let mut t = table(&test_config::config());
-        let answer = advertised(ask(&mut t, "::", "2001:db8::1", None));
-        assert_eq!((answer.dst, answer.solicited), (ALL_NODES, false));
+        assert_eq!(ask(&mut t, "::", "2001:db8::1", None), SolicitationAction::Reply);
         assert!(t.is_empty());
         assert_eq!(t.counters().conflicts, 0);
     }
@@ -599,30 +580,25 @@ mod discovery {
     #[test]
     fn what_is_not_answered_and_does_not_teach() {
         let mut t = table(&test_config::config());
-        assert_eq!(ask(&mut t, "2001:db8::9", "2001:db8::8", Some(HOST)), NdAction::None);
-        assert_eq!(ask(&mut t, "2001:db8::9", "2001:db8::1", Some(US)), NdAction::None);
-        assert_eq!(ask(&mut t, "2001:db8::1", "2001:db8::200", Some(THIEF)), NdAction::None);
-        assert_eq!(hear(&mut t, say(Some(HOST), true, true), at(1)), NdAction::None);
-        advertised(ask(&mut t, "2001:db8:ff::9", "2001:db8::1", Some(HOST)));
-        assert!(t.is_empty(), "not on the link");
+        let none = SolicitationAction::None;
+        assert_eq!(ask(&mut t, "2001:db8::9", "2001:db8::8", Some(HOST)), none);
+        assert_eq!(ask(&mut t, "2001:db8::9", "2001:db8::1", Some(US)), none);
+        assert_eq!(ask(&mut t, "2001:db8::1", "2001:db8::200", Some(THIEF)), none);
+        hear(&mut t, say(Some(HOST), true, true), at(1));
+        let off_link = ask(&mut t, "2001:db8:ff::9", "2001:db8::1", Some(HOST));
+        assert_eq!(off_link, SolicitationAction::Reply);
+        assert!(t.is_empty());
         assert_eq!((t.counters().ignored, t.counters().conflicts), (4, 1));
     }
 
     #[test]
     fn news_of_our_address_is_a_conflict() {
         let mut t = table(&test_config::config());
-        let mut news = NeighbourAdvertisement {
-            src: v6("2001:db8::1"),
-            dst: ALL_NODES,
-            target: v6("2001:db8::1"),
-            target_mac: Some(THIEF),
-            router: false,
-            solicited: false,
-            override_entry: true,
-        };
-        hear(&mut t, NdMessage::Advertisement(news), at(1));
+        let mut news =
+            NeighbourAdvertisement { target: v6("2001:db8::1"), ..say(Some(THIEF), false, true) };
+        hear(&mut t, news, at(1));
         news.target_mac = Some(US);
-        hear(&mut t, NdMessage::Advertisement(news), at(1));
+        hear(&mut t, news, at(1));
         assert_eq!(t.counters().conflicts, 1, "our own voice is none");
         assert_eq!(requests(&mut t, at(1))[0].kind, RequestKind::Announce);
     }

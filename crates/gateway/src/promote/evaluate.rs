@@ -35,7 +35,7 @@ impl Gateway {
         findings = findings.union(self.switched_off(session.vr, policy));
         findings = findings.union(self.without_engine(session.ingress, session.egress));
         let next_hop = session.next_hop[direction.index()];
-        if session.kind == Kind::Forward && !self.neighbours.is_resolved(next_hop) {
+        if session.kind == Kind::Forward && !self.is_resolved(next_hop) {
             findings.insert(NotEligible::NeighbourUnresolved);
         }
         FlowFacts {
@@ -91,6 +91,11 @@ impl Gateway {
             Kind::Forward => self.config.policy_by_id(session.rule),
             Kind::LocalIn | Kind::LocalOut => None,
         }
+    }
+
+    fn is_resolved(&self, next_hop: u32) -> bool {
+        let neighbour = self.neighbours.get(crate::neighbour::NeighbourId(next_hop));
+        neighbour.is_some_and(|n| n.state.is_resolved())
     }
 
     fn policy_at(&self, packet: &Packet) -> Option<&Policy> {

@@ -10,7 +10,7 @@ use crate::{
     local::IcmpErrorKind,
     packet::{Destination, Packet, Verdict},
     policy::Table,
-    session::{Kind, Observation, Session, tcp_segment},
+    session::{InsertError, Kind, Observation, Session, transport},
     trace::Note,
 };
 
@@ -44,7 +44,7 @@ pub(crate) fn run(gateway: &mut Gateway, packet: &mut Packet, now: Time) -> Verd
                 format!("{used} of {capacity} sessions")
             });
             packet.say(|_| Note::new(format!("{used} of {capacity} sessions"), "not written"));
-            return refuse(gateway, packet, error.reason());
+            return refuse(gateway, packet, reason_of(error));
         }
     };
     opened(gateway, packet, id, now);
@@ -74,7 +74,7 @@ fn draft(gateway: &mut Gateway, packet: &Packet, now: Time) -> Result<Session, D
         Destination::Local | Destination::Undecided => packet.ingress,
     };
     session.epoch = gateway.epochs.now(packet.vr.0);
-    session.set_binding(packet.snat.as_ref().map(|grant| grant.binding.to_bits()));
+    session.set_binding(packet.snat.and_then(|grant| grant.binding));
     session.set_vip(packet.dnat.as_ref().map(|dnat| dnat.vip as u16));
     let policy = match kind {
         Kind::Forward => packet.rule.and_then(|i| gateway.config.policies.get(i as usize)),
@@ -90,13 +90,9 @@ fn draft(gateway: &mut Gateway, packet: &Packet, now: Time) -> Result<Session, D
     };
     session.set_options(packet.headers.options);
     session.set_fragmented(packet.reassembled.is_some());
-    let segment = tcp_segment(packet.frame.bytes(), &packet.headers);
-    if original.proto == proto::TCP {
-        let window = gateway.windows.alloc().ok_or(DropReason::SessionTableFull)?;
-        session.set_tcp_window(window);
-    }
+    let transport = transport(packet.frame.bytes(), &packet.headers);
     let direction = offload::Direction::Original;
-    match session.observe(direction, &packet.headers, segment, &gateway.windows, now) {
+    match session.observe(direction, &packet.headers, transport, &gateway.windows, now) {
         Observation::Pass { .. } | Observation::Reopen => Ok(session),
         Observation::Drop(reason) => {
             if let Some(window) = session.tcp_window() {
@@ -109,6 +105,9 @@ fn draft(gateway: &mut Gateway, packet: &Packet, now: Time) -> Result<Session, D
 
 fn opened(gateway: &mut Gateway, packet: &mut Packet, id: crate::session::SessionId, now: Time) {
     gateway.counters.sessions_created += 1;
+    if let Some(dnat) = &packet.dnat {
+        gateway.nat.count_vip(dnat.vip);
+    }
     packet.session = Some((id, offload::Direction::Original));
     let deadline = gateway.sessions.get(id).map(|s| now + s.timeout(&gateway.config.timeouts));
     if let Some(deadline) = deadline {
@@ -121,6 +120,14 @@ fn opened(gateway: &mut Gateway, packet: &mut Packet, id: crate::session::Sessio
         }
     }
     packet.say(|_| Note::new("session table", format!("session {id} written")));
+}
+
+fn reason_of(error: InsertError) -> DropReason {
+    match error {
+        InsertError::TableFull => DropReason::SessionTableFull,
+        // The stages before looked both keys up; only another session's translation can be in the way.
+        InsertError::KeyTaken(_) => DropReason::SessionKeyTaken,
+    }
 }
 
 fn refuse(gateway: &mut Gateway, packet: &Packet, reason: DropReason) -> Verdict {

@@ -2,7 +2,7 @@
 
 use config::model::SensorAction;
 use reason::DropReason;
-use wire::{Time, proto};
+use wire::{Time, proto, tcp::flags};
 
 use crate::{
     Gateway,
@@ -13,6 +13,9 @@ use crate::{
     trace::Note,
 };
 
+/// The flags that tell an opening segment: SYN and no other of them (RFC 9293 §3.5).
+const OPENING: u8 = flags::SYN | flags::ACK | flags::RST | flags::FIN;
+
 pub(crate) fn run(gateway: &mut Gateway, packet: &mut Packet, now: Time) -> Verdict {
     let routes = &gateway.routes;
     let vr = packet.vr;
@@ -22,7 +25,7 @@ pub(crate) fn run(gateway: &mut Gateway, packet: &mut Packet, now: Time) -> Verd
         return Verdict::Drop(reason);
     }
     if packet.headers.tuple.proto == proto::TCP
-        && !crate::session::opens_tcp(packet.headers.tcp_flags)
+        && packet.headers.tcp_flags & OPENING != flags::SYN
     {
         packet.say(|p| Note::new(format!("flags {:#04x}", p.headers.tcp_flags), "opens nothing"));
         return Verdict::Drop(DropReason::TcpNotSyn);

@@ -17,7 +17,7 @@ pub(crate) fn run(gateway: &mut Gateway, packet: &mut Packet, _now: Time) -> Ver
             format!("virtual IPs for {}", p.headers.dst()),
             format!("to {} port {}", dnat.address, dnat.port),
         )
-        .by(format!("vip \"{}\"", vip.name), vip.line),
+        .by("vip", vip.name.clone(), vip.line),
         None => Note::new(format!("virtual IPs for {}", p.headers.dst()), "not translated"),
     });
     Verdict::Continue

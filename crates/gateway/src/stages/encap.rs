@@ -76,10 +76,9 @@ fn rewrite(gateway: &Gateway, packet: &mut Packet, forwarded: bool) -> bool {
 fn translate_error(packet: &mut Packet, key: wire::Tuple, out: wire::Tuple, forwarded: bool) -> bool {
     let headers = packet.headers;
     let (quoted_from, quoted_to) = (key.reversed(), out.reversed());
-    let Ok(()) = wire::rewrite::rewrite_quoted(packet.frame.bytes_mut(), &headers, quoted_from, quoted_to)
-    else {
+    if !wire::rewrite::rewrite_quoted(packet.frame.bytes_mut(), &headers, quoted_from, quoted_to) {
         return false;
-    };
+    }
     // A router on the way keeps its own address; the translated host must not show.
     let src = if headers.src() == key.src { out.src } else { headers.src() };
     let to = wire::Tuple { src, dst: out.dst, ..headers.tuple };
@@ -97,7 +96,7 @@ fn answer(gateway: &mut Gateway, packet: &Packet, kind: IcmpErrorKind, now: Time
 /// Lowers the MSS option of a SYN to what fits (RFC 879, RFC 6691).
 fn clamp_mss(gateway: &mut Gateway, packet: &mut Packet, mtu: u16) {
     if packet.headers.tuple.proto != proto::TCP
-        || packet.headers.tcp_flags & tcp::SYN == 0
+        || packet.headers.tcp_flags & tcp::flags::SYN == 0
         || packet.headers.fragment != Fragmentation::Whole
     {
         return;

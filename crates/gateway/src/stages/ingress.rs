@@ -27,7 +27,7 @@ pub(crate) fn run(gateway: &mut Gateway, packet: &mut Packet, now: Time) -> Verd
             format!("{} -> {}{vlan}, {} bytes", h.eth_src, h.eth_dst, h.ip_len()),
             format!("belongs to interface {name}"),
         )
-        .by(format!("interface {name}"), line)
+        .by("interface", name.clone(), line)
     });
     if !enabled {
         return Verdict::Drop(DropReason::InterfaceDown);

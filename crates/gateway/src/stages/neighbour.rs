@@ -19,9 +19,10 @@ pub(crate) fn run(gateway: &mut Gateway, packet: &mut Packet, now: Time) -> Verd
     let target = via.unwrap_or_else(|| leaving_for(gateway, packet));
     let name = if packet.trace.is_some() { gateway.interface(egress).name.clone() } else { String::new() };
     if packet.is_simulated() {
-        let state = gateway.neighbours.peek(egress, target);
+        let known = gateway.neighbours.lookup(egress, target);
+        let state = known.and_then(|id| gateway.neighbours.get(id)).map(|n| n.state);
         packet.say(|_| {
-            let result = state.map_or_else(|| "would be asked for".into(), |s| format!("{s}"));
+            let result = state.map_or("would be asked for", |s| s.name());
             Note::new(format!("{target} on {name}"), result)
         });
         return Verdict::Continue;

@@ -4,7 +4,7 @@
 //! them; everything that stands against it is kept, not the first finding.
 
 use offload::Direction;
-use reason::DropReason;
+use reason::{DropReason, NotEligible, ReasonSet};
 use wire::Time;
 
 use crate::{
@@ -28,6 +28,9 @@ pub(crate) fn run(gateway: &mut Gateway, packet: &mut Packet, now: Time) -> Verd
     }
     let standings = Direction::BOTH.map(|direction| gateway.promote(id, direction, now));
     let engine = gateway.engine.name();
+    if let Some(trace) = &mut packet.trace {
+        trace.against = standings[direction.index()].against();
+    }
     packet.say(|_| {
         let [original, reply] = standings;
         Note::new(format!("engine {engine}"), format!("original: {original}; reply: {reply}"))
@@ -42,6 +45,9 @@ pub(crate) fn run(gateway: &mut Gateway, packet: &mut Packet, now: Time) -> Verd
 fn simulate(gateway: &Gateway, packet: &mut Packet) -> Verdict {
     let against = gateway.would_stand_against(packet);
     let engine = gateway.engine.name();
+    if let Some(trace) = &mut packet.trace {
+        trace.against = against;
+    }
     packet.say(|_| {
         let result = if against.is_empty() {
             "eligible once established and its next hops are resolved".into()
@@ -57,6 +63,14 @@ fn simulate(gateway: &Gateway, packet: &mut Packet) -> Verdict {
 }
 
 impl Standing {
+    /// What stands against the direction; a refusal is no finding.
+    fn against(&self) -> ReasonSet<NotEligible> {
+        match self {
+            Self::Served | Self::Refused(_) => ReasonSet::EMPTY,
+            Self::Waiting(set) | Self::NotEligible(set) => *set,
+        }
+    }
+
     /// Whether the direction is not served by an engine and waiting will not change that.
     fn is_final_no(&self) -> bool {
         match self {

@@ -11,7 +11,7 @@ use crate::{
     Gateway,
     local::IcmpErrorKind,
     packet::{Destination, Origin, Packet, Verdict},
-    policy::Key,
+    policy::{Key, Table},
     trace::Note,
 };
 
@@ -44,11 +44,12 @@ fn forward(gateway: &mut Gateway, packet: &mut Packet, now: Time) -> Verdict {
             Action::Reject => "rejected",
         };
         Note::new(describe(gateway, &key), result)
-            .by(format!("policy {} \"{}\"", policy.id, policy.name), policy.line)
+            .by_policy(policy)
     });
     let action = policy.action;
     if !packet.is_simulated() {
-        gateway.policies.count(index, packet.count(), u64::from(packet.headers.ip_len()), now);
+        gateway.policies.hit(Table::Forward, Some(index), now);
+        gateway.policies.add_bytes(Table::Forward, Some(index), u64::from(packet.headers.ip_len()));
     }
     packet.rule = Some(index as u32);
     match action {
@@ -66,6 +67,9 @@ fn local_in(gateway: &mut Gateway, packet: &mut Packet, now: Time) -> Verdict {
     let index = gateway.policies.local_in(&key);
     let rule = index.and_then(|i| gateway.config.local_in.get(i));
     packet.rule = index.map(|i| i as u32);
+    if !packet.is_simulated() {
+        gateway.policies.hit(Table::LocalIn, index, now);
+    }
     packet.say(|_| local_note("local-in", describe(gateway, &key), rule));
     match rule.map(|rule| rule.action) {
         Some(Action::Allow) => Verdict::Continue,
@@ -87,11 +91,11 @@ fn local_out(gateway: &mut Gateway, packet: &mut Packet) -> Verdict {
     }
 }
 
-fn local_note(table: &str, looked: String, rule: Option<&LocalRule>) -> Note {
+fn local_note(table: &'static str, looked: String, rule: Option<&LocalRule>) -> Note {
     match rule {
         Some(rule) => {
             let result = if rule.action == Action::Allow { "allowed" } else { "denied" };
-            Note::new(looked, result).by(format!("{table} \"{}\"", rule.name), rule.line)
+            Note::new(looked, result).by(table, rule.name.clone(), rule.line)
         }
         None => Note::new(looked, format!("no {table} rule matches")),
     }

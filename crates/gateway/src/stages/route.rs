@@ -39,7 +39,7 @@ pub(crate) fn run(gateway: &mut Gateway, packet: &mut Packet, _now: Time) -> Ver
         }
         Lookup::Blackhole(set) => {
             packet.say(|_| {
-                Note::new(looked, "blackhole").by(format!("route {}", set.destination), set.line)
+                Note::new(looked, "blackhole").by("route", set.destination.to_string(), set.line)
             });
             Verdict::Drop(DropReason::RouteBlackhole)
         }
@@ -58,7 +58,7 @@ pub(crate) fn run(gateway: &mut Gateway, packet: &mut Packet, _now: Time) -> Ver
                 } else {
                     String::new()
                 };
-                Note::new(looked, how + &shared).by(format!("route {}", set.destination), set.line)
+                Note::new(looked, how + &shared).by("route", set.destination.to_string(), set.line)
             });
             // RFC 4291 §2.5.6, RFC 3927 §7: a router must not forward them.
             let crosses = packet.origin != Origin::Gateway

@@ -3,12 +3,12 @@
 use config::model::IfId;
 use offload::Direction;
 use reason::{DemotionReason, DropReason};
-use wire::{Time, icmp, rewrite};
+use wire::{Time, icmp, proto, rewrite::quoted_tuple, tcp::flags};
 
 use crate::{
     Gateway,
     packet::{Destination, Packet, Tier, Verdict},
-    session::{Kind, Observation, SessionId, tcp_segment},
+    session::{Kind, Observation, SessionId, transport},
     trace::Note,
 };
 
@@ -30,12 +30,15 @@ pub(crate) fn run(gateway: &mut Gateway, packet: &mut Packet, now: Time) -> Verd
     if let Some(reason) = moved(gateway, packet, id, direction, now) {
         return Verdict::Drop(reason);
     }
-    let segment = tcp_segment(packet.frame.bytes(), &packet.headers);
-    let Some(session) = gateway.sessions.get_mut(id) else { return miss(packet) };
-    if packet.reassembled.is_some() {
-        session.set_fragmented();
+    if let Some(session) = gateway.sessions.get_mut(id) {
+        session.set_fragmented(packet.reassembled.is_some());
     }
-    let observed = session.observe(direction, &packet.headers, segment.as_ref(), &gateway.windows, now);
+    let transport = transport(packet.frame.bytes(), &packet.headers);
+    let Some(observed) =
+        gateway.sessions.observe(id, direction, &packet.headers, transport, &gateway.windows, now)
+    else {
+        return miss(packet);
+    };
     match observed {
         Observation::Pass { closing, .. } => {
             hit(gateway, packet, id, direction);
@@ -67,7 +70,7 @@ fn hit(gateway: &mut Gateway, packet: &mut Packet, id: SessionId, direction: Dir
     packet.destination = destination(gateway, id, direction);
     let Some(session) = gateway.sessions.get(id) else { return };
     packet.say(|p| {
-        let state = session.state_name();
+        let state = session.state().name();
         Note::new(p.headers.tuple.to_string(), format!("session {id}, {}, {state}", direction.name()))
     });
 }
@@ -128,7 +131,7 @@ fn simulated_hit(
     direction: Direction,
 ) -> Verdict {
     // A session that exists answers the question by itself; only an opening packet asks on.
-    if direction == Direction::Original && crate::session::opens_tcp(packet.headers.tcp_flags) {
+    if direction == Direction::Original && packet.headers.tcp_flags & flags::SYN != 0 {
         packet.say(|p| Note::new(p.headers.tuple.to_string(), format!("session {id} exists; as if it did not")));
         return Verdict::Continue;
     }
@@ -138,10 +141,10 @@ fn simulated_hit(
 
 /// An ICMP error belongs to the session whose packet it quotes.
 fn related(gateway: &mut Gateway, packet: &mut Packet, now: Time) -> Verdict {
-    if icmp::is_redirect(&packet.headers) {
+    if is_redirect(&packet.headers) {
         return Verdict::Drop(DropReason::IcmpRedirectIgnored);
     }
-    let Some(quoted) = rewrite::quoted_tuple(packet.frame.bytes(), &packet.headers) else {
+    let Some(quoted) = quoted_tuple(packet.frame.bytes(), &packet.headers) else {
         return Verdict::Drop(DropReason::IcmpErrorUnrelated);
     };
     // The quoted packet left here; its answer would look like this.
@@ -157,6 +160,11 @@ fn related(gateway: &mut Gateway, packet: &mut Packet, now: Time) -> Verdict {
     hit(gateway, packet, id, direction);
     packet.say(|_| Note::new(format!("ICMP error quotes {quoted}"), format!("belongs to session {id}")));
     if packet.destination == Destination::Local { Verdict::Consume } else { Verdict::Continue }
+}
+
+/// ICMP redirect (RFC 792) and ICMPv6 redirect (RFC 4861 §4.5).
+fn is_redirect(headers: &wire::Headers) -> bool {
+    matches!((headers.tuple.proto, headers.icmp_type), (proto::ICMP, 5) | (proto::ICMPV6, 137))
 }
 
 impl Gateway {
@@ -183,7 +191,11 @@ impl Gateway {
         if let Some((id, direction)) = packet.session
             && let Some(session) = self.sessions.get_mut(id)
         {
-            session.add_slow(direction, packet.count(), u64::from(packet.headers.ip_len()));
+            let (packets, bytes) = (packet.count(), u64::from(packet.headers.ip_len()));
+            session.add_slow(direction, packets, bytes);
+            if packet.tier == Tier::SlowSetup {
+                session.mark_setup(packets, bytes);
+            }
         }
     }
 }

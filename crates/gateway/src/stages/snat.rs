@@ -7,8 +7,8 @@ use super::policy::key;
 use crate::{
     Gateway,
     events::EventKind,
-    nat::SnatRequest,
-    packet::{Destination, Packet, Verdict},
+    nat::{Grant, SnatRequest},
+    packet::{Destination, Packet, Translation, Verdict},
     trace::Note,
 };
 
@@ -20,22 +20,35 @@ pub(crate) fn run(gateway: &mut Gateway, packet: &mut Packet, now: Time) -> Verd
     let tuple = packet.inner_tuple();
     let config = std::sync::Arc::clone(&gateway.config);
     let central =
-        if config.central_snat.is_empty() { None } else { gateway.nat.central(&key(gateway, packet)) };
+        if gateway.nat.has_central() { gateway.nat.central(&key(gateway, packet)) } else { None };
     let policy = packet.rule.and_then(|index| config.policies.get(index as usize));
-    let (nat, object, line) = match (central, policy) {
-        (Some(index), _) => {
-            let rule = &config.central_snat[index];
-            (&rule.nat, format_args!("central-snat \"{}\"", rule.name).to_string(), rule.line)
-        }
-        (None, Some(policy)) if packet.trace.is_some() => {
-            (&policy.nat, format!("policy {} \"{}\"", policy.id, policy.name), policy.line)
-        }
-        (None, Some(policy)) => (&policy.nat, String::new(), policy.line),
-        (None, None) => (&SourceNat::Off, String::new(), config::model::Line(0)),
+    let nat = match (central, policy) {
+        (Some(index), _) => &config.central_snat[index].nat,
+        (None, Some(policy)) => &policy.nat,
+        (None, None) => &SourceNat::Off,
+    };
+    let by = |note: Note| match (central.map(|index| &config.central_snat[index]), policy) {
+        (Some(rule), _) => note.by("central-snat", rule.name.clone(), rule.line),
+        (None, Some(policy)) => note.by_policy(policy),
+        (None, None) => note,
     };
     if *nat == SourceNat::Off {
-        packet.say(|_| Note::new(format!("source {}", tuple.src), "not translated").by(object, line));
+        packet.say(|_| by(Note::new(format!("source {}", tuple.src), "not translated")));
         return Verdict::Continue;
+    }
+    // A server behind a 1:1 VIP goes out with the address it is known by.
+    if let Some(reverse) = gateway.nat.reverse_vip(egress, tuple.src) {
+        let (address, port) = (reverse.address, tuple.src_port);
+        let reply = wire::Tuple { src: address, ..tuple }.reversed();
+        if !gateway.sessions.contains(packet.vr, &reply) {
+            let vip = &config.vips[reverse.vip];
+            packet.say(|_| {
+                Note::new(format!("source {}", tuple.src), format!("to {address}"))
+                    .by("vip", vip.name.clone(), vip.line)
+            });
+            packet.snat = Some(Translation { address, port, binding: None });
+            return Verdict::Continue;
+        }
     }
     let request = SnatRequest {
         tuple,
@@ -52,10 +65,13 @@ pub(crate) fn run(gateway: &mut Gateway, packet: &mut Packet, now: Time) -> Verd
                     Some(grant) => format!("to {} port {}", grant.address, grant.port),
                     None => "not translated".into(),
                 };
-                Note::new(format!("source {} port {}", tuple.src, tuple.src_port), result)
-                    .by(object, line)
+                by(Note::new(format!("source {} port {}", tuple.src, tuple.src_port), result))
             });
-            packet.snat = grant;
+            packet.snat = grant.map(|Grant { address, port, binding }| Translation {
+                address,
+                port,
+                binding: Some(binding),
+            });
             if packet.is_simulated() {
                 gateway.release_grant(packet);
             }
@@ -65,7 +81,7 @@ pub(crate) fn run(gateway: &mut Gateway, packet: &mut Packet, now: Time) -> Verd
             gateway.events.push_limited(now, EventKind::PoolExhausted, || {
                 format!("{reason}: no translation for {tuple}")
             });
-            packet.say(|_| Note::new(format!("source {}", tuple.src), "no translation left").by(object, line));
+            packet.say(|_| by(Note::new(format!("source {}", tuple.src), "no translation left")));
             Verdict::Drop(reason)
         }
     }
@@ -74,8 +90,8 @@ pub(crate) fn run(gateway: &mut Gateway, packet: &mut Packet, now: Time) -> Verd
 impl Gateway {
     /// Gives back what the stage took, for a session that does not come to be.
     pub(crate) fn release_grant(&mut self, packet: &Packet) {
-        if let Some(grant) = &packet.snat {
-            self.nat.release(grant.binding);
+        if let Some(binding) = packet.snat.and_then(|snat| snat.binding) {
+            self.nat.release(binding);
         }
     }
 }

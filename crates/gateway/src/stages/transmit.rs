@@ -1,6 +1,6 @@
 //! Transmit: layer 2, and into the port's queue.
 
-use ports::{Checksum, Frame, PortId};
+use ports::{Frame, PortId};
 use reason::DropReason;
 use wire::{L3, IpVersion, Mac, Time, VlanId};
 
@@ -24,7 +24,7 @@ pub(crate) fn run(gateway: &mut Gateway, packet: &mut Packet, _now: Time) -> Ver
     let (name, line) = (interface.name.clone(), interface.line);
     packet.say(|_| {
         Note::new(format!("interface {name}"), if state.up { "sent" } else { "link is down" })
-            .by(format!("interface {name}"), line)
+            .by("interface", name.clone(), line)
     });
     if !state.up {
         return Verdict::Drop(DropReason::PortDown);
@@ -99,10 +99,6 @@ pub(crate) fn set_ethernet(
             rest[4..6].copy_from_slice(&ethertype.to_be_bytes());
         }
         None => rest[..2].copy_from_slice(&ethertype.to_be_bytes()),
-    }
-    if let Checksum::Partial { start, offset } = frame.offloads.checksum {
-        let start = start.saturating_sub(l3).saturating_add(length as u16);
-        frame.offloads.checksum = Checksum::Partial { start, offset };
     }
     true
 }

@@ -6,7 +6,7 @@
 
 use api::filter::Filter;
 use offload::Direction;
-use reason::PuntCause;
+use reason::{PuntCause, ReasonSet};
 use wire::{Time, Tuple};
 
 use super::{Note, Phase, Stage, Trace};
@@ -62,9 +62,9 @@ impl Gateway {
         let Some(id) = self.sessions.id_at(hit.session) else { return };
         let Some(session) = self.sessions.get(id) else { return };
         let engine = self.engine.name();
-        let ingress = match hit.direction {
-            Direction::Original => session.ingress,
-            Direction::Reply => session.egress,
+        let (ingress, egress) = match hit.direction {
+            Direction::Original => (session.ingress, session.egress),
+            Direction::Reply => (session.egress, session.ingress),
         };
         let ingress = self.interface(ingress).name.clone();
         let Some(running) = self.tracer.running() else { return };
@@ -85,10 +85,15 @@ impl Gateway {
             cause: None::<PuntCause>,
             tier: Tier::Fast,
             session: Some(id),
+            direction: Some(hit.direction),
+            egress: Some(egress),
+            translated: Some(hit.after),
+            against: ReasonSet::EMPTY,
             phases: vec![Phase {
                 stage: Stage::FastPath,
                 note: Note::new(looked_at, result),
                 verdict: Verdict::Continue,
+                hit: true,
                 nanos: 0,
             }],
             note: None,

@@ -6,104 +6,24 @@
 mod live;
 mod tracer;
 
-use core::fmt;
-
-use reason::{DropReason, PuntCause, Reason};
+use config::model::IfId;
+use offload::Direction;
+use reason::{DropReason, NotEligible, PuntCause, Reason, ReasonSet};
 use wire::{Time, Tuple};
 
+pub use api::Stage;
 pub use live::FastHit;
 pub use tracer::{Running, Tracer};
 
 use crate::packet::{Tier, Verdict};
-
-/// A step of the packet's day. The order is the order of the day.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Stage {
-    /// Served by an engine; no stage of the slow path was entered.
-    FastPath,
-    /// Interface, addresses, martians.
-    Ingress,
-    /// Whole packets, transport checksum.
-    Reassemble,
-    /// End of a tunnel.
-    Decap,
-    /// Session look-up and state machine.
-    Session,
-    /// Malformed packets and rate sensors.
-    Anomaly,
-    /// Reverse-path check.
-    Rpf,
-    /// Destination translation.
-    Dnat,
-    /// SD-WAN services.
-    Sdwan,
-    /// Longest-prefix match.
-    Route,
-    /// Forward policy, local-in or local-out rules.
-    Policy,
-    /// Source translation.
-    Snat,
-    /// The session is written.
-    Admit,
-    /// Inspection.
-    Inspect,
-    /// Shaping.
-    Shape,
-    /// Offload decision.
-    Offload,
-    /// Delivery to the gateway itself.
-    Deliver,
-    /// Next-hop resolution.
-    Neighbour,
-    /// TTL, size, rewrite, tunnels.
-    Encap,
-    /// Layer 2 and the port.
-    Transmit,
-}
-
-impl Stage {
-    /// The name as printed.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::FastPath => "fast-path",
-            Self::Ingress => "ingress",
-            Self::Reassemble => "reassemble",
-            Self::Decap => "decap",
-            Self::Session => "session",
-            Self::Anomaly => "anomaly",
-            Self::Rpf => "rpf",
-            Self::Dnat => "dnat",
-            Self::Sdwan => "sdwan",
-            Self::Route => "route",
-            Self::Policy => "policy",
-            Self::Snat => "snat",
-            Self::Admit => "admit",
-            Self::Inspect => "inspect",
-            Self::Shape => "shape",
-            Self::Offload => "offload",
-            Self::Deliver => "deliver",
-            Self::Neighbour => "neighbour",
-            Self::Encap => "encap",
-            Self::Transmit => "transmit",
-        }
-    }
-}
-
-impl fmt::Display for Stage {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.name())
-    }
-}
 
 /// What a stage says about its decision.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Note {
     /// What it looked at.
     pub looked_at: String,
-    /// The object that decided, with its name: `policy 12 "lan-out"`.
-    pub decided_by: Option<String>,
-    /// Line of that object in the configuration; zero for none.
-    pub line: u32,
+    /// The object that decided.
+    pub decided_by: Option<Object>,
     /// What came out.
     pub result: String,
 }
@@ -115,11 +35,30 @@ impl Note {
     }
 
     /// Adds the object that decided.
-    pub fn by(mut self, object: impl Into<String>, line: config::model::Line) -> Self {
-        self.decided_by = Some(object.into());
-        self.line = line.0;
+    pub fn by(mut self, kind: &'static str, name: impl Into<String>, line: config::model::Line) -> Self {
+        self.decided_by = Some(Object { kind, id: None, name: name.into(), line: line.0 });
         self
     }
+
+    /// Adds the policy that decided.
+    pub fn by_policy(mut self, policy: &config::model::Policy) -> Self {
+        let (name, line) = (policy.name.clone(), policy.line.0);
+        self.decided_by = Some(Object { kind: "policy", id: Some(policy.id), name, line });
+        self
+    }
+}
+
+/// An object of the configuration that decided something.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Object {
+    /// What it is: `policy`, `vip`, `route`, `interface`, …
+    pub kind: &'static str,
+    /// Its number, where it has one.
+    pub id: Option<u32>,
+    /// Its name.
+    pub name: String,
+    /// Its line; zero when it was not written.
+    pub line: u32,
 }
 
 /// One stage of one packet.
@@ -131,6 +70,8 @@ pub struct Phase {
     pub note: Note,
     /// What it decided.
     pub verdict: Verdict,
+    /// A session was known when it ended.
+    pub hit: bool,
     /// How long it took, in nanoseconds; zero where no stopwatch runs.
     pub nanos: u64,
 }
@@ -156,6 +97,14 @@ pub struct Trace {
     pub tier: Tier,
     /// Session, when there is one.
     pub session: Option<crate::session::SessionId>,
+    /// Direction of the packet in it.
+    pub direction: Option<Direction>,
+    /// Interface it left by.
+    pub egress: Option<IfId>,
+    /// What it was when it left.
+    pub translated: Option<Tuple>,
+    /// What stands against offloading its direction.
+    pub against: ReasonSet<NotEligible>,
     /// The phases, in order.
     pub phases: Vec<Phase>,
     /// Note left by the running stage.
@@ -176,18 +125,6 @@ impl Trace {
         }
     }
 
-    /// The first stage a packet of its kind would have entered next, had it gone on: the line after
-    /// the one that is the diagnosis.
-    pub fn first_missing(&self) -> Option<Stage> {
-        let last = self.phases.last()?;
-        match last.verdict {
-            Verdict::Drop(_) | Verdict::Hold => {}
-            Verdict::Continue | Verdict::Consume => return None,
-        }
-        let day = if self.tier == Tier::SlowEstablished { ESTABLISHED } else { SETUP };
-        day.iter().copied().find(|stage| *stage > last.stage)
-    }
-
     /// One line: what happened, and the way out when it was bad.
     pub fn summary(&self) -> String {
         match self.outcome() {
@@ -201,39 +138,3 @@ impl Trace {
         }
     }
 }
-
-/// Stages of a packet that sets a session up.
-pub const SETUP: &[Stage] = &[
-    Stage::Ingress,
-    Stage::Reassemble,
-    Stage::Decap,
-    Stage::Session,
-    Stage::Anomaly,
-    Stage::Rpf,
-    Stage::Dnat,
-    Stage::Sdwan,
-    Stage::Route,
-    Stage::Policy,
-    Stage::Snat,
-    Stage::Admit,
-    Stage::Inspect,
-    Stage::Shape,
-    Stage::Offload,
-    Stage::Neighbour,
-    Stage::Encap,
-    Stage::Transmit,
-];
-
-/// Stages of a packet of a session that exists.
-pub const ESTABLISHED: &[Stage] = &[
-    Stage::Ingress,
-    Stage::Reassemble,
-    Stage::Decap,
-    Stage::Session,
-    Stage::Inspect,
-    Stage::Shape,
-    Stage::Offload,
-    Stage::Neighbour,
-    Stage::Encap,
-    Stage::Transmit,
-];

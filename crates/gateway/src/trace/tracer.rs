@@ -26,6 +26,8 @@ pub struct Tracer {
     finished: VecDeque<Trace>,
     last_id: u64,
     simulated: Option<Trace>,
+    handed_out: u64,
+    matched: u64,
 }
 
 impl Tracer {
@@ -33,6 +35,7 @@ impl Tracer {
     pub fn start(&mut self, filter: api::filter::Filter, count: u64) -> u64 {
         self.last_id += 1;
         self.finished.clear();
+        (self.handed_out, self.matched) = (0, 0);
         self.running = Some(Running { id: self.last_id, filter, left: count, lost: 0 });
         self.last_id
     }
@@ -62,11 +65,25 @@ impl Tracer {
     pub fn finish(&mut self, trace: Trace) {
         if trace.id == 0 {
             self.simulated = Some(trace);
-        } else if self.finished.len() < BUFFER {
+            return;
+        }
+        self.matched += 1;
+        if self.finished.len() < BUFFER {
             self.finished.push_back(trace);
         } else if let Some(running) = &mut self.running {
             running.lost += 1;
         }
+    }
+
+    /// Packets that matched since the start, lost ones included.
+    pub const fn matched(&self) -> u64 {
+        self.matched
+    }
+
+    /// Number of the next record to hand out, from 1.
+    pub const fn number(&mut self) -> u64 {
+        self.handed_out += 1;
+        self.handed_out
     }
 
     /// The record of the last simulated packet.

@@ -1,0 +1,452 @@
+//! The burst loop: parse and hash all, fetch, then serve one after the other.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering::Relaxed},
+};
+
+use offload::{EngineInterface, Adjacency, Direction, tcp_window::Segment};
+use ports::{Checksum, Frame, Gso, GsoKind, PortId};
+use reason::{DropReason, PuntCause, Reason};
+use wire::{Fragmentation, Headers, IpVersion, L3, Time, Tuple, proto, tcp::flags};
+
+use super::{
+    Shared, Tally,
+    entry::{Entry, Family, Key, V4, V6},
+    index::Place,
+    interfaces::InterfaceMap,
+    punt::{Bucket, CAUSES, Punt, PuntLimits},
+    quiescence::Passage,
+    table::Table,
+};
+
+/// Frames looked at together.
+pub const BURST: usize = 64;
+
+/// What a worker did with frames. The caller empties it and keeps the memory.
+#[derive(Debug, Default)]
+pub struct Output {
+    /// Frames to send, and by which port, in the order they came.
+    pub tx: Vec<(PortId, Frame)>,
+    /// Frames for the slow path; bounded by [`SoftConfig::punt_ring`](super::SoftConfig).
+    pub punts: Vec<Punt>,
+    /// Packets of traced flows; bounded by [`SoftConfig::trace_ring`](super::SoftConfig).
+    pub traces: Vec<TraceHit>,
+    /// Frames to give back to their pool: punts over a limit. They are counted.
+    pub dropped: Vec<Frame>,
+}
+
+impl Output {
+    /// Empty, with room for a few bursts.
+    pub fn new() -> Self {
+        Self {
+            tx: Vec::with_capacity(4 * BURST),
+            punts: Vec::with_capacity(4 * BURST),
+            traces: Vec::new(),
+            dropped: Vec::with_capacity(BURST),
+        }
+    }
+}
+
+/// A packet of a traced flow that the fast path forwarded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TraceHit {
+    /// Its session.
+    pub session: u32,
+    /// Its direction.
+    pub direction: Direction,
+    /// As it came.
+    pub before: Tuple,
+    /// As it left.
+    pub after: Tuple,
+    /// Length of the IP packet as it came; of a super-packet, of the whole.
+    pub ip_len: u32,
+    /// When.
+    pub time: Time,
+}
+
+/// One run-to-completion worker.
+pub struct SoftWorker {
+    reader: Reader,
+    interfaces: (u64, Arc<InterfaceMap>),
+    headers: Box<[Headers; BURST]>,
+    steps: Box<[Step; BURST]>,
+    limits: [Option<Bucket>; CAUSES],
+    tally: Tally,
+}
+
+/// What a worker reads of the shared state.
+struct Reader {
+    shared: Arc<Shared>,
+    v4: Arc<Table<V4>>,
+    v6: Arc<Table<V6>>,
+    passage: Passage,
+    number: usize,
+}
+
+/// What is next for a frame.
+#[derive(Clone, Copy)]
+enum Step {
+    Punt(PuntCause),
+    V4(Search<V4>),
+    V6(Search<V6>),
+}
+
+#[derive(Clone, Copy)]
+struct Search<F: Family> {
+    key: Key<F>,
+    place: Place,
+    guess: Option<u32>,
+    interface: u16,
+}
+
+/// A frame that is ready to be sent.
+struct Served {
+    port: PortId,
+    packets: u64,
+    bytes: u64,
+}
+
+impl SoftWorker {
+    pub(super) fn new(
+        shared: Arc<Shared>,
+        (v4, v6): (Arc<Table<V4>>, Arc<Table<V6>>),
+        passage: Passage,
+        number: usize,
+        limits: &PuntLimits,
+    ) -> Self {
+        let workers = shared.workers.len();
+        let mut buckets = [None; CAUSES];
+        for cause in PuntCause::ALL {
+            buckets[cause.index()] = limits.get(*cause).map(|limit| Bucket::new(limit, workers));
+        }
+        Self {
+            reader: Reader { shared, v4, v6, passage, number },
+            interfaces: Default::default(),
+            headers: Box::new([Headers::EMPTY; BURST]),
+            steps: Box::new([Step::Punt(PuntCause::FlowMiss); BURST]),
+            limits: buckets,
+            tally: Tally::default(),
+        }
+    }
+
+    /// Serves the frames received on a port, all of them: `rx` is empty afterwards, and `out` has
+    /// each of them once. Quiesces.
+    pub fn process(&mut self, port: PortId, rx: &mut Vec<Frame>, now: Time, out: &mut Output) {
+        self.reader.shared.interfaces.refresh(&mut self.interfaces);
+        while !rx.is_empty() {
+            let count = rx.len().min(BURST);
+            self.look(port, &rx[..count]);
+            for (at, frame) in rx.drain(..count).enumerate() {
+                self.serve(at, port, frame, now, out);
+            }
+            self.tally.bursts += 1;
+            self.reader.passage.quiesce();
+        }
+        self.tally.punt_depth = out.punts.len() as u64;
+        self.reader.shared.workers[self.reader.number].write(&self.tally);
+    }
+
+    /// Says that the worker holds no flow. An idle worker must call it now and then, or what was
+    /// removed is never given back.
+    pub fn quiesce(&mut self) {
+        self.reader.passage.quiesce();
+    }
+
+    /// Its number, counted from zero.
+    pub const fn number(&self) -> usize {
+        self.reader.number
+    }
+
+    /// Trace hits that were lost because nobody read the ones before.
+    pub const fn traces_lost(&self) -> u64 {
+        self.tally.traces_lost
+    }
+
+    /// Parses and hashes all frames and asks the CPU for what serving them needs.
+    fn look(&mut self, port: PortId, frames: &[Frame]) {
+        let Self { reader, interfaces, headers, steps, .. } = self;
+        let untagged = interfaces.1.get(port, None);
+        for ((frame, headers), step) in frames.iter().zip(&mut **headers).zip(&mut **steps) {
+            *step = match wire::parse_into(frame.bytes(), headers) {
+                Ok(()) => {
+                    let interface = match headers.vlan {
+                        None => untagged,
+                        vlan => interfaces.1.get(port, vlan),
+                    };
+                    reader.search(headers, interface)
+                }
+                Err(reason) if reason == DropReason::EthertypeUnsupported => {
+                    Step::Punt(PuntCause::NotIp)
+                }
+                // the slow path parses it again and names the fault
+                Err(_) => Step::Punt(PuntCause::Malformed),
+            };
+        }
+        for step in steps.iter_mut().take(frames.len()) {
+            match step {
+                Step::V4(search) => search.guess = reader.v4.guess(search.place, reader.number),
+                Step::V6(search) => search.guess = reader.v6.guess(search.place, reader.number),
+                Step::Punt(_) => {}
+            }
+        }
+    }
+
+    fn serve(&mut self, at: usize, port: PortId, mut frame: Frame, now: Time, out: &mut Output) {
+        let headers = &self.headers[at];
+        let served = match &self.steps[at] {
+            Step::Punt(cause) => Err(*cause),
+            Step::V4(search) => {
+                let table = &self.reader.v4;
+                self.reader.forward(table, headers, search, &mut frame, now, out, &mut self.tally)
+            }
+            Step::V6(search) => {
+                let table = &self.reader.v6;
+                self.reader.forward(table, headers, search, &mut frame, now, out, &mut self.tally)
+            }
+        };
+        match served {
+            Ok(Served { port, packets, bytes }) => {
+                self.tally.packets += packets;
+                self.tally.bytes += bytes;
+                out.tx.push((port, frame));
+            }
+            Err(cause) => self.punt(Punt { frame, cause, port }, now, out),
+        }
+    }
+
+    #[cold]
+    fn punt(&mut self, punt: Punt, now: Time, out: &mut Output) {
+        let stats = &self.reader.shared.workers[self.reader.number];
+        let cause = punt.cause.index();
+        if !self.limits[cause].as_mut().is_none_or(|bucket| bucket.take(now)) {
+            bump(&stats.punt_limited[cause]);
+            out.dropped.push(punt.frame);
+        } else if out.punts.len() >= self.reader.shared.punt_ring {
+            bump(&stats.punt_ring_full[cause]);
+            out.dropped.push(punt.frame);
+        } else {
+            bump(&stats.punts[cause]);
+            out.punts.push(punt);
+        }
+    }
+}
+
+impl Reader {
+    /// What the headers alone tell.
+    #[inline(always)]
+    fn search(&self, headers: &Headers, interface: Option<&EngineInterface>) -> Step {
+        let version = match headers.kind {
+            L3::Ip(version) => version,
+            L3::Arp => return Step::Punt(PuntCause::NotIp),
+        };
+        let Some(interface) = interface else { return Step::Punt(PuntCause::InterfaceUnknown) };
+        if let Some(cause) = exception(headers, interface) {
+            return Step::Punt(cause);
+        }
+        match version {
+            IpVersion::V4 => search(&self.v4, headers, interface).map(Step::V4),
+            IpVersion::V6 => search(&self.v6, headers, interface).map(Step::V6),
+        }
+        .unwrap_or(Step::Punt(PuntCause::FlowMiss))
+    }
+
+    /// Looks the flow up, makes every check, and only then changes the frame.
+    #[inline(always)]
+    #[allow(clippy::too_many_arguments)]
+    fn forward<F: Family>(
+        &self,
+        table: &Table<F>,
+        headers: &Headers,
+        search: &Search<F>,
+        frame: &mut Frame,
+        now: Time,
+        out: &mut Output,
+        tally: &mut Tally,
+    ) -> Result<Served, PuntCause> {
+        let found = table.lookup(&self.passage, search.place, search.guess, &search.key);
+        let Some((slot, entry)) = found else {
+            tally.misses += 1;
+            return Err(PuntCause::FlowMiss);
+        };
+        tally.hits += 1;
+        if entry.ingress != search.interface {
+            return Err(PuntCause::IngressMoved);
+        }
+        if !self.shared.epochs.is_current(entry.epoch()) {
+            return Err(PuntCause::StaleEpoch);
+        }
+        let hop = self.shared.adjacencies.get(entry.adjacency).ok_or(PuntCause::AdjacencyLost)?;
+        let size = Size::of(headers, frame.offloads.gso)?;
+        if size.largest > u32::from(entry.mtu.min(hop.mtu)) {
+            return Err(PuntCause::ExceedsMtu);
+        }
+        let ether = if hop.vlan.is_some() { 18 } else { 14 };
+        if usize::from(headers.l3) + frame.headroom() < ether {
+            // no port gives such frames; the slow path makes a copy
+            return Err(PuntCause::SuperPacketUnsupported);
+        }
+        if search.key.proto() == proto::TCP {
+            self.check_window(entry, headers, frame.bytes())?;
+        }
+
+        let partial = matches!(frame.offloads.checksum, Checksum::Partial { .. });
+        entry.rewrite().apply(frame.bytes_mut(), headers, true, partial);
+        put_ethernet(frame, headers, &hop, ether);
+        if let Some(counters) = table.counters(self.number, slot) {
+            counters.add(size.packets, size.bytes, now);
+        }
+        if entry.is_traced() {
+            self.trace(entry, headers, now, out, tally);
+        }
+        Ok(Served { port: PortId(hop.port), packets: size.packets, bytes: size.bytes })
+    }
+
+    #[inline(always)]
+    fn check_window<F: Family>(
+        &self,
+        entry: &Entry<F>,
+        headers: &Headers,
+        frame: &[u8],
+    ) -> Result<(), PuntCause> {
+        let Some(index) = entry.window() else { return Ok(()) };
+        let header = frame.get(usize::from(headers.l4)..).and_then(|l4| l4.first_chunk::<16>());
+        let [_, _, _, _, s0, s1, s2, s3, a0, a1, a2, a3, _, flags, w0, w1] =
+            *header.ok_or(PuntCause::Malformed)?;
+        let segment = Segment {
+            seq: u32::from_be_bytes([s0, s1, s2, s3]),
+            ack: u32::from_be_bytes([a0, a1, a2, a3]),
+            window: u16::from_be_bytes([w0, w1]),
+            len: headers.payload_len(),
+            flags,
+        };
+        if self.shared.windows.check(index, entry.direction(), &segment).is_ok() {
+            Ok(())
+        } else {
+            Err(PuntCause::TcpWindow)
+        }
+    }
+
+    #[cold]
+    fn trace<F: Family>(
+        &self,
+        entry: &Entry<F>,
+        headers: &Headers,
+        now: Time,
+        out: &mut Output,
+        tally: &mut Tally,
+    ) {
+        if out.traces.len() >= self.shared.trace_ring {
+            tally.traces_lost += 1;
+            return;
+        }
+        out.traces.push(TraceHit {
+            session: entry.session,
+            direction: entry.direction(),
+            before: headers.tuple,
+            after: entry.rewrite().result(headers.tuple.proto),
+            ip_len: headers.ip_len(),
+            time: now,
+        });
+    }
+}
+
+/// How a frame counts, and the largest IP packet it will become.
+#[derive(Clone, Copy)]
+struct Size {
+    packets: u64,
+    bytes: u64,
+    largest: u32,
+}
+
+impl Size {
+    #[inline(always)]
+    fn of(headers: &Headers, gso: Option<Gso>) -> Result<Self, PuntCause> {
+        let whole = headers.ip_len();
+        match gso {
+            None => Ok(Self { packets: 1, bytes: u64::from(whole), largest: whole }),
+            Some(gso) => Self::of_super(headers, gso),
+        }
+    }
+
+    fn of_super(headers: &Headers, gso: Gso) -> Result<Self, PuntCause> {
+        let fits = match gso.kind {
+            GsoKind::Tcp4 => !headers.tuple.is_v6() && headers.tuple.proto == proto::TCP,
+            GsoKind::Tcp6 => headers.tuple.is_v6() && headers.tuple.proto == proto::TCP,
+            GsoKind::Udp => headers.tuple.proto == proto::UDP,
+        };
+        if !fits || gso.size == 0 {
+            return Err(PuntCause::SuperPacketUnsupported);
+        }
+        let payload = headers.payload_len();
+        let header = headers.ip_len() - payload;
+        let packets = u64::from(payload.div_ceil(u32::from(gso.size)).max(1));
+        Ok(Self {
+            packets,
+            bytes: u64::from(headers.ip_len()) + (packets - 1) * u64::from(header),
+            largest: header + payload.min(u32::from(gso.size)),
+        })
+    }
+}
+
+/// Why a packet can not be served whatever its flow.
+#[inline(always)]
+fn exception(headers: &Headers, interface: &EngineInterface) -> Option<PuntCause> {
+    const CONTROL: u8 = flags::SYN | flags::FIN | flags::RST;
+    if headers.eth_dst != interface.mac {
+        Some(PuntCause::NotForUs)
+    } else if headers.fragment != Fragmentation::Whole {
+        Some(PuntCause::Fragment)
+    } else if headers.options {
+        Some(PuntCause::IpOptions)
+    } else if headers.ttl <= 1 {
+        Some(PuntCause::TtlExpiring)
+    } else if headers.tcp_flags & CONTROL != 0 {
+        Some(PuntCause::TcpControl)
+    } else {
+        None
+    }
+}
+
+#[inline(always)]
+fn search<F: Family>(
+    table: &Table<F>,
+    headers: &Headers,
+    interface: &EngineInterface,
+) -> Option<Search<F>> {
+    let tuple = &headers.tuple;
+    // an ICMP error has no ports, and so the key of an echo with identifier zero
+    if matches!(tuple.proto, proto::ICMP | proto::ICMPV6) && tuple.src_port | tuple.dst_port == 0 {
+        return None;
+    }
+    let key = Key::new(tuple, interface.vr)?;
+    let place = table.place(&key);
+    Some(Search { key, place, guess: None, interface: interface.interface })
+}
+
+/// Replaces the Ethernet header in front of the IP packet, and cuts what comes after it. The
+/// headroom has been checked.
+#[inline(always)]
+fn put_ethernet(frame: &mut Frame, headers: &Headers, hop: &Adjacency, length: usize) {
+    frame.truncate(headers.end as usize);
+    let l3 = usize::from(headers.l3);
+    if length > l3 {
+        frame.push_front(length - l3);
+    } else if length < l3 {
+        frame.pull_front(l3 - length);
+    }
+    let ethertype: u16 = if headers.tuple.is_v6() { 0x86dd } else { 0x0800 };
+    let Some(bytes) = frame.bytes_mut().get_mut(..length) else { return };
+    bytes[..6].copy_from_slice(&hop.dst.0);
+    bytes[6..12].copy_from_slice(&hop.src.0);
+    if let Some(vlan) = hop.vlan {
+        bytes[12..14].copy_from_slice(&[0x81, 0x00]);
+        bytes[14..16].copy_from_slice(&vlan.to_be_bytes());
+    }
+    bytes[length - 2..].copy_from_slice(&ethertype.to_be_bytes());
+}
+
+fn bump(counter: &AtomicU64) {
+    // one writer: a load and a store are enough
+    counter.store(counter.load(Relaxed) + 1, Relaxed);
+}
