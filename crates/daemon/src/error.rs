@@ -73,21 +73,23 @@ impl StartError {
     /// What to run next.
     pub fn remedy(&self) -> String {
         match self {
-            Self::ConfigUnreadable { .. } => "name the file with `lockgate run --config FILE`".into(),
-            Self::ConfigRefused { .. } => {
-                "mend the lines above, then `lockgate check FILE`".into()
+            Self::ConfigUnreadable { .. } => {
+                "name the file with `lockgate run --config FILE`".into()
             }
+            Self::ConfigRefused { .. } => "mend the lines above, then `lockgate check FILE`".into(),
             Self::AlreadyRunning { socket, .. } => format!(
                 "talk to it with `lockgate --socket {} show system`, or give this one another --socket",
                 socket.display()
             ),
-            Self::MissingCapability { .. } => "run it as root, by packaging/lockgate.service, or after \
+            Self::MissingCapability { .. } => {
+                "run it as root, by packaging/lockgate.service, or after \
                  `setcap cap_net_raw,cap_net_admin+ep $(command -v lockgate)`"
-                .into(),
-            Self::Port(_) => "look at the device with `ip link`, and at the port with `lockgate check`".into(),
-            Self::Socket { .. } => {
-                "name a directory this user may write to with --socket".into()
+                    .into()
             }
+            Self::Port(_) => {
+                "look at the device with `ip link`, and at the port with `lockgate check`".into()
+            }
+            Self::Socket { .. } => "name a directory this user may write to with --socket".into(),
             Self::Metrics { .. } => "give `control.metrics` a free address".into(),
             Self::System { .. } | Self::ForwardingEnded => "the log above says more".into(),
         }

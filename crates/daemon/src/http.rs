@@ -48,9 +48,7 @@ impl IntoResponse for Answer {
     fn into_response(self) -> HttpResponse {
         let (status, text) = match self.0 {
             Ok(response) => (200, serde_json::to_string(&Document::from(response))),
-            Err(error) => {
-                (error.http_status(), serde_json::to_string(&ErrorDocument::from(error)))
-            }
+            Err(error) => (error.http_status(), serde_json::to_string(&ErrorDocument::from(error))),
         };
         let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         match text {

@@ -22,6 +22,8 @@ mod notify;
 mod privileges;
 mod runner;
 mod start;
+#[cfg(test)]
+mod tests;
 
 pub use config_view::{check, diagnostic_view, refused};
 pub use control::Control;

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use config::model::{AddressSet, IpRange, Service, ServiceSet, ZoneId};
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
-use gateway::{
+use lockgate_gateway::{
     policy::{Classifier, Key, RuleSpec},
     rng::Rng,
 };

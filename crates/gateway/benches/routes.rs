@@ -12,11 +12,11 @@ use std::{
 
 use config::model::{IfId, Line, NextHop, VrId};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use gateway::{
+use ipnet::IpNet;
+use lockgate_gateway::{
     rng::Rng,
     route::{Lookup, RouteSource, RouteSpec, Routes},
 };
-use ipnet::IpNet;
 
 const VR: VrId = VrId(0);
 

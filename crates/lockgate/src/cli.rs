@@ -252,7 +252,7 @@ pub struct FlowArgs {
     /// Virtual router
     #[arg(long)]
     pub vr: Option<String>,
-    /// Protocol, source and destination: `tcp 10.1.1.5:51000 8.8.8.8:443`
+    /// Protocol, source and destination: `tcp 10.1.1.5:51000 8.8.8.8:443 in lan`
     #[arg(required = true, value_name = "FLOW", num_args = 1..)]
     pub words: Vec<String>,
 }
@@ -296,7 +296,7 @@ pub struct TraceArgs {
     /// Made-up packet: may be fragmented
     #[arg(long, requires = "simulate")]
     pub may_fragment: bool,
-    /// A filter; with --simulate a packet: `tcp 10.1.1.5:51000 8.8.8.8:443`
+    /// A filter; with --simulate a packet: `tcp 10.1.1.5:51000 8.8.8.8:443 in lan`
     #[arg(value_name = "FILTER|PACKET")]
     pub words: Vec<String>,
 }

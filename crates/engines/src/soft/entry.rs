@@ -6,7 +6,7 @@
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed};
 
-use offload::{AdjacencyId, Direction, EpochRef, FlowProgram, FlowStats};
+use offload::{Direction, EpochRef, FlowProgram, FlowStats};
 use wire::{Rewrite, Time, Tuple};
 
 use super::slab::{Shared, Zeroed};
@@ -248,10 +248,6 @@ impl<F: Family> Entry<F> {
     #[inline(always)]
     pub(super) const fn window(&self) -> Option<u32> {
         if self.window == NO_WINDOW { None } else { Some(self.window) }
-    }
-
-    pub(super) const fn adjacency(&self) -> AdjacencyId {
-        AdjacencyId(self.adjacency)
     }
 
     #[inline(always)]

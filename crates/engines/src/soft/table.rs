@@ -153,7 +153,7 @@ impl<F: Family> Writer<F> {
             + (self.free.capacity() * size_of::<u32>()) as u64
     }
 
-    /// Whether a program with the key could be entered, slots aside.
+    /// Whether a program with the key could be entered, slots aside. Makes room in the index.
     pub(super) fn check(&self, key: &Key<F>) -> Result<(), NoEntry> {
         let place = self.table.index.place(key.hash(&self.table.seed));
         let same = |slot| self.entry(slot).is_some_and(|e| e.key == *key);
@@ -162,7 +162,8 @@ impl<F: Family> Writer<F> {
         {
             return Err(NoEntry::Taken(session));
         }
-        if self.table.index.room(place) == 0 { Err(NoEntry::Buckets) } else { Ok(()) }
+        let place_of = |slot| Some(self.place_of(self.entry(slot)?));
+        if self.table.index.make_room(place, place_of) { Ok(()) } else { Err(NoEntry::Buckets) }
     }
 
     /// Enters a program that passed [`Writer::check`]; gives its slot and generation.
@@ -203,7 +204,7 @@ impl<F: Family> Writer<F> {
     /// can hold it. False if it is not installed.
     pub(super) fn unlink(&mut self, slot: u32) -> bool {
         let Some(entry) = self.entry(slot).filter(|e| e.is_installed()) else { return false };
-        let place = self.table.index.place(entry.key.hash(&self.table.seed));
+        let place = self.place_of(entry);
         entry.set_retiring();
         let found = self.table.index.remove(place, slot);
         debug_assert!(found, "an installed flow stands in the index");
@@ -239,6 +240,10 @@ impl<F: Family> Writer<F> {
     /// The entry of a slot that has been used.
     pub(super) fn entry(&self, slot: u32) -> Option<&Entry<F>> {
         self.entry_of(slot, slot >= self.never_used)
+    }
+
+    fn place_of(&self, entry: &Entry<F>) -> Place {
+        self.table.index.place(entry.key.hash(&self.table.seed))
     }
 
     fn entry_of(&self, slot: u32, fresh: bool) -> Option<&Entry<F>> {

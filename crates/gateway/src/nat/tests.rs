@@ -9,6 +9,7 @@ use wire::proto;
 
 use super::*;
 use crate::policy::fixture::{self, range};
+use crate::rng::Rng;
 
 fn ip(text: &str) -> IpAddr {
     text.parse().expect("address")

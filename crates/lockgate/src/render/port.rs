@@ -39,7 +39,7 @@ pub fn ports(view: &PortsView, style: &Style) -> String {
 pub fn interfaces(view: &InterfacesView, style: &Style) -> String {
     let mut table = Table::new(&[
         "INTERFACE", "PORT", ">VLAN", "STATE", "ZONE", "VR", "ADDRESSES", ">MTU", "RPF", ">MSS",
-        ">RX", ">BYTES", ">TX", ">BYTES", ">SESSIONS",
+        "PROXY", ">LINE",
     ]);
     for interface in &view.interfaces {
         table.row([
@@ -53,11 +53,8 @@ pub fn interfaces(view: &InterfacesView, style: &Style) -> String {
             interface.mtu.to_string().into(),
             interface.rpf.as_ref().into(),
             interface.mss_clamp.map(|v| v.to_string()).unwrap_or_default().into(),
-            count(interface.rx_packets).into(),
-            bytes(interface.rx_bytes).into(),
-            count(interface.tx_packets).into(),
-            bytes(interface.tx_bytes).into(),
-            count(interface.sessions).into(),
+            if interface.proxy_arp { "arp" } else { "" }.into(),
+            interface.line.to_string().into(),
         ]);
     }
     or_none(table, "no interfaces are configured", style)
