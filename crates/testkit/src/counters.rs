@@ -7,7 +7,10 @@
 //! [`expect_changes!`](crate::expect_changes) compares everything: a change that is not named fails the
 //! test, and so does a named one that did not happen.
 
-use std::{collections::BTreeMap, fmt::Write};
+use std::{
+    collections::BTreeMap,
+    fmt::{self, Write},
+};
 
 use node::Node;
 use offload::ledger::Kind;
@@ -152,6 +155,16 @@ impl Snapshot {
                 self.insert(format!("port.{}.{name}", config.name), value);
             }
         }
+    }
+}
+
+/// The counters that are not zero, one a line.
+impl fmt::Display for Snapshot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (name, value) in self.iter().filter(|(_, value)| *value != 0) {
+            writeln!(f, "  {name:<44} {value}")?;
+        }
+        Ok(())
     }
 }
 
