@@ -10,6 +10,7 @@
 
 #![forbid(unsafe_code)]
 
+mod attach;
 mod config_view;
 mod control;
 mod error;
@@ -31,6 +32,7 @@ pub use error::StartError;
 pub use forward::{Forwarder, Handle};
 pub use http::router;
 pub use metrics::exposition;
+pub use attach::open;
 pub use runner::{OpenError, Runner};
 pub use start::{LogLevel, Options, run};
 

@@ -231,8 +231,8 @@ fn ports(page: &mut Page, view: &api::PortsView) {
 fn pools(page: &mut Page, view: &api::NatPoolsView) {
     type Of = fn(&api::PoolView) -> u64;
     for (name, kind, help, of) in [
-        ("lockgate_nat_pool_used", "gauge", "Bindings in use.", (|p| p.used) as Of),
-        ("lockgate_nat_pool_capacity", "gauge", "Bindings there are.", |p| p.capacity),
+        ("lockgate_nat_pool_sessions", "gauge", "Sessions that hold something of the pool.", (|p| p.sessions) as Of),
+        ("lockgate_nat_pool_ports", "gauge", "Ports of one protocol over all addresses.", |p| p.ports_total),
         ("lockgate_nat_pool_exhausted_total", "counter", "Times nothing was free.", |p| {
             p.exhausted
         }),

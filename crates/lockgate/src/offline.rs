@@ -19,7 +19,7 @@ pub fn run(args: RunArgs, socket: Option<PathBuf>, terminal: &mut Terminal<'_>) 
         log: args.log,
         keep_capabilities: args.keep_capabilities,
     };
-    match daemon::run(&options, crate::open::open) {
+    match daemon::run(&options, daemon::open) {
         Ok(()) => ExitCode::Ok,
         Err(error) => {
             let text = match &error {
