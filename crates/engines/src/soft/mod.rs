@@ -16,6 +16,7 @@ mod control;
 mod entry;
 mod index;
 mod interfaces;
+mod moving;
 mod pressure;
 mod punt;
 mod quiescence;

@@ -119,8 +119,9 @@ fn huge_pages(base: *mut u8, layout: Layout) {
     let _ = (base, layout);
 }
 
+/// Asks the CPU for the cache line of an address, which need not be valid.
 #[inline(always)]
-fn prefetch(address: *const u8) {
+pub(super) fn prefetch(address: *const u8) {
     #[cfg(all(target_arch = "x86_64", not(miri)))]
     // SAFETY: a prefetch has no effect on any address, valid or not.
     unsafe {

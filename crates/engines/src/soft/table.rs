@@ -34,23 +34,43 @@ impl<F: Family> Table<F> {
         }
     }
 
-    /// Where a key would stand; asks the CPU for it.
+    /// Where a key would stand; asks the CPU for the first bucket.
     #[inline(always)]
     pub(super) fn place(&self, key: &Key<F>) -> Place {
         let place = self.index.place(key.hash(&self.seed));
-        self.index.prefetch(place);
+        self.index.prefetch_first(place);
         place
     }
 
-    /// The slot the key most likely has; asks the CPU for it and for its counters.
+    /// The slot the key has, if it stands in its first bucket; asks the CPU for its entry and
+    /// counters, or for the second bucket.
     #[inline(always)]
-    pub(super) fn guess(&self, place: Place, worker: usize) -> Option<u32> {
-        let slot = self.index.guess(place)?;
+    pub(super) fn guess_first(&self, place: Place, worker: usize) -> Option<u32> {
+        let guess = self.index.guess_first(place);
+        match guess {
+            Some(slot) => self.prefetch(slot, worker),
+            None => self.index.prefetch_second(place),
+        }
+        guess
+    }
+
+    /// The slot the key has, if it stands in its second bucket; asks the CPU for its entry and
+    /// counters.
+    #[inline(always)]
+    pub(super) fn guess_second(&self, place: Place, worker: usize) -> Option<u32> {
+        let guess = self.index.guess_second(place);
+        if let Some(slot) = guess {
+            self.prefetch(slot, worker);
+        }
+        guess
+    }
+
+    #[inline(always)]
+    fn prefetch(&self, slot: u32, worker: usize) {
         self.entries.prefetch(slot);
         if let Some(counters) = self.counters.get(worker) {
             counters.prefetch(slot);
         }
-        Some(slot)
     }
 
     /// The flow with the key, to use until the end of the burst.

@@ -17,11 +17,16 @@ use super::{
     interfaces::{InterfaceMap, SoftInterface},
     punt::{Bucket, CAUSES, Punt, PuntLimits},
     quiescence::Passage,
+    slab::prefetch,
+    moving::Burst,
     table::Table,
 };
 
 /// Frames looked at together.
 pub const BURST: usize = 64;
+
+/// How many frames ahead of parsing the CPU is asked for their headers.
+const AHEAD: usize = 4;
 
 /// What a worker did with frames. The caller empties it and keeps the memory.
 #[derive(Debug, Default)]
@@ -71,6 +76,8 @@ pub struct SoftWorker {
     interfaces: (u64, Arc<InterfaceMap>),
     headers: Box<[Headers; BURST]>,
     steps: Box<[Step; BURST]>,
+    /// The port to send by, or why not.
+    verdicts: Box<[Result<PortId, PuntCause>; BURST]>,
     limits: [Option<Bucket>; CAUSES],
     tally: Tally,
 }
@@ -100,13 +107,6 @@ struct Search<F: Family> {
     interface: u16,
 }
 
-/// A frame that is ready to be sent.
-struct Served {
-    port: PortId,
-    packets: u64,
-    bytes: u64,
-}
-
 impl SoftWorker {
     pub(super) fn new(
         shared: Arc<Shared>,
@@ -125,6 +125,7 @@ impl SoftWorker {
             interfaces: Default::default(),
             headers: Box::new([Headers::EMPTY; BURST]),
             steps: Box::new([Step::Punt(PuntCause::FlowMiss); BURST]),
+            verdicts: Box::new([Err(PuntCause::FlowMiss); BURST]),
             limits: buckets,
             tally: Tally::default(),
         }
@@ -134,11 +135,21 @@ impl SoftWorker {
     /// each of them once. Quiesces.
     pub fn process(&mut self, port: PortId, rx: &mut Vec<Frame>, now: Time, out: &mut Output) {
         self.reader.shared.interfaces.refresh(&mut self.interfaces);
-        while !rx.is_empty() {
-            let count = rx.len().min(BURST);
-            self.look(port, &rx[..count]);
-            for (at, frame) in rx.drain(..count).enumerate() {
-                self.serve(at, port, frame, now, out);
+        let mut rest = Burst::take(rx);
+        while !rest.is_empty() {
+            let count = rest.len().min(BURST);
+            self.look(port, &rest.as_slice()[..count]);
+            self.serve(&mut rest.as_mut_slice()[..count], now, out);
+            out.tx.reserve(count);
+            for at in 0..count {
+                match self.verdicts[at] {
+                    Ok(port) => rest.move_first(port, &mut out.tx),
+                    Err(cause) => {
+                        if let Some(frame) = rest.next() {
+                            self.punt(Punt { frame, cause, port }, now, out);
+                        }
+                    }
+                }
             }
             self.tally.bursts += 1;
             self.reader.passage.quiesce();
@@ -167,7 +178,14 @@ impl SoftWorker {
     fn look(&mut self, port: PortId, frames: &[Frame]) {
         let Self { reader, interfaces, headers, steps, .. } = self;
         let untagged = interfaces.1.get(port, None);
-        for ((frame, headers), step) in frames.iter().zip(&mut **headers).zip(&mut **steps) {
+        for frame in frames.iter().take(AHEAD) {
+            prefetch(frame.bytes().as_ptr());
+        }
+        let work = headers.iter_mut().zip(steps.iter_mut());
+        for (at, (frame, (headers, step))) in frames.iter().zip(work).enumerate() {
+            if let Some(later) = frames.get(at + AHEAD) {
+                prefetch(later.bytes().as_ptr());
+            }
             *step = match wire::parse_into(frame.bytes(), headers) {
                 Ok(()) => {
                     let interface = match headers.vlan {
@@ -185,33 +203,33 @@ impl SoftWorker {
         }
         for step in steps.iter_mut().take(frames.len()) {
             match step {
-                Step::V4(search) => search.guess = reader.v4.guess(search.place, reader.number),
-                Step::V6(search) => search.guess = reader.v6.guess(search.place, reader.number),
+                Step::V4(s) => s.guess = reader.v4.guess_first(s.place, reader.number),
+                Step::V6(s) => s.guess = reader.v6.guess_first(s.place, reader.number),
                 Step::Punt(_) => {}
+            }
+        }
+        for step in steps.iter_mut().take(frames.len()) {
+            match step {
+                Step::V4(s) if s.guess.is_none() => {
+                    s.guess = reader.v4.guess_second(s.place, reader.number);
+                }
+                Step::V6(s) if s.guess.is_none() => {
+                    s.guess = reader.v6.guess_second(s.place, reader.number);
+                }
+                Step::V4(_) | Step::V6(_) | Step::Punt(_) => {}
             }
         }
     }
 
-    fn serve(&mut self, at: usize, port: PortId, mut frame: Frame, now: Time, out: &mut Output) {
-        let headers = &self.headers[at];
-        let served = match &self.steps[at] {
-            Step::Punt(cause) => Err(*cause),
-            Step::V4(search) => {
-                let table = &self.reader.v4;
-                self.reader.forward(table, headers, search, &mut frame, now, out, &mut self.tally)
-            }
-            Step::V6(search) => {
-                let table = &self.reader.v6;
-                self.reader.forward(table, headers, search, &mut frame, now, out, &mut self.tally)
-            }
-        };
-        match served {
-            Ok(Served { port, packets, bytes }) => {
-                self.tally.packets += packets;
-                self.tally.bytes += bytes;
-                out.tx.push((port, frame));
-            }
-            Err(cause) => self.punt(Punt { frame, cause, port }, now, out),
+    fn serve(&mut self, frames: &mut [Frame], now: Time, out: &mut Output) {
+        let Self { reader, headers, steps, verdicts, tally, .. } = self;
+        let work = headers.iter().zip(steps.iter()).zip(verdicts.iter_mut());
+        for (frame, ((headers, step), verdict)) in frames.iter_mut().zip(work) {
+            *verdict = match step {
+                Step::Punt(cause) => Err(*cause),
+                Step::V4(s) => reader.forward(&reader.v4, headers, s, frame, now, out, tally),
+                Step::V6(s) => reader.forward(&reader.v6, headers, s, frame, now, out, tally),
+            };
         }
     }
 
@@ -263,7 +281,7 @@ impl Reader {
         now: Time,
         out: &mut Output,
         tally: &mut Tally,
-    ) -> Result<Served, PuntCause> {
+    ) -> Result<PortId, PuntCause> {
         let found = table.lookup(&self.passage, search.place, search.guess, &search.key);
         let Some((slot, entry)) = found else {
             tally.misses += 1;
@@ -299,7 +317,9 @@ impl Reader {
         if entry.is_traced() {
             self.trace(entry, headers, now, out, tally);
         }
-        Ok(Served { port: PortId(hop.port), packets: size.packets, bytes: size.bytes })
+        tally.packets += size.packets;
+        tally.bytes += size.bytes;
+        Ok(PortId(hop.port))
     }
 
     #[inline(always)]
