@@ -54,7 +54,9 @@ impl Index {
     /// An index for `capacity` flows.
     pub(super) fn new(capacity: u32) -> Self {
         let buckets = (capacity as usize * 10).div_ceil(WAYS * LOAD_TENTHS).max(2);
-        Self { buckets: Slab::new(buckets) }
+        Self {
+            buckets: Slab::new(buckets),
+        }
     }
 
     /// Bytes the buckets take once all are touched.
@@ -113,10 +115,14 @@ impl Index {
             return true;
         }
         for number in [place.first, place.second] {
-            let Some(bucket) = self.buckets.get(number) else { continue };
+            let Some(bucket) = self.buckets.get(number) else {
+                continue;
+            };
             for (way, slot) in bucket.slots.iter().enumerate() {
                 let slot = slot.load(Relaxed);
-                let Some(home) = slot.checked_sub(1).and_then(&place_of) else { continue };
+                let Some(home) = slot.checked_sub(1).and_then(&place_of) else {
+                    continue;
+                };
                 if home.first != number || home.second == number {
                     continue;
                 }
@@ -133,14 +139,21 @@ impl Index {
     /// Makes a slot findable. Only the writer calls it, with the slot completely written. False if
     /// both buckets are full.
     pub(super) fn insert(&self, place: Place, slot: u32) -> bool {
-        self.with_room(place).is_some_and(|bucket| bucket.put(slot, place.tag))
+        self.with_room(place)
+            .is_some_and(|bucket| bucket.put(slot, place.tag))
     }
 
     /// Makes a slot unfindable. Only the writer calls it. False if it could not be found anyway.
     pub(super) fn remove(&self, place: Place, slot: u32) -> bool {
         for number in [place.first, place.second] {
-            let Some(bucket) = self.buckets.get(number) else { continue };
-            if let Some(way) = bucket.slots.iter().position(|s| s.load(Relaxed) == slot + 1) {
+            let Some(bucket) = self.buckets.get(number) else {
+                continue;
+            };
+            if let Some(way) = bucket
+                .slots
+                .iter()
+                .position(|s| s.load(Relaxed) == slot + 1)
+            {
                 bucket.clear(way);
                 return true;
             }
@@ -174,11 +187,16 @@ impl Bucket {
     }
 
     fn free(&self) -> usize {
-        self.slots.iter().filter(|slot| slot.load(Relaxed) == 0).count()
+        self.slots
+            .iter()
+            .filter(|slot| slot.load(Relaxed) == 0)
+            .count()
     }
 
     fn put(&self, slot: u32, tag: u16) -> bool {
-        let Some(way) = self.slots.iter().position(|s| s.load(Relaxed) == 0) else { return false };
+        let Some(way) = self.slots.iter().position(|s| s.load(Relaxed) == 0) else {
+            return false;
+        };
         // pairs with the acquire in `find`: the slot's contents come first
         self.slots[way].store(slot + 1, Release);
         self.set_tag(way, tag);

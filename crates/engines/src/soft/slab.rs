@@ -30,7 +30,10 @@ impl<T: Zeroed> Slab<T> {
     pub(super) fn new(len: usize) -> Self {
         const { assert!(size_of::<T>() > 0 && !std::mem::needs_drop::<T>()) };
         let Some(layout) = Self::layout(len) else {
-            return Self { base: NonNull::dangling(), len: 0 };
+            return Self {
+                base: NonNull::dangling(),
+                len: 0,
+            };
         };
         // SAFETY: the layout has a size above zero.
         let raw = unsafe { alloc::alloc_zeroed(layout) };

@@ -15,10 +15,10 @@ use super::{
     entry::{Entry, Family, Key, V4, V6},
     index::Place,
     interfaces::{InterfaceMap, SoftInterface},
+    moving::Burst,
     punt::{Bucket, CAUSES, Punt, PuntLimits},
     quiescence::Passage,
     slab::prefetch,
-    moving::Burst,
     table::Table,
 };
 
@@ -121,7 +121,13 @@ impl SoftWorker {
             buckets[cause.index()] = limits.get(*cause).map(|limit| Bucket::new(limit, workers));
         }
         Self {
-            reader: Reader { shared, v4, v6, passage, number },
+            reader: Reader {
+                shared,
+                v4,
+                v6,
+                passage,
+                number,
+            },
             interfaces: Default::default(),
             headers: Box::new([Headers::EMPTY; BURST]),
             steps: Box::new([Step::Punt(PuntCause::FlowMiss); BURST]),
@@ -176,7 +182,13 @@ impl SoftWorker {
 
     /// Parses and hashes all frames and asks the CPU for what serving them needs.
     fn look(&mut self, port: PortId, frames: &[Frame]) {
-        let Self { reader, interfaces, headers, steps, .. } = self;
+        let Self {
+            reader,
+            interfaces,
+            headers,
+            steps,
+            ..
+        } = self;
         let untagged = interfaces.1.get(port, None);
         for frame in frames.iter().take(AHEAD) {
             prefetch(frame.bytes().as_ptr());
@@ -222,7 +234,14 @@ impl SoftWorker {
     }
 
     fn serve(&mut self, frames: &mut [Frame], now: Time, out: &mut Output) {
-        let Self { reader, headers, steps, verdicts, tally, .. } = self;
+        let Self {
+            reader,
+            headers,
+            steps,
+            verdicts,
+            tally,
+            ..
+        } = self;
         let work = headers.iter().zip(steps.iter()).zip(verdicts.iter_mut());
         for (frame, ((headers, step), verdict)) in frames.iter_mut().zip(work) {
             *verdict = match step {
@@ -237,7 +256,10 @@ impl SoftWorker {
     fn punt(&mut self, punt: Punt, now: Time, out: &mut Output) {
         let stats = &self.reader.shared.workers[self.reader.number];
         let cause = punt.cause.index();
-        if !self.limits[cause].as_mut().is_none_or(|bucket| bucket.take(now)) {
+        if !self.limits[cause]
+            .as_mut()
+            .is_none_or(|bucket| bucket.take(now))
+        {
             bump(&stats.punt_limited[cause]);
             out.dropped.push(punt.frame);
         } else if out.punts.len() >= self.reader.shared.punt_ring {
@@ -258,7 +280,9 @@ impl Reader {
             L3::Ip(version) => version,
             L3::Arp => return Step::Punt(PuntCause::NotIp),
         };
-        let Some(interface) = interface else { return Step::Punt(PuntCause::InterfaceUnknown) };
+        let Some(interface) = interface else {
+            return Step::Punt(PuntCause::InterfaceUnknown);
+        };
         if let Some(cause) = exception(headers, interface) {
             return Step::Punt(cause);
         }
@@ -294,7 +318,11 @@ impl Reader {
         if !self.shared.epochs.is_current(entry.epoch()) {
             return Err(PuntCause::StaleEpoch);
         }
-        let hop = self.shared.adjacencies.get(entry.adjacency).ok_or(PuntCause::AdjacencyLost)?;
+        let hop = self
+            .shared
+            .adjacencies
+            .get(entry.adjacency)
+            .ok_or(PuntCause::AdjacencyLost)?;
         let size = Size::of(headers, frame.offloads.gso)?;
         if size.largest > u32::from(entry.mtu.min(hop.mtu)) {
             return Err(PuntCause::ExceedsMtu);
@@ -309,7 +337,9 @@ impl Reader {
         }
 
         let partial = matches!(frame.offloads.checksum, Checksum::Partial { .. });
-        entry.rewrite().apply(frame.bytes_mut(), headers, true, partial);
+        entry
+            .rewrite()
+            .apply(frame.bytes_mut(), headers, true, partial);
         put_ethernet(frame, headers, &hop, ether);
         if let Some(counters) = table.counters(self.number, slot) {
             counters.add(size.packets, size.bytes, now);
@@ -329,8 +359,12 @@ impl Reader {
         headers: &Headers,
         frame: &[u8],
     ) -> Result<(), PuntCause> {
-        let Some(index) = entry.window() else { return Ok(()) };
-        let header = frame.get(usize::from(headers.l4)..).and_then(|l4| l4.first_chunk::<16>());
+        let Some(index) = entry.window() else {
+            return Ok(());
+        };
+        let header = frame
+            .get(usize::from(headers.l4)..)
+            .and_then(|l4| l4.first_chunk::<16>());
         let [_, _, _, _, s0, s1, s2, s3, a0, a1, a2, a3, _, flags, w0, w1] =
             *header.ok_or(PuntCause::Malformed)?;
         let segment = Segment {
@@ -340,7 +374,12 @@ impl Reader {
             len: headers.payload_len(),
             flags,
         };
-        if self.shared.windows.check(index, entry.direction(), &segment).is_ok() {
+        if self
+            .shared
+            .windows
+            .check(index, entry.direction(), &segment)
+            .is_ok()
+        {
             Ok(())
         } else {
             Err(PuntCause::TcpWindow)
@@ -384,7 +423,11 @@ impl Size {
     fn of(headers: &Headers, gso: Option<Gso>) -> Result<Self, PuntCause> {
         let whole = headers.ip_len();
         match gso {
-            None => Ok(Self { packets: 1, bytes: u64::from(whole), largest: whole }),
+            None => Ok(Self {
+                packets: 1,
+                bytes: u64::from(whole),
+                largest: whole,
+            }),
             Some(gso) => Self::of_super(headers, gso),
         }
     }
@@ -441,7 +484,12 @@ fn search<F: Family>(
     }
     let key = Key::new(tuple, interface.vr)?;
     let place = table.place(&key);
-    Some(Search { key, place, guess: None, interface: interface.interface })
+    Some(Search {
+        key,
+        place,
+        guess: None,
+        interface: interface.interface,
+    })
 }
 
 /// Replaces the Ethernet header in front of the IP packet, and cuts what comes after it. The
@@ -455,8 +503,14 @@ fn put_ethernet(frame: &mut Frame, headers: &Headers, hop: &Adjacency, length: u
     } else if length < l3 {
         frame.pull_front(l3 - length);
     }
-    let ethertype: u16 = if headers.tuple.is_v6() { 0x86dd } else { 0x0800 };
-    let Some(bytes) = frame.bytes_mut().get_mut(..length) else { return };
+    let ethertype: u16 = if headers.tuple.is_v6() {
+        0x86dd
+    } else {
+        0x0800
+    };
+    let Some(bytes) = frame.bytes_mut().get_mut(..length) else {
+        return;
+    };
     bytes[..6].copy_from_slice(&hop.dst.0);
     bytes[6..12].copy_from_slice(&hop.src.0);
     if let Some(vlan) = hop.vlan {
