@@ -1,1 +1,308 @@
-//! Being written.
+//! The slow path, sans-IO: the stages of the packet's day, and the state they decide on.
+//!
+//! [`Gateway`] reads no clock, opens no socket and starts no thread. Its methods come in kinds:
+//!
+//! - `handle_*` take input: a punted frame, a link change, the passing of time;
+//! - `poll_*` give output: frames to send, when to wake it and why;
+//! - `apply` changes the configuration;
+//! - `show_*`, `explain_*` and `simulate` only look.
+//!
+//! Frames arrive here because the fast path punted them; [`pipeline`] drives them through the
+//! [`stages`], which read the state they decide on from their own rooms: [`session`], [`nat`],
+//! [`route`], [`policy`], [`neighbour`], [`reassembly`], [`anomaly`], and [`promote`] for the engine.
+
+#![forbid(unsafe_code)]
+
+pub mod anomaly;
+mod apply;
+mod clockwork;
+pub mod counters;
+mod deadlines;
+mod discovery;
+pub mod events;
+mod jobs;
+mod keyed;
+pub mod local;
+pub mod nat;
+pub mod neighbour;
+mod originate;
+pub mod packet;
+mod pipeline;
+pub mod policy;
+pub mod promote;
+pub mod reassembly;
+mod reevaluate;
+mod remove;
+pub mod rng;
+pub mod route;
+pub mod session;
+mod show;
+mod simulate;
+mod stages;
+#[cfg(test)]
+mod test_config;
+mod topology;
+pub mod trace;
+
+use std::{collections::VecDeque, sync::Arc};
+
+use config::{
+    Config,
+    model::{IfId, Interface},
+};
+use offload::{Engine, EpochTable, tcp_window::TcpWindows};
+use ports::{Frame, FramePool, PortId};
+use reason::PuntCause;
+use wire::Time;
+
+use crate::{
+    counters::Counters,
+    events::{EventKind, Events},
+    jobs::Jobs,
+    local::IcmpLimiter,
+    nat::Nat,
+    neighbour::Neighbours,
+    packet::{Destination, Origin, Packet, Tier},
+    policy::Policies,
+    promote::Promotion,
+    reassembly::Reassembler,
+    rng::Rng,
+    route::Routes,
+    session::SessionTable,
+    topology::Topology,
+    trace::{Trace, Tracer},
+};
+
+pub use topology::PortState;
+
+/// Reads a monotonic counter of nanoseconds; only traces call it, to say how long a stage took.
+pub type Stopwatch = fn() -> u64;
+
+/// What a gateway is made of besides its configuration.
+pub struct Parts {
+    /// The engine sessions are promoted to.
+    pub engine: Box<dyn Engine>,
+    /// Epochs shared with the engine.
+    pub epochs: Arc<EpochTable>,
+    /// TCP windows shared with the engine.
+    pub windows: Arc<TcpWindows>,
+    /// Where frames of the gateway's own making come from.
+    pub frames: Arc<FramePool>,
+    /// Seed of all random choices.
+    pub seed: u64,
+    /// Measures stages for traces.
+    pub stopwatch: Stopwatch,
+}
+
+/// The slow path of one gateway.
+pub struct Gateway {
+    config: Arc<Config>,
+    topology: Topology,
+    sessions: SessionTable,
+    nat: Nat,
+    routes: Routes,
+    policies: Policies,
+    neighbours: Neighbours<Box<Packet>>,
+    reassembler: Reassembler,
+    sensors: anomaly::Sensors,
+    limiter: IcmpLimiter,
+    promotion: Promotion,
+    engine: Box<dyn Engine>,
+    epochs: Arc<EpochTable>,
+    windows: Arc<TcpWindows>,
+    frames: Arc<FramePool>,
+    rng: Rng,
+    stopwatch: Stopwatch,
+    counters: Counters,
+    events: Events,
+    tracer: Tracer,
+    jobs: Jobs,
+    transmit: VecDeque<(PortId, Frame)>,
+    wall: WallClock,
+    audits: u64,
+    audited: Option<Time>,
+    baseline: show::Baseline,
+    started: Time,
+}
+
+/// What the gateway knows of the time of day: schedules need it.
+#[derive(Clone, Copy, Debug, Default)]
+struct WallClock {
+    /// Seconds since 1970-01-01 UTC at `at`.
+    unix: i64,
+    at: Time,
+}
+
+impl Gateway {
+    /// A gateway with an empty session table.
+    pub fn new(config: Arc<Config>, parts: Parts, now: Time) -> Self {
+        let topology = Topology::new(&config, None);
+        let mut gateway = Self {
+            sessions: SessionTable::new(config.limits.sessions, parts.seed),
+            nat: Nat::new(&config),
+            routes: Routes::new(&config),
+            policies: Policies::new(&config),
+            neighbours: Neighbours::new(&config, parts.seed),
+            reassembler: Reassembler::new(&config, parts.seed),
+            sensors: anomaly::Sensors::new(&config.anomaly, parts.seed),
+            limiter: IcmpLimiter::new(config.limits.icmp_errors_per_second, parts.seed),
+            promotion: Promotion::new(),
+            engine: parts.engine,
+            epochs: parts.epochs,
+            windows: parts.windows,
+            frames: parts.frames,
+            rng: Rng::new(parts.seed),
+            stopwatch: parts.stopwatch,
+            counters: Counters::new(config.interfaces.len()),
+            events: Events::new(config.limits.events),
+            tracer: Tracer::default(),
+            jobs: Jobs::new(now + config.offload.audit_interval),
+            transmit: VecDeque::new(),
+            wall: WallClock::default(),
+            audits: 0,
+            audited: None,
+            baseline: show::Baseline::default(),
+            started: now,
+            topology,
+            config,
+        };
+        gateway.publish_interfaces();
+        gateway.publish_neighbours();
+        gateway.send_solicitations(now);
+        gateway
+    }
+
+    /// A frame that the fast path punted.
+    pub fn handle_frame(&mut self, port: PortId, frame: Frame, cause: PuntCause, now: Time) {
+        let headers = match wire::parse(frame.bytes()) {
+            Ok(headers) => headers,
+            Err(reason) => {
+                self.counters.drop(reason, self.topology.first_interface(port));
+                return;
+            }
+        };
+        let ingress = match self.topology.interface(port, headers.vlan) {
+            Some(ingress) => ingress,
+            None => {
+                let reason = reason::DropReason::VlanUnknown;
+                self.counters.drop(reason, self.topology.first_interface(port));
+                return;
+            }
+        };
+        let mut packet = Packet {
+            frame,
+            headers,
+            port,
+            ingress,
+            vr: self.interface(ingress).vr,
+            origin: Origin::Received,
+            cause,
+            tier: Tier::SlowSetup,
+            session: None,
+            related: false,
+            destination: Destination::Undecided,
+            dnat: None,
+            snat: None,
+            rule: None,
+            next_hop: None,
+            reassembled: None,
+            pieces: Vec::new(),
+            trace: None,
+        };
+        if self.tracer.is_on() {
+            self.maybe_trace(&mut packet, now);
+        }
+        self.run(packet, now);
+    }
+
+    /// A port's link or MAC address, as seen now.
+    pub fn handle_port(&mut self, port: PortId, state: PortState, now: Time) {
+        let before = self.topology.port(port.0);
+        if !self.topology.set_port(port, state) {
+            return;
+        }
+        self.publish_interfaces();
+        if before.up != state.up {
+            let kind = if state.up { EventKind::LinkUp } else { EventKind::LinkDown };
+            let name = self.config.ports.get(usize::from(port.0)).map_or("?", |p| p.name.as_str());
+            self.events.push(now, kind, format!("port {name}"));
+            self.link_changed(port, state.up, now);
+        }
+    }
+
+    /// State of a port as last told.
+    pub fn port_state(&self, port: PortId) -> PortState {
+        self.topology.port(port.0)
+    }
+
+    /// What time of day it is now, in seconds since 1970-01-01 UTC.
+    pub fn handle_wall_clock(&mut self, unix: i64, now: Time) {
+        self.wall = WallClock { unix, at: now };
+        if self.policies.set_wall_clock(unix) {
+            self.events.push(now, EventKind::ScheduleChanged, "policies in force changed".into());
+            self.reevaluate_all(reason::DemotionReason::PolicyChanged);
+        }
+    }
+
+    /// The next frame to send, if any.
+    pub fn poll_transmit(&mut self) -> Option<(PortId, Frame)> {
+        self.transmit.pop_front()
+    }
+
+    /// The configuration in force.
+    pub fn config(&self) -> &Arc<Config> {
+        &self.config
+    }
+
+    /// Counters since start.
+    pub fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    /// Sessions in the table.
+    pub fn sessions(&self) -> &SessionTable {
+        &self.sessions
+    }
+
+    /// The engine.
+    pub fn engine(&self) -> &dyn Engine {
+        &*self.engine
+    }
+
+    fn interface(&self, id: IfId) -> &Interface {
+        &self.config.interfaces[usize::from(id.0)]
+    }
+
+    /// Puts a trace on a received packet that a live trace wants.
+    fn maybe_trace(&mut self, packet: &mut Packet, now: Time) {
+        let config = Arc::clone(&self.config);
+        let subject = show::PacketSubject { packet, config: &config };
+        let Some(running) = self.tracer.running() else { return };
+        if !running.filter.matches(&subject) {
+            return;
+        }
+        running.left -= 1;
+        let id = running.id;
+        packet.trace = Some(Box::new(self.new_trace(id, packet, now)));
+    }
+
+    fn new_trace(&self, id: u64, packet: &Packet, now: Time) -> Trace {
+        Trace {
+            id,
+            time: now,
+            tuple: matches!(packet.headers.kind, wire::L3::Ip(_)).then_some(packet.headers.tuple),
+            ingress: self.interface(packet.ingress).name.clone(),
+            ip_len: packet.headers.ip_len(),
+            tcp_flags: packet.headers.tcp_flags,
+            cause: None,
+            tier: packet.tier,
+            session: None,
+            direction: None,
+            egress: None,
+            translated: None,
+            against: reason::ReasonSet::EMPTY,
+            phases: Vec::with_capacity(20),
+            note: None,
+        }
+    }
+}

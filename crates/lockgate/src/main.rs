@@ -1,2 +1,72 @@
-//! Being written.
-fn main() {}
+//! The `lockgate` command line: parse, ask the gateway, render.
+//!
+//! Data goes to stdout and talk to stderr; exit codes are those of [`api::ExitCode`]. Nothing here
+//! knows packets.
+
+#![forbid(unsafe_code)]
+
+mod app;
+mod cli;
+mod client;
+mod generate;
+mod offline;
+mod packet;
+mod render;
+
+use std::{
+    io::{self, IsTerminal, Write},
+    path::PathBuf,
+    process,
+};
+
+use api::ExitCode;
+use app::Terminal;
+use clap::Parser;
+use cli::{Cli, ColorChoice, Command};
+use render::Style;
+
+fn main() -> process::ExitCode {
+    let cli = Cli::parse();
+    process::ExitCode::from(dispatch(cli) as u8)
+}
+
+fn dispatch(cli: Cli) -> ExitCode {
+    let (mut out, mut err) = (io::stdout().lock(), io::stderr());
+    let mut terminal = Terminal {
+        style: Style { color: colored(cli.global.color, out.is_terminal()) },
+        err_style: Style { color: colored(cli.global.color, err.is_terminal()) },
+        out: &mut out,
+        err: &mut err,
+        json: cli.global.json,
+    };
+    match cli.command {
+        Command::Run(args) => offline::run(args, cli.global.socket, &mut terminal),
+        Command::Check { file } => offline::check(&file, &mut terminal),
+        Command::Completions { shell } => generate::completions(shell, &mut terminal),
+        Command::Man { directory } => generate::man(directory.as_deref(), &mut terminal),
+        command => {
+            let socket = cli.global.socket.unwrap_or_else(|| PathBuf::from(daemon::DEFAULT_SOCKET));
+            match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+                Ok(runtime) => {
+                    runtime.block_on(app::execute(command, &socket, &mut terminal))
+                }
+                Err(e) => {
+                    let _ = writeln!(terminal.err, "error: no event loop: {e}");
+                    ExitCode::Failed
+                }
+            }
+        }
+    }
+}
+
+/// `NO_COLOR` (any value but the empty one) and a dumb terminal mean no colour, unless asked for.
+fn colored(choice: ColorChoice, terminal: bool) -> bool {
+    let set = |name: &str| std::env::var_os(name).is_some_and(|v| !v.is_empty());
+    match choice {
+        ColorChoice::Always => true,
+        ColorChoice::Never => false,
+        ColorChoice::Auto => {
+            terminal && !set("NO_COLOR") && std::env::var_os("TERM").is_none_or(|t| t != "dumb")
+        }
+    }
+}

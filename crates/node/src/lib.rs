@@ -1,1 +1,263 @@
-//! Being written.
+//! One steppable gateway: ports, software engine and slow path joined.
+//!
+//! [`Node::step`] is one round of the packet's day: for every port a burst is received and goes
+//! through the fast path; what it punts goes through the slow path; what either wants to send is
+//! finished for its port and sent. A node reads no clock and starts no thread: the daemon's
+//! forwarding thread, the test kit and the demo all step one.
+//!
+//! Limits: one worker. The engine's tables already allow several; a node with several would own one
+//! worker per thread and keep the slow path on one of them.
+
+#![forbid(unsafe_code)]
+
+mod backend;
+mod finish;
+
+use std::{os::fd::RawFd, sync::Arc};
+
+use config::{Config, model::Limits};
+use engines::soft::{
+    Output, PuntLimit, PuntLimits, SoftConfig, SoftWorker, TraceHit, soft,
+};
+use gateway::{Gateway, Parts, PortState, Stopwatch, trace::FastHit};
+use offload::{EpochTable, tcp_window::TcpWindows};
+use ports::{Frame, FramePool, LinkState, Port, PortId};
+use reason::{PuntCause, Reason};
+use wire::{Mac, Time};
+
+pub use finish::finish;
+
+/// Frames received from a port at once.
+const BURST: usize = 64;
+
+/// Bursts taken from one port in one step before the next port has its turn.
+const BURSTS_PER_STEP: usize = 4;
+
+/// Slots for epochs: one a virtual router, with room to grow.
+const EPOCHS: u16 = 64;
+
+/// What a node needs besides its configuration.
+#[derive(Clone, Copy, Debug)]
+pub struct Settings {
+    /// Seed of all random choices and hash keys.
+    pub seed: u64,
+    /// Measures stages for traces.
+    pub stopwatch: Stopwatch,
+}
+
+/// An opened port with the MAC address of its device, where it has one.
+pub struct Attached {
+    /// The port.
+    pub port: Box<dyn Port>,
+    /// MAC address of the device.
+    pub mac: Option<Mac>,
+}
+
+/// A gateway with its ports.
+pub struct Node {
+    gateway: Gateway,
+    worker: SoftWorker,
+    ports: Vec<Box<dyn Port>>,
+    links: Vec<LinkState>,
+    frames: Arc<FramePool>,
+    received: Vec<Frame>,
+    output: Output,
+    sending: Vec<Vec<Frame>>,
+    now: Time,
+}
+
+impl Node {
+    /// Joins a configuration with its opened ports, given in the order of the configuration.
+    pub fn new(
+        config: Arc<Config>,
+        attached: Vec<Attached>,
+        frames: Arc<FramePool>,
+        settings: Settings,
+        now: Time,
+    ) -> Self {
+        let epochs = Arc::new(EpochTable::new(EPOCHS));
+        let windows = Arc::new(TcpWindows::new(config.limits.sessions));
+        let (control, mut workers) = soft(soft_config(&config.limits, settings.seed), Arc::clone(&epochs), Arc::clone(&windows));
+        let worker = workers.pop().expect("invariant: the software engine has at least one worker");
+        let parts = Parts {
+            engine: Box::new(control),
+            epochs,
+            windows,
+            frames: Arc::clone(&frames),
+            seed: settings.seed,
+            stopwatch: settings.stopwatch,
+        };
+        let mut gateway = Gateway::new(Arc::clone(&config), parts, now);
+        let mut ports = Vec::with_capacity(attached.len());
+        let mut links = Vec::with_capacity(attached.len());
+        for (index, attached) in attached.into_iter().enumerate() {
+            let id = PortId(index as u16);
+            let link = attached.port.link();
+            let configured = config.ports.get(index).and_then(|port| port.mac);
+            let mac = configured.or(attached.mac).unwrap_or_else(|| gateway.port_state(id).mac);
+            gateway.handle_port(id, PortState { mac, up: link == LinkState::Up }, now);
+            ports.push(attached.port);
+            links.push(link);
+        }
+        let sending = ports.iter().map(|_| Vec::with_capacity(2 * BURST)).collect();
+        Self {
+            gateway,
+            worker,
+            ports,
+            links,
+            frames,
+            received: Vec::with_capacity(BURST),
+            output: Output::new(),
+            sending,
+            now,
+        }
+    }
+
+    /// One round: receive, fast path, slow path, time, send. Returns how many frames came in.
+    pub fn step(&mut self, now: Time) -> usize {
+        self.now = now;
+        let mut moved = 0;
+        for index in 0..self.ports.len() {
+            for _ in 0..BURSTS_PER_STEP {
+                let count = self.ports[index].receive(&mut self.received, BURST);
+                if count == 0 {
+                    break;
+                }
+                moved += count;
+                self.burst(PortId(index as u16), now);
+                if count < BURST {
+                    break;
+                }
+            }
+        }
+        self.gateway.handle_timeout(now);
+        self.collect();
+        self.send();
+        moved
+    }
+
+    /// When the node wants to be stepped next if no frame comes, and why.
+    pub fn poll_timeout(&self) -> Option<(Time, &'static str)> {
+        self.gateway.poll_timeout()
+    }
+
+    /// Descriptors that become readable when frames wait.
+    pub fn poll_fds(&self) -> Vec<RawFd> {
+        self.ports.iter().filter_map(|port| port.poll_fd()).collect()
+    }
+
+    /// Looks at the ports' links; call it about once a second.
+    pub fn refresh_ports(&mut self, now: Time) {
+        for (index, port) in self.ports.iter_mut().enumerate() {
+            port.refresh();
+            let link = port.link();
+            if link != self.links[index] {
+                self.links[index] = link;
+                let id = PortId(index as u16);
+                let state = self.gateway.port_state(id);
+                self.gateway.handle_port(id, PortState { up: link == LinkState::Up, ..state }, now);
+            }
+        }
+    }
+
+    /// The slow path.
+    pub fn gateway(&self) -> &Gateway {
+        &self.gateway
+    }
+
+    /// The slow path, to give it input.
+    pub fn gateway_mut(&mut self) -> &mut Gateway {
+        &mut self.gateway
+    }
+
+    /// The frame pool.
+    pub fn frames(&self) -> &Arc<FramePool> {
+        &self.frames
+    }
+
+    /// The ports, in the order of the configuration.
+    pub fn ports(&self) -> &[Box<dyn Port>] {
+        &self.ports
+    }
+
+    fn burst(&mut self, port: PortId, now: Time) {
+        self.worker.process(port, &mut self.received, now, &mut self.output);
+        for (port, frame) in self.output.tx.drain(..) {
+            push(&mut self.sending, &self.ports, &self.frames, port, frame);
+        }
+        self.output.dropped.clear();
+        // The slow path works after the fast path and before the next burst, so that a flow that
+        // is promoted now has no packet of this burst left behind.
+        for punt in self.output.punts.drain(..) {
+            self.gateway.handle_frame(punt.port, punt.frame, punt.cause, now);
+        }
+        for hit in self.output.traces.drain(..) {
+            self.gateway.handle_trace_hit(&fast_hit(&hit), now);
+        }
+        self.gateway.handle_engine(now);
+        self.collect();
+        self.send();
+    }
+
+    fn collect(&mut self) {
+        while let Some((port, frame)) = self.gateway.poll_transmit() {
+            push(&mut self.sending, &self.ports, &self.frames, port, frame);
+        }
+    }
+
+    fn send(&mut self) {
+        for (port, frames) in self.ports.iter_mut().zip(&mut self.sending) {
+            if !frames.is_empty() {
+                port.send(frames);
+                // What the port could not take it has counted; nothing waits here for a full queue.
+                frames.clear();
+            }
+        }
+    }
+}
+
+/// The engine's size by the configuration's limits.
+fn soft_config(limits: &Limits, seed: u64) -> SoftConfig {
+    let mut punt_limits = PuntLimits::default();
+    for cause in PuntCause::ALL {
+        if let Some(rate) = limits.punt.get(cause.name()) {
+            // A quarter of a second's worth may come at once.
+            let limit = PuntLimit { rate: *rate, burst: (*rate / 4).max(1) };
+            punt_limits.set(*cause, Some(limit));
+        }
+    }
+    let defaults = SoftConfig::default();
+    SoftConfig {
+        flows: limits.flows,
+        adjacencies: limits.neighbours,
+        workers: 1,
+        seed: u128::from(seed) << 64 | u128::from(seed.rotate_left(29) ^ 0x9e37_79b9_7f4a_7c15),
+        punt_ring: limits.punt_ring as usize,
+        punt_limits,
+        trace_ring: defaults.trace_ring,
+    }
+}
+
+const fn fast_hit(hit: &TraceHit) -> FastHit {
+    FastHit {
+        session: hit.session,
+        direction: hit.direction,
+        before: hit.before,
+        after: hit.after,
+        ip_len: hit.ip_len,
+        time: hit.time,
+    }
+}
+
+fn push(
+    sending: &mut [Vec<Frame>],
+    ports: &[Box<dyn Port>],
+    frames: &Arc<FramePool>,
+    port: PortId,
+    frame: Frame,
+) {
+    let index = usize::from(port.0);
+    if let (Some(queue), Some(port)) = (sending.get_mut(index), ports.get(index)) {
+        finish(frame, port.capabilities(), frames, queue);
+    }
+}

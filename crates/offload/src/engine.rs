@@ -3,7 +3,7 @@
 use core::fmt;
 
 use reason::{DemotionReason, PuntCause, Reason, RefusalReason};
-use wire::{Time, Tuple};
+use wire::{Mac, Time, Tuple, VlanId};
 
 use crate::{Adjacency, AdjacencyId, Capabilities, Direction, FlowProgram};
 
@@ -147,6 +147,23 @@ impl EngineStats {
     }
 }
 
+/// An interface as engines know it: which frames of which port belong to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EngineInterface {
+    /// Index of its port.
+    pub port: u16,
+    /// Its 802.1Q tag; `None` takes untagged frames.
+    pub vlan: Option<VlanId>,
+    /// Its number, as programs name it in [`FlowProgram::ingress`].
+    pub interface: u16,
+    /// Its virtual router.
+    pub vr: u16,
+    /// Its MAC address; frames to others are not for the engine.
+    pub mac: Mac,
+    /// Whether it is up.
+    pub enabled: bool,
+}
+
 /// Something flows can be promoted to. Only the slow path calls it.
 pub trait Engine: Send {
     /// Name, as shown: `soft`, `xfrm-packet`.
@@ -154,6 +171,9 @@ pub trait Engine: Send {
 
     /// What it can do.
     fn capabilities(&self) -> &Capabilities;
+
+    /// Tells which interfaces there are; frames of others are left to the slow path.
+    fn set_interfaces(&mut self, interfaces: &[EngineInterface]);
 
     /// Puts a resolved next hop into the engine, or replaces it in place.
     fn set_adjacency(&mut self, id: AdjacencyId, adjacency: Adjacency) -> Result<(), Refusal>;

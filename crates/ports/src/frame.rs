@@ -131,6 +131,17 @@ impl Frame {
         Some(mem::take(&mut self.buf))
     }
 
+    /// Exchanges the buffer for another of the same size that holds `len` bytes of data behind the
+    /// usual headroom, so that what was received elsewhere needs no copy.
+    pub(crate) fn exchange(&mut self, buf: &mut Box<[u8]>, len: usize) {
+        assert!(
+            buf.len() == self.buf.len() && HEADROOM + len <= buf.len(),
+            "invariant: same class"
+        );
+        mem::swap(&mut self.buf, buf);
+        (self.start, self.len) = (HEADROOM as u32, len as u32);
+    }
+
     /// The bytes.
     #[inline]
     pub fn bytes(&self) -> &[u8] {
@@ -278,24 +289,28 @@ impl Frame {
 
     /// Packets and bytes the frame amounts to once it is cut. Reads the headers of a super-packet
     /// to know which of its bytes every segment repeats; one that cannot be read counts as it is.
+    #[inline]
     pub fn on_wire(&self) -> OnWire {
         let whole = OnWire {
             packets: 1,
-            bytes: self.len() as u64,
+            bytes: u64::from(self.len),
         };
         if self.offloads.gso.is_none() {
-            return whole;
+            whole
+        } else {
+            self.cut_on_wire().unwrap_or(whole)
         }
-        let Ok(headers) = wire::parse(self.bytes()) else {
-            return whole;
-        };
-        let header_len = u64::from(headers.payload);
+    }
+
+    fn cut_on_wire(&self) -> Option<OnWire> {
+        let headers = wire::parse(self.bytes()).ok()?;
         let payload = (headers.end as usize).saturating_sub(usize::from(headers.payload));
         let packets = self.segments(payload) as u64;
-        OnWire {
+        let repeated = (packets - 1) * u64::from(headers.payload);
+        Some(OnWire {
             packets,
-            bytes: whole.bytes + (packets - 1) * header_len,
-        }
+            bytes: u64::from(self.len) + repeated,
+        })
     }
 }
 

@@ -5,11 +5,18 @@
 //! state and, when it is a super-packet, its segment size ([`Offloads`]), and a super-packet's
 //! headers are read to count the packets it stands for.
 
+mod error;
 mod frame;
 pub mod memory;
+pub mod packet;
+pub mod pcap;
 mod pool;
 mod port;
+mod sys;
+pub mod tuntap;
+mod virtio;
 
+pub use error::PortError;
 pub use frame::{Checksum, Frame, Gso, GsoKind, HEADROOM, Offloads, OnWire};
 pub use pool::{FrameClass, FramePool, LARGE_ROOM, SMALL_ROOM};
 pub use port::{

@@ -357,6 +357,22 @@ registry! {
         "A TCP segment reached the gateway itself outside any connection."
         "Nothing to do."
         "";
+    74 FragmentEndConflict "fragment-end-conflict" Warning
+        "Two fragments of one packet disagree on where the packet ends."
+        "Treat as an attack unless a broken middlebox is known."
+        "FortiOS: anomaly; ASA: bad fragments";
+    75 SctpHandshakeInvalid "sctp-handshake-invalid" Notice
+        "The SCTP packet does not belong in this state of the association (RFC 9260 §4)."
+        "The association began before the gateway, or is multi-homed; look for asymmetric paths."
+        "Linux: nf_ct_sctp invalid";
+    76 SctpTagInvalid "sctp-tag-invalid" Warning
+        "The SCTP packet does not carry the verification tag of its association (RFC 9260 §8.5)."
+        "Treat as spoofing, unless an endpoint is known to have restarted."
+        "Linux: nf_ct_sctp verification tag failed";
+    77 SessionKeyTaken "session-key-taken" Warning
+        "Another session already has the addresses and ports that this one would have."
+        "Look for overlapping VIPs, pools or static translations with `show sessions`."
+        "Linux: nf_conntrack clash";
 }
 
 registry! {

@@ -39,13 +39,7 @@ impl ArpPacket {
     /// A question for the MAC of `target_ip`.
     pub const fn request(sender_mac: Mac, sender_ip: Ipv4Addr, target_ip: Ipv4Addr) -> Self {
         let target_mac = Mac([0; 6]);
-        Self {
-            op: ArpOp::Request,
-            sender_mac,
-            sender_ip,
-            target_mac,
-            target_ip,
-        }
+        Self { op: ArpOp::Request, sender_mac, sender_ip, target_mac, target_ip }
     }
 
     /// The answer to this request: its target address is at `mac`.
@@ -100,11 +94,7 @@ pub fn parse(frame: &[u8], headers: &Headers) -> Result<ArpPacket, DropReason> {
         || ip.is_broadcast()
         || ip.is_loopback()
         || (op == ArpOp::Reply && ip.is_unspecified());
-    if ethernet && ipv4 && !impossible {
-        Ok(packet)
-    } else {
-        Err(invalid)
-    }
+    if ethernet && ipv4 && !impossible { Ok(packet) } else { Err(invalid) }
 }
 
 /// Writes a frame with the message.
@@ -165,47 +155,20 @@ mod tests {
     fn impossible_senders_are_refused() {
         let good = ArpPacket::request(HOST, Ipv4Addr::new(10, 0, 0, 9), Ipv4Addr::new(10, 0, 0, 1));
         let cases = [
-            ArpPacket {
-                sender_mac: Mac::BROADCAST,
-                ..good
-            },
-            ArpPacket {
-                sender_mac: Mac([0; 6]),
-                ..good
-            },
-            ArpPacket {
-                sender_ip: Ipv4Addr::BROADCAST,
-                ..good
-            },
-            ArpPacket {
-                sender_ip: Ipv4Addr::new(224, 0, 0, 1),
-                ..good
-            },
-            ArpPacket {
-                sender_ip: Ipv4Addr::LOCALHOST,
-                ..good
-            },
-            ArpPacket {
-                op: ArpOp::Reply,
-                sender_ip: Ipv4Addr::UNSPECIFIED,
-                ..good
-            },
+            ArpPacket { sender_mac: Mac::BROADCAST, ..good },
+            ArpPacket { sender_mac: Mac([0; 6]), ..good },
+            ArpPacket { sender_ip: Ipv4Addr::BROADCAST, ..good },
+            ArpPacket { sender_ip: Ipv4Addr::new(224, 0, 0, 1), ..good },
+            ArpPacket { sender_ip: Ipv4Addr::LOCALHOST, ..good },
+            ArpPacket { op: ArpOp::Reply, sender_ip: Ipv4Addr::UNSPECIFIED, ..good },
         ];
-        let ether = Ether {
-            src: HOST,
-            dst: Mac::BROADCAST,
-            vlan: Some(7),
-        };
+        let ether = Ether { src: HOST, dst: Mac::BROADCAST, vlan: Some(7) };
         for case in cases {
             let mut out = [0; 64];
             let length = emit(&mut out, &ether, &case).unwrap();
             let headers = crate::parse(&out[..length]).unwrap();
             assert_eq!(headers.vlan, Some(7));
-            assert_eq!(
-                parse(&out[..length], &headers),
-                Err(DropReason::ArpInvalid),
-                "{case:?}"
-            );
+            assert_eq!(parse(&out[..length], &headers), Err(DropReason::ArpInvalid), "{case:?}");
         }
     }
 

@@ -24,99 +24,71 @@ use crate::{
 };
 
 /// A link layer for tests in which MAC addresses do not matter.
-pub const ETHER: Ether = Ether {
-    src: Mac([2, 0, 0, 0, 0, 1]),
-    dst: Mac([2, 0, 0, 0, 0, 2]),
-    vlan: None,
-};
+pub const ETHER: Ether =
+    Ether { src: Mac([2, 0, 0, 0, 0, 1]), dst: Mac([2, 0, 0, 0, 0, 2]), vlan: None };
 
 /// A tuple from two ends, as in `tuple(proto::TCP, ([10, 0, 0, 5], 51000), ([203, 0, 113, 9], 443))`.
 pub fn tuple(proto: u8, src: impl Into<SocketAddr>, dst: impl Into<SocketAddr>) -> Tuple {
     let (src, dst) = (src.into(), dst.into());
-    Tuple {
-        src: src.ip(),
-        dst: dst.ip(),
-        src_port: src.port(),
-        dst_port: dst.port(),
-        proto,
-    }
+    Tuple { src: src.ip(), dst: dst.ip(), src_port: src.port(), dst_port: dst.port(), proto }
 }
 
 /// A UDP datagram.
 pub fn udp(ether: Ether, tuple: Tuple, payload: &[u8]) -> Vec<u8> {
-    Packet::new(Tuple {
-        proto: proto::UDP,
-        ..tuple
-    })
-    .ether(ether)
-    .payload(payload)
-    .build()
+    Packet::new(Tuple { proto: proto::UDP, ..tuple }).ether(ether).payload(payload).build()
 }
 
 /// A TCP segment; `flags` as in [`crate::tcp::flags`].
 pub fn tcp(ether: Ether, tuple: Tuple, flags: u8, seq: u32, ack: u32, payload: &[u8]) -> Vec<u8> {
-    Packet::new(Tuple {
-        proto: proto::TCP,
-        ..tuple
-    })
-    .ether(ether)
-    .tcp(flags, seq, ack)
-    .payload(payload)
-    .build()
+    Packet::new(Tuple { proto: proto::TCP, ..tuple })
+        .ether(ether)
+        .tcp(flags, seq, ack)
+        .payload(payload)
+        .build()
 }
 
 /// An ICMP or ICMPv6 echo request, or a reply if the identifier is in `dst_port` only.
 pub fn icmp_echo(ether: Ether, tuple: Tuple, seq: u16, payload: &[u8]) -> Vec<u8> {
-    let proto = if tuple.is_v6() {
-        proto::ICMPV6
-    } else {
-        proto::ICMP
-    };
-    Packet::new(Tuple { proto, ..tuple })
-        .ether(ether)
-        .echo_seq(seq)
-        .payload(payload)
-        .build()
+    let proto = if tuple.is_v6() { proto::ICMPV6 } else { proto::ICMP };
+    Packet::new(Tuple { proto, ..tuple }).ether(ether).echo_seq(seq).payload(payload).build()
 }
 
 /// An SCTP packet with the given verification tag and chunks.
 pub fn sctp(ether: Ether, tuple: Tuple, tag: u32, chunks: &[u8]) -> Vec<u8> {
-    Packet::new(Tuple {
-        proto: proto::SCTP,
-        ..tuple
-    })
-    .ether(ether)
-    .tcp(0, tag, 0)
-    .payload(chunks)
-    .build()
+    Packet::new(Tuple { proto: proto::SCTP, ..tuple })
+        .ether(ether)
+        .tcp(0, tag, 0)
+        .payload(chunks)
+        .build()
 }
 
 /// A packet of any protocol, with everything after the IP header given.
 pub fn ip(ether: Ether, tuple: Tuple, payload: &[u8]) -> Vec<u8> {
-    Packet::new(tuple)
-        .ether(ether)
-        .raw()
-        .payload(payload)
-        .build()
+    Packet::new(tuple).ether(ether).raw().payload(payload).build()
+}
+
+/// An ICMP or ICMPv6 error from `from`, about the packet in the frame `quoted`, to its source. The
+/// quote is cut to what RFC 792 asks for at least: the IP header and eight bytes.
+///
+/// Empty if `quoted` is no IP packet or `from` is of the other version.
+pub fn icmp_error(ether: Ether, from: IpAddr, icmp_type: u8, code: u8, quoted: &[u8]) -> Vec<u8> {
+    let Ok(headers) = crate::parse(quoted) else { return Vec::new() };
+    let proto = if headers.tuple.is_v6() { proto::ICMPV6 } else { proto::ICMP };
+    let to = Tuple { src: from, dst: headers.src(), src_port: 0, dst_port: 0, proto };
+    let end = (usize::from(headers.l4) + 8).min(headers.end as usize);
+    let quote = quoted.get(usize::from(headers.l3)..end).unwrap_or_default();
+    Packet::new(to).ether(ether).icmp(icmp_type, code).echo_seq(0).payload(quote).build()
 }
 
 /// A broadcast ARP request.
 pub fn arp_request(sender_mac: Mac, sender_ip: Ipv4Addr, target_ip: Ipv4Addr) -> Vec<u8> {
-    let ether = Ether {
-        src: sender_mac,
-        dst: Mac::BROADCAST,
-        vlan: None,
-    };
+    let ether = Ether { src: sender_mac, dst: Mac::BROADCAST, vlan: None };
     arp_frame(ether, &ArpPacket::request(sender_mac, sender_ip, target_ip))
 }
 
 /// An ARP reply that says `ip` is at `mac`, to whoever asked.
 pub fn arp_reply(mac: Mac, ip: Ipv4Addr, to_mac: Mac, to_ip: Ipv4Addr) -> Vec<u8> {
-    let ether = Ether {
-        src: mac,
-        dst: to_mac,
-        vlan: None,
-    };
+    let ether = Ether { src: mac, dst: to_mac, vlan: None };
     arp_frame(ether, &ArpPacket::request(to_mac, to_ip, ip).answer(mac))
 }
 
@@ -323,21 +295,11 @@ impl Packet {
         };
         let length = header.len() + self.payload.len();
         let mut w = Out::new(out);
-        w.ip(
-            &self.ether,
-            &ip,
-            &self.options,
-            self.first_extension,
-            length,
-        )?;
+        w.ip(&self.ether, &ip, &self.options, self.first_extension, length)?;
         let l4 = w.len();
         w.push(&header)?;
         w.push(&self.payload)?;
-        let end = if self.raw {
-            w.len()
-        } else {
-            w.finish(&ip, l4)?
-        };
+        let end = if self.raw { w.len() } else { w.finish(&ip, l4)? };
         let field = match t.proto {
             proto::TCP => l4 + 16,
             proto::UDP => l4 + 6,
@@ -346,9 +308,7 @@ impl Packet {
         };
         let value = match self.checksum {
             ChecksumForm::Full => return Some(end),
-            ChecksumForm::Partial => Sum::ZERO
-                .pseudo(t.src, t.dst, t.proto, length as u32)
-                .fold(),
+            ChecksumForm::Partial => Sum::ZERO.pseudo(t.src, t.dst, t.proto, length as u32).fold(),
             ChecksumForm::Zero => 0,
         };
         put(out, field, &value.to_be_bytes())?;

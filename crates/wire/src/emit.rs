@@ -1,17 +1,125 @@
-//! Writing whole frames into a buffer of the caller.
+//! Writing whole frames: the link layer, and the messages of ARP and neighbour discovery.
 //!
-//! Every function here returns the length of the frame, or `None` if it does not fit. Frames are not
-//! padded to the Ethernet minimum; the port or the kernel does that.
+//! Those are short enough to be returned by value ([`ShortFrame`]), so that nothing is allocated.
+//! Frames are not padded to the Ethernet minimum; the port or the kernel does that.
 
-use core::net::IpAddr;
+use core::{
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    ops,
+};
 
 use crate::{
     Headers, Mac, VlanId,
+    arp::{self, ArpPacket},
     bytes::put,
     checksum::{self, Sum},
+    nd::{self, NdMessage, NeighbourAdvertisement, NeighbourSolicitation},
     parse::{ETHERTYPE_IPV4, ETHERTYPE_IPV6, ETHERTYPE_VLAN},
     proto,
 };
+
+/// Longest short frame: a tagged neighbour discovery message with one option.
+const SHORT: usize = 18 + 40 + 24 + 8;
+
+/// A frame of at most 90 bytes, held in place.
+#[derive(Clone, Copy, Debug)]
+pub struct ShortFrame {
+    bytes: [u8; SHORT],
+    len: usize,
+}
+
+impl ShortFrame {
+    fn written(write: impl FnOnce(&mut [u8]) -> Option<usize>) -> Self {
+        let mut bytes = [0; SHORT];
+        let len = write(&mut bytes).unwrap_or(0);
+        Self { bytes, len }
+    }
+}
+
+impl ops::Deref for ShortFrame {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        self.bytes.get(..self.len).unwrap_or_default()
+    }
+}
+
+/// An ARP request for the MAC of `target`: broadcast, or to `unicast` to see whether it is still
+/// there (RFC 1122 §2.3.2.1).
+pub fn arp_request(
+    mac: Mac,
+    source: Ipv4Addr,
+    target: Ipv4Addr,
+    unicast: Option<Mac>,
+    vlan: Option<VlanId>,
+) -> ShortFrame {
+    let ether = Ether { src: mac, dst: unicast.unwrap_or(Mac::BROADCAST), vlan };
+    let packet = ArpPacket::request(mac, source, target);
+    ShortFrame::written(|out| arp::emit(out, &ether, &packet))
+}
+
+/// An ARP reply that says `own` is at `mac`.
+pub fn arp_reply(
+    mac: Mac,
+    own: Ipv4Addr,
+    to_mac: Mac,
+    to_ip: Ipv4Addr,
+    vlan: Option<VlanId>,
+) -> ShortFrame {
+    let ether = Ether { src: mac, dst: to_mac, vlan };
+    let packet = ArpPacket::request(to_mac, to_ip, own).answer(mac);
+    ShortFrame::written(|out| arp::emit(out, &ether, &packet))
+}
+
+/// A neighbour solicitation for `target`: to its solicited-node address, or to `unicast` to see
+/// whether it is still there (RFC 4861 §7.2.2). An unspecified source makes it duplicate address
+/// detection, which does not tell our MAC.
+pub fn neighbour_solicitation(
+    mac: Mac,
+    source: Ipv6Addr,
+    target: Ipv6Addr,
+    unicast: Option<Mac>,
+    vlan: Option<VlanId>,
+) -> ShortFrame {
+    let group = nd::solicited_node(target);
+    let (dst_mac, dst) = match unicast {
+        Some(mac) => (mac, target),
+        None => (nd::multicast_mac(group), group),
+    };
+    let ether = Ether { src: mac, dst: dst_mac, vlan };
+    let source_mac = (!source.is_unspecified()).then_some(mac);
+    let message =
+        NdMessage::Solicitation(NeighbourSolicitation { src: source, dst, target, source_mac });
+    ShortFrame::written(|out| nd::emit(out, &ether, &message))
+}
+
+/// A router's answer to a solicitation: `own` is at `mac`, replacing what was known. An unspecified
+/// `to` (who asked was detecting duplicates) makes it an unsolicited message to all nodes (RFC 4861
+/// §7.2.4).
+///
+/// For a proxy, which should not override (RFC 4861 §7.2.8), use [`nd::emit`].
+pub fn neighbour_advertisement(
+    mac: Mac,
+    own: Ipv6Addr,
+    to_mac: Mac,
+    to: Ipv6Addr,
+    vlan: Option<VlanId>,
+) -> ShortFrame {
+    let to_all = to.is_unspecified() || to.is_multicast();
+    let (dst_mac, dst) =
+        if to_all { (nd::multicast_mac(nd::ALL_NODES), nd::ALL_NODES) } else { (to_mac, to) };
+    let ether = Ether { src: mac, dst: dst_mac, vlan };
+    let message = NdMessage::Advertisement(NeighbourAdvertisement {
+        src: own,
+        dst,
+        target: own,
+        target_mac: Some(mac),
+        router: true,
+        solicited: !to_all,
+        override_entry: true,
+    });
+    ShortFrame::written(|out| nd::emit(out, &ether, &message))
+}
 
 /// The link layer of a frame to be written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,11 +135,7 @@ pub struct Ether {
 impl Ether {
     /// The link layer of an answer to a frame: back to its sender, in its VLAN, from `our` address.
     pub const fn reply_to(headers: &Headers, our: Mac) -> Self {
-        Self {
-            src: our,
-            dst: headers.eth_src,
-            vlan: headers.vlan,
-        }
+        Self { src: our, dst: headers.eth_src, vlan: headers.vlan }
     }
 
     /// Length in bytes.
@@ -159,5 +263,61 @@ impl<'a> Out<'a> {
             _ => {}
         }
         Some(self.len)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{arp::ArpOp, parse};
+
+    const OURS: Mac = Mac([2, 0, 0, 0, 0, 1]);
+    const HOST: Mac = Mac([2, 0, 0, 0, 0, 9]);
+
+    #[test]
+    fn arp_in_a_vlan() {
+        let (own, host) = (Ipv4Addr::new(10, 0, 0, 1), Ipv4Addr::new(10, 0, 0, 9));
+        let request = arp_request(OURS, own, host, Some(HOST), Some(30));
+        let headers = parse(&request).unwrap();
+        assert_eq!((headers.eth_dst, headers.vlan), (HOST, Some(30)));
+        assert_eq!(arp::parse(&request, &headers), Ok(ArpPacket::request(OURS, own, host)));
+
+        let reply = arp_reply(OURS, own, HOST, host, None);
+        let headers = parse(&reply).unwrap();
+        let packet = arp::parse(&reply, &headers).unwrap();
+        assert_eq!((packet.op, packet.sender_ip, packet.sender_mac), (ArpOp::Reply, own, OURS));
+        assert_eq!((headers.eth_dst, packet.target_mac, packet.target_ip), (HOST, HOST, host));
+    }
+
+    #[test]
+    fn solicitations_and_advertisements() {
+        let own = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1);
+        let host = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 9);
+        let read = |frame: &[u8]| {
+            let headers = parse(frame).unwrap();
+            (headers, nd::parse(frame, &headers).unwrap())
+        };
+        let (headers, message) = read(&neighbour_solicitation(OURS, own, host, None, Some(4094)));
+        assert_eq!(headers.eth_dst.to_string(), "33:33:ff:00:00:09");
+        let NdMessage::Solicitation(asked) = message else { panic!("{message:?}") };
+        assert_eq!((asked.target, asked.source_mac), (host, Some(OURS)));
+
+        let (headers, _) = read(&neighbour_solicitation(OURS, own, host, Some(HOST), None));
+        assert_eq!((headers.eth_dst, headers.dst()), (HOST, IpAddr::V6(host)));
+
+        let probe = neighbour_solicitation(OURS, Ipv6Addr::UNSPECIFIED, own, None, None);
+        let NdMessage::Solicitation(probe) = read(&probe).1 else { panic!("a solicitation") };
+        assert!(probe.is_probe() && probe.source_mac.is_none());
+
+        let (headers, message) = read(&neighbour_advertisement(OURS, own, HOST, host, None));
+        let NdMessage::Advertisement(said) = message else { panic!("{message:?}") };
+        assert_eq!((headers.eth_dst, headers.dst()), (HOST, IpAddr::V6(host)));
+        assert!(said.router && said.solicited && said.override_entry);
+
+        let nobody = Ipv6Addr::UNSPECIFIED;
+        let (headers, message) = read(&neighbour_advertisement(OURS, own, HOST, nobody, None));
+        let NdMessage::Advertisement(said) = message else { panic!("{message:?}") };
+        assert_eq!(headers.eth_dst.to_string(), "33:33:00:00:00:01");
+        assert!(!said.solicited);
     }
 }

@@ -127,6 +127,16 @@ pub fn is_error(headers: &Headers) -> bool {
     }
 }
 
+/// Whether the packet is an ICMP redirect of either version.
+pub fn is_redirect(headers: &Headers) -> bool {
+    let wanted = match headers.version() {
+        Some(IpVersion::V4) => v4::REDIRECT,
+        Some(IpVersion::V6) => v6::REDIRECT,
+        None => return false,
+    };
+    is_icmp(headers) && headers.icmp_type == wanted
+}
+
 /// Whether the packet is an echo request.
 pub fn is_echo_request(headers: &Headers) -> bool {
     let wanted = match headers.version() {
@@ -157,14 +167,6 @@ pub fn announced_mtu(frame: &[u8], headers: &Headers) -> Option<u32> {
 /// one station, a destination that is multicast or broadcast, nor a source that is no single host.
 /// The broadcast addresses of connected subnets are not known here; the caller checks them.
 pub fn may_answer_with_error(headers: &Headers) -> bool {
-    let L3::Ip(version) = headers.kind else {
-        return false;
-    };
-    let is_redirect = is_icmp(headers)
-        && match version {
-            IpVersion::V4 => headers.icmp_type == v4::REDIRECT,
-            IpVersion::V6 => headers.icmp_type == v6::REDIRECT,
-        };
     let to_one = match headers.dst() {
         IpAddr::V4(dst) => !dst.is_multicast() && !dst.is_broadcast(),
         IpAddr::V6(dst) => !dst.is_multicast(),
@@ -177,10 +179,11 @@ pub fn may_answer_with_error(headers: &Headers) -> bool {
         }
         IpAddr::V6(src) => !src.is_unspecified() && !src.is_loopback() && !src.is_multicast(),
     };
-    headers.fragment != Fragmentation::Later
+    headers.kind != L3::Arp
+        && headers.fragment != Fragmentation::Later
         && !headers.eth_dst.is_group()
         && !is_error(headers)
-        && !is_redirect
+        && !is_redirect(headers)
         && to_one
         && from_one
 }
@@ -208,21 +211,12 @@ mod tests {
         assert!(may(&packet(host, server, proto::UDP)));
         assert!(may(&packet(host, server, proto::ICMP)));
         for error in [3, 4, 5, 11, 12] {
-            assert!(
-                !may(&packet(host, server, proto::ICMP).icmp(error, 0)),
-                "type {error}"
-            );
+            assert!(!may(&packet(host, server, proto::ICMP).icmp(error, 0)), "type {error}");
         }
         for dst in [[224, 0, 0, 5], [255, 255, 255, 255]] {
             assert!(!may(&packet(host, dst, proto::UDP)), "to {dst:?}");
         }
-        for src in [
-            [0, 0, 0, 0],
-            [127, 0, 0, 1],
-            [224, 0, 0, 1],
-            [240, 0, 0, 1],
-            [255; 4],
-        ] {
+        for src in [[0, 0, 0, 0], [127, 0, 0, 1], [224, 0, 0, 1], [240, 0, 0, 1], [255; 4]] {
             assert!(!may(&packet(src, server, proto::UDP)), "from {src:?}");
         }
         let broadcast = packet(host, server, proto::UDP).macs(ETHER.src, Mac::BROADCAST);
@@ -241,19 +235,12 @@ mod tests {
             assert!(!may(&of(host, server, kind)), "type {kind}");
         }
         assert!(!may(&of([0; 8], server, v6::ECHO_REQUEST)));
-        assert!(!may(&of(
-            host,
-            [0xff02, 0, 0, 0, 0, 0, 0, 1],
-            v6::ECHO_REQUEST
-        )));
+        assert!(!may(&of(host, [0xff02, 0, 0, 0, 0, 0, 0, 1], v6::ECHO_REQUEST)));
     }
 
     #[test]
     fn a_later_fragment_has_no_type() {
-        let headers = Headers {
-            fragment: Fragmentation::Later,
-            ..Headers::EMPTY
-        };
+        let headers = Headers { fragment: Fragmentation::Later, ..Headers::EMPTY };
         let headers = Headers {
             kind: L3::Ip(IpVersion::V6),
             tuple: tuple(proto::ICMPV6, ([1u16; 8], 0), ([2u16; 8], 0)),

@@ -197,38 +197,27 @@ pub fn verify_l4_checksum(frame: &[u8], headers: &Headers) -> Result<(), DropRea
     let t = &headers.tuple;
     let with_pseudo = |data: &[u8]| {
         let length = data.len() as u32;
-        Sum::ZERO
-            .pseudo(t.src, t.dst, t.proto, length)
-            .bytes(data)
-            .is_intact()
+        Sum::ZERO.pseudo(t.src, t.dst, t.proto, length).bytes(data).is_intact()
     };
     let elsewhere =
         || headers.options && version == IpVersion::V6 && is_source_routed(frame, headers);
     let (intact, reason) = match (t.proto, version) {
-        (proto::TCP, _) => (
-            with_pseudo(data) || elsewhere(),
-            DropReason::TcpChecksumInvalid,
-        ),
+        (proto::TCP, _) => (with_pseudo(data) || elsewhere(), DropReason::TcpChecksumInvalid),
         (proto::UDP, _) => {
             let length = usize::from(bytes::u16_at(data, 4).ok_or(DropReason::L4HeaderTruncated)?);
             let datagram = data.get(..length).ok_or(DropReason::UdpHeaderInvalid)?;
             let none = bytes::u16_at(data, 6) == Some(0);
             // RFC 768: zero means none; RFC 8200 §8.1: not in IPv6
-            let intact = if none {
-                version == IpVersion::V4
-            } else {
-                with_pseudo(datagram) || elsewhere()
-            };
+            let intact =
+                if none { version == IpVersion::V4 } else { with_pseudo(datagram) || elsewhere() };
             (intact, DropReason::UdpChecksumInvalid)
         }
-        (proto::ICMP, IpVersion::V4) => (
-            Sum::ZERO.bytes(data).is_intact(),
-            DropReason::IcmpChecksumInvalid,
-        ),
-        (proto::ICMPV6, IpVersion::V6) => (
-            with_pseudo(data) || elsewhere(),
-            DropReason::IcmpChecksumInvalid,
-        ),
+        (proto::ICMP, IpVersion::V4) => {
+            (Sum::ZERO.bytes(data).is_intact(), DropReason::IcmpChecksumInvalid)
+        }
+        (proto::ICMPV6, IpVersion::V6) => {
+            (with_pseudo(data) || elsewhere(), DropReason::IcmpChecksumInvalid)
+        }
         (proto::SCTP, _) => (is_sctp_intact(data), DropReason::SctpChecksumInvalid),
         _ => return Ok(()),
     };
@@ -253,10 +242,7 @@ struct Link {
 fn tagged(frame: &[u8], out: &mut Headers) -> Result<(), DropReason> {
     let tag: [u8; 4] = bytes::array_at(frame, 14).ok_or(DropReason::FrameTooShort)?;
     let id = u16::from_be_bytes([tag[0], tag[1]]) & 0x0fff;
-    let link = Link {
-        vlan: (id != 0).then_some(id),
-        l3: 18,
-    };
+    let link = Link { vlan: (id != 0).then_some(id), l3: 18 };
     match u16::from_be_bytes([tag[2], tag[3]]) {
         ETHERTYPE_IPV4 => ipv4(frame, out, link),
         ETHERTYPE_IPV6 => ipv6(frame, out, link),
@@ -433,9 +419,7 @@ fn ipv6_detour(
     link: Link,
     total: usize,
 ) -> Result<(), DropReason> {
-    let ip = frame
-        .get(link.l3..link.l3 + total)
-        .ok_or(DropReason::IpLengthMismatch)?;
+    let ip = frame.get(link.l3..link.l3 + total).ok_or(DropReason::IpLengthMismatch)?;
     ipv6_payload(frame, out, link, total, walk_extensions(ip)?)
 }
 
@@ -447,9 +431,7 @@ fn ipv6_payload(
     total: usize,
     chain: Extensions,
 ) -> Result<(), DropReason> {
-    let ip = frame
-        .get(link.l3..link.l3 + total)
-        .ok_or(DropReason::IpLengthMismatch)?;
+    let ip = frame.get(link.l3..link.l3 + total).ok_or(DropReason::IpLengthMismatch)?;
     let h: &[u8; 40] = ip.first_chunk().ok_or(DropReason::Ipv6HeaderInvalid)?;
     let data = ip.get(chain.l4..).ok_or(DropReason::Ipv6ExtensionInvalid)?;
     let t = transport(IpVersion::V6, chain.proto, data, chain.fragment)?;
@@ -497,10 +479,7 @@ const DESTINATION_OPTIONS: u8 = 60;
 
 #[inline]
 const fn is_extension(next: u8) -> bool {
-    matches!(
-        next,
-        HOP_BY_HOP | ROUTING | FRAGMENT | AUTHENTICATION | DESTINATION_OPTIONS
-    )
+    matches!(next, HOP_BY_HOP | ROUTING | FRAGMENT | AUTHENTICATION | DESTINATION_OPTIONS)
 }
 
 /// What a walk over the extension headers found; offsets count from the IPv6 header.
@@ -514,6 +493,11 @@ pub(crate) struct Extensions {
     pub(crate) options: bool,
     /// A routing header has segments left.
     pub(crate) routed: bool,
+    /// Where the part ends that goes into every fragment (RFC 8200 §4.5): after the hop-by-hop
+    /// options or the routing header, whichever is last.
+    pub(crate) unfragmentable: usize,
+    /// The next-header field that names what follows that part.
+    pub(crate) unfragmentable_at: usize,
 }
 
 impl Extensions {
@@ -526,6 +510,8 @@ impl Extensions {
             fragment_header: None,
             options: false,
             routed: false,
+            unfragmentable: 40,
+            unfragmentable_at: 6,
         }
     }
 }
@@ -535,10 +521,7 @@ impl Extensions {
 #[cold]
 pub(crate) fn walk_extensions(ip: &[u8]) -> Result<Extensions, DropReason> {
     let mut next_at = 6;
-    let mut next = ip
-        .get(next_at)
-        .copied()
-        .ok_or(DropReason::Ipv6HeaderInvalid)?;
+    let mut next = ip.get(next_at).copied().ok_or(DropReason::Ipv6HeaderInvalid)?;
     let mut found = Extensions::none(next);
     for nth in 0..=MAX_EXTENSIONS {
         found.proto = next;
@@ -587,6 +570,10 @@ pub(crate) fn walk_extensions(ip: &[u8]) -> Result<Extensions, DropReason> {
             _ => {}
         }
         found.options |= next != FRAGMENT;
+        if matches!(next, HOP_BY_HOP | ROUTING) {
+            found.unfragmentable = found.l4;
+            found.unfragmentable_at = at;
+        }
         next_at = at;
         next = following;
     }
@@ -658,10 +645,7 @@ fn transport_header(
             if length < 8 || (whole && length > data.len()) {
                 return Err(DropReason::UdpHeaderInvalid);
             }
-            Ok(Transport {
-                header: 8,
-                ..ports(h[0], h[1], h[2], h[3])
-            })
+            Ok(Transport { header: 8, ..ports(h[0], h[1], h[2], h[3]) })
         }
         (proto::TCP, _) => {
             let h: &[u8; 20] = data.first_chunk().ok_or(DropReason::L4HeaderTruncated)?;
@@ -669,11 +653,7 @@ fn transport_header(
             if header < 20 || header > data.len() {
                 return Err(DropReason::TcpHeaderInvalid);
             }
-            Ok(Transport {
-                header,
-                tcp_flags: h[13],
-                ..ports(h[0], h[1], h[2], h[3])
-            })
+            Ok(Transport { header, tcp_flags: h[13], ..ports(h[0], h[1], h[2], h[3]) })
         }
         (proto::ICMP, IpVersion::V4) | (proto::ICMPV6, IpVersion::V6) => {
             let h: &[u8; 8] = data.first_chunk().ok_or(DropReason::IcmpHeaderInvalid)?;
@@ -689,10 +669,7 @@ fn transport_header(
         }
         (proto::SCTP, _) => {
             let h: &[u8; 12] = data.first_chunk().ok_or(DropReason::L4HeaderTruncated)?;
-            Ok(Transport {
-                header: 12,
-                ..ports(h[0], h[1], h[2], h[3])
-            })
+            Ok(Transport { header: 12, ..ports(h[0], h[1], h[2], h[3]) })
         }
         _ => Ok(Transport::default()),
     }

@@ -78,13 +78,7 @@ fn read(quote: &[u8], headers: &Headers) -> Option<Quote> {
         IpVersion::V4 => read_v4(quote)?,
         IpVersion::V6 => read_v6(quote)?,
     };
-    let mut tuple = Tuple {
-        src,
-        dst,
-        src_port: 0,
-        dst_port: 0,
-        proto,
-    };
+    let mut tuple = Tuple { src, dst, src_port: 0, dst_port: 0, proto };
     if let Some(l4) = l4 {
         match (proto, version) {
             (proto::TCP | proto::UDP | proto::SCTP, _) => {

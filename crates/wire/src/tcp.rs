@@ -79,10 +79,7 @@ impl<'a> Segment<'a> {
 
     /// The options, one by one.
     pub const fn options(&self) -> Options<'a> {
-        Options {
-            bytes: self.options,
-            at: 0,
-        }
+        Options { bytes: self.options, at: 0 }
     }
 
     /// What the options of a SYN offer. Refused if an option's length is wrong.
@@ -181,10 +178,9 @@ fn read_option(kind: u8, bytes: &[u8]) -> Option<(usize, Opt<'_>)> {
         (2, &[a, b]) => Opt::Mss(u16::from_be_bytes([a, b])),
         (3, &[shift]) => Opt::WindowScale(shift.min(14)),
         (4, &[]) => Opt::SackPermitted,
-        (8, data) if data.len() == 8 => Opt::Timestamps {
-            value: u32_at(data, 0)?,
-            echo: u32_at(data, 4)?,
-        },
+        (8, data) if data.len() == 8 => {
+            Opt::Timestamps { value: u32_at(data, 0)?, echo: u32_at(data, 4)? }
+        }
         (2 | 3 | 4 | 8, _) => return None,
         (kind, data) => Opt::Unknown { kind, data },
     };
@@ -198,17 +194,14 @@ pub fn clamp_mss(frame: &mut [u8], headers: &Headers, max: u16, partial_checksum
     let Some(segment) = Segment::of(frame, headers).filter(|s| s.has(flags::SYN)) else {
         return false;
     };
-    let found = segment
-        .options()
-        .map_while(Result::ok)
-        .find_map(|(at, option)| match option {
-            Opt::Mss(mss) if mss > max => Some((at, mss)),
-            Opt::Mss(_)
-            | Opt::WindowScale(_)
-            | Opt::SackPermitted
-            | Opt::Timestamps { .. }
-            | Opt::Unknown { .. } => None,
-        });
+    let found = segment.options().map_while(Result::ok).find_map(|(at, option)| match option {
+        Opt::Mss(mss) if mss > max => Some((at, mss)),
+        Opt::Mss(_)
+        | Opt::WindowScale(_)
+        | Opt::SackPermitted
+        | Opt::Timestamps { .. }
+        | Opt::Unknown { .. } => None,
+    });
     let Some((at, mss)) = found else { return false };
     let l4 = usize::from(headers.l4);
     if put(frame, l4 + 20 + at + 2, &max.to_be_bytes()).is_none() {
@@ -218,11 +211,7 @@ pub fn clamp_mss(frame: &mut [u8], headers: &Headers, max: u16, partial_checksum
     if let Some(sum) = u16_at(frame, field).filter(|_| !partial_checksum) {
         // at an odd offset the two bytes belong to two words of the sum, the other way round
         let word = |value: u16| {
-            if at % 2 == 0 {
-                value
-            } else {
-                value.swap_bytes()
-            }
+            if at % 2 == 0 { value } else { value.swap_bytes() }
         };
         let delta = checksum::difference(Sum::ZERO.word(word(mss)), Sum::ZERO.word(word(max)));
         put(frame, field, &checksum::update(sum, delta).to_be_bytes());
@@ -246,23 +235,15 @@ mod tests {
     }
 
     fn syn(options: &[u8]) -> Vec<u8> {
-        Packet::new(flow())
-            .tcp(flags::SYN, 100, 0)
-            .tcp_options(options)
-            .build()
+        Packet::new(flow()).tcp(flags::SYN, 100, 0).tcp_options(options).build()
     }
 
     #[test]
     fn options_of_a_linux_syn() {
-        let frame = syn(&[
-            2, 4, 5, 180, 4, 2, 8, 10, 0, 0, 0, 7, 0, 0, 0, 0, 1, 3, 3, 7,
-        ]);
+        let frame = syn(&[2, 4, 5, 180, 4, 2, 8, 10, 0, 0, 0, 7, 0, 0, 0, 0, 1, 3, 3, 7]);
         let headers = parse(&frame).unwrap();
         let segment = Segment::of(&frame, &headers).unwrap();
-        assert_eq!(
-            (segment.seq, segment.sequence_len(), segment.window),
-            (100, 1, 0xffff)
-        );
+        assert_eq!((segment.seq, segment.sequence_len(), segment.window), (100, 1, 0xffff));
         let options: Result<Vec<_>, _> = segment.options().collect();
         let expected = vec![
             (0, Opt::Mss(1460)),
@@ -294,11 +275,7 @@ mod tests {
             let frame = syn(options);
             let headers = parse(&frame).unwrap();
             let segment = Segment::of(&frame, &headers).unwrap();
-            assert_eq!(
-                segment.offer(),
-                Err(DropReason::TcpHeaderInvalid),
-                "{options:?}"
-            );
+            assert_eq!(segment.offer(), Err(DropReason::TcpHeaderInvalid), "{options:?}");
             assert!(!clamp_mss(&mut frame.clone(), &headers, 500, false));
         }
         let shift = syn(&[3, 3, 15, 0]);
@@ -309,37 +286,23 @@ mod tests {
 
     #[test]
     fn clamping() {
-        for options in [
-            &[2, 4, 5, 180][..],
-            &[1, 2, 4, 5, 180],
-            &[1, 1, 2, 4, 5, 180],
-        ] {
+        for options in [&[2, 4, 5, 180][..], &[1, 2, 4, 5, 180], &[1, 1, 2, 4, 5, 180]] {
             let mut frame = syn(options);
             let headers = parse(&frame).unwrap();
             assert!(!clamp_mss(&mut frame, &headers, 1460, false), "not above");
             assert!(clamp_mss(&mut frame, &headers, 1361, false));
             assert_eq!(verify_l4_checksum(&frame, &headers), Ok(()), "{options:?}");
-            assert_eq!(
-                Segment::of(&frame, &headers).unwrap().offer().unwrap().mss,
-                Some(1361)
-            );
+            assert_eq!(Segment::of(&frame, &headers).unwrap().offer().unwrap().mss, Some(1361));
         }
-        let mut ack = Packet::new(flow())
-            .tcp(flags::ACK, 1, 1)
-            .tcp_options(&[2, 4, 5, 180])
-            .build();
+        let mut ack =
+            Packet::new(flow()).tcp(flags::ACK, 1, 1).tcp_options(&[2, 4, 5, 180]).build();
         let headers = parse(&ack).unwrap();
-        assert!(
-            !clamp_mss(&mut ack, &headers, 500, false),
-            "only a SYN has an MSS"
-        );
+        assert!(!clamp_mss(&mut ack, &headers, 500, false), "only a SYN has an MSS");
     }
 
     #[test]
     fn clamping_leaves_a_partial_checksum_alone() {
-        let packet = Packet::new(flow())
-            .tcp(flags::SYN, 100, 0)
-            .tcp_options(&[2, 4, 5, 180]);
+        let packet = Packet::new(flow()).tcp(flags::SYN, 100, 0).tcp_options(&[2, 4, 5, 180]);
         let mut frame = packet.clone().partial_checksum().build();
         let headers = parse(&frame).unwrap();
         assert!(clamp_mss(&mut frame, &headers, 1000, true));

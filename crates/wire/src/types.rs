@@ -49,10 +49,7 @@ impl ops::Add<Duration> for Time {
     type Output = Self;
 
     fn add(self, d: Duration) -> Self {
-        Self(
-            self.0
-                .saturating_add(d.as_nanos().min(u128::from(u64::MAX)) as u64),
-        )
+        Self(self.0.saturating_add(d.as_nanos().min(u128::from(u64::MAX)) as u64))
     }
 }
 
@@ -60,10 +57,7 @@ impl ops::Sub<Duration> for Time {
     type Output = Self;
 
     fn sub(self, d: Duration) -> Self {
-        Self(
-            self.0
-                .saturating_sub(d.as_nanos().min(u128::from(u64::MAX)) as u64),
-        )
+        Self(self.0.saturating_sub(d.as_nanos().min(u128::from(u64::MAX)) as u64))
     }
 }
 
@@ -121,11 +115,7 @@ impl FromStr for Mac {
             let part = parts.next().filter(|p| p.len() == 2).ok_or(MacSyntax)?;
             *byte = u8::from_str_radix(part, 16).map_err(|_| MacSyntax)?;
         }
-        if parts.next().is_some() {
-            Err(MacSyntax)
-        } else {
-            Ok(Self(bytes))
-        }
+        if parts.next().is_some() { Err(MacSyntax) } else { Ok(Self(bytes)) }
     }
 }
 
@@ -224,13 +214,9 @@ mod tests {
     fn a_mac_survives_text() {
         let mac: Mac = "02:00:5e:10:00:ff".parse().expect("valid");
         assert_eq!(mac.to_string(), "02:00:5e:10:00:ff");
-        for bad in [
-            "",
-            "02:00:5e:10:00",
-            "02:00:5e:10:00:ff:00",
-            "2:0:5e:10:0:ff",
-            "02-00-5e-10-00-ff",
-        ] {
+        for bad in
+            ["", "02:00:5e:10:00", "02:00:5e:10:00:ff:00", "2:0:5e:10:0:ff", "02-00-5e-10-00-ff"]
+        {
             assert_eq!(bad.parse::<Mac>(), Err(MacSyntax), "{bad}");
         }
     }

@@ -6,14 +6,14 @@ use std::{
 };
 
 use offload::{
-    Adjacency, AdjacencyId, Capabilities, Direction, Engine, EngineEvent, EngineStats, FlowProgram,
-    FlowStats, Handle, Refusal, Retry,
+    Adjacency, AdjacencyId, Capabilities, Direction, Engine, EngineEvent, EngineInterface,
+    EngineStats, FlowProgram, FlowStats, Handle, Refusal, Retry,
 };
 use reason::{DemotionReason, Reason, RefusalReason};
 use wire::{Time, Tuple};
 
 use super::{
-    Shared, SoftInterface,
+    Shared,
     entry::{Entry, Family, Key, V4, V6},
     interfaces::InterfaceMap,
     pressure::{Hand, RETRY_AFTER},
@@ -75,11 +75,6 @@ impl SoftControl {
         }
     }
 
-    /// Tells the workers all interfaces; replaces what they knew, from their next burst on.
-    pub fn set_interfaces(&mut self, interfaces: &[SoftInterface]) {
-        self.shared.interfaces.set(InterfaceMap::new(interfaces));
-    }
-
     /// Gives back what no worker can use any more, as events; call it now and then after the
     /// workers have quiesced. [`Engine::poll_event`] does so too. Returns how many.
     pub fn reclaim(&mut self) -> usize {
@@ -124,11 +119,7 @@ impl SoftControl {
         retry: Retry,
     ) -> Refusal {
         self.refusals[reason.index()] += 1;
-        Refusal {
-            reason,
-            evidence,
-            retry,
-        }
+        Refusal { reason, evidence, retry }
     }
 
     fn table_full(&mut self, worth: u32, now: Time) -> Refusal {
@@ -138,11 +129,7 @@ impl SoftControl {
             Some(("limit", u64::from(self.limit))),
             Some(("worth", u64::from(worth))),
         ];
-        self.refuse(
-            RefusalReason::TableFull,
-            evidence,
-            Retry::NotBefore(now + RETRY_AFTER),
-        )
+        self.refuse(RefusalReason::TableFull, evidence, Retry::NotBefore(now + RETRY_AFTER))
     }
 
     fn no_entry(&mut self, why: NoEntry, worth: u32, now: Time) -> Refusal {
@@ -192,11 +179,7 @@ impl SoftControl {
         if let Some(window) = program.tcp_window.filter(|w| *w >= windows) {
             return Err(self.refuse(
                 RefusalReason::TcpTableFull,
-                [
-                    Some(("index", u64::from(window))),
-                    Some(("limit", u64::from(windows))),
-                    None,
-                ],
+                [Some(("index", u64::from(window))), Some(("limit", u64::from(windows))), None],
                 Retry::Never,
             ));
         }
@@ -207,11 +190,7 @@ impl SoftControl {
         let limit = u64::from(self.shared.adjacencies.capacity());
         self.refuse(
             RefusalReason::AdjacencyTableFull,
-            [
-                Some(("index", u64::from(id.0))),
-                Some(("limit", limit)),
-                None,
-            ],
+            [Some(("index", u64::from(id.0))), Some(("limit", limit)), None],
             Retry::Never,
         )
     }
@@ -274,6 +253,10 @@ impl Engine for SoftControl {
         &self.capabilities
     }
 
+    fn set_interfaces(&mut self, interfaces: &[EngineInterface]) {
+        self.shared.interfaces.set(InterfaceMap::new(interfaces));
+    }
+
     fn set_adjacency(&mut self, id: AdjacencyId, adjacency: Adjacency) -> Result<(), Refusal> {
         match self.shared.adjacencies.set(id.0, Some(&adjacency)) {
             Some(was) => {
@@ -303,10 +286,7 @@ impl Engine for SoftControl {
             match self.v6.check(&key) {
                 Err(why) => Err(why),
                 Ok(()) if !self.make_room(worth, now) => Err(NoEntry::Slots),
-                Ok(()) => self
-                    .v6
-                    .insert(program, key)
-                    .map(|(slot, g)| (slot | V6_BIT, g)),
+                Ok(()) => self.v6.insert(program, key).map(|(slot, g)| (slot | V6_BIT, g)),
             }
         } else {
             Err(NoEntry::Mixed)
@@ -415,10 +395,7 @@ fn audit<F: Family>(
     let end = from.saturating_add(max).min(writer.ever_used());
     for slot in from..end {
         if let Some(entry) = writer.entry(slot).filter(|e| e.is_installed()) {
-            let handle = Handle {
-                index: slot | bit,
-                generation: entry.generation,
-            };
+            let handle = Handle { index: slot | bit, generation: entry.generation };
             each(handle, entry.session, entry.direction(), entry.key.tuple());
         }
     }

@@ -9,27 +9,9 @@ use std::sync::{
     },
 };
 
+use offload::EngineInterface;
 use ports::PortId;
-use wire::{Mac, VlanId};
-
-/// An interface as the workers know it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct SoftInterface {
-    /// Its port.
-    pub port: PortId,
-    /// Its 802.1Q tag; `None` takes untagged frames.
-    pub vlan: Option<VlanId>,
-    /// Its number, as programs name it in [`FlowProgram::ingress`](offload::FlowProgram::ingress).
-    pub interface: u16,
-    /// Its virtual router.
-    pub vr: u16,
-    /// IP MTU in bytes. Received packets are not checked against it.
-    pub mtu: u16,
-    /// Its MAC address; frames to others punt.
-    pub mac: Mac,
-    /// Whether it is up.
-    pub enabled: bool,
-}
+use wire::VlanId;
 
 /// All interfaces.
 #[derive(Debug, Default)]
@@ -40,16 +22,16 @@ pub(super) struct InterfaceMap {
 
 #[derive(Debug, Default)]
 struct PortMap {
-    untagged: Option<SoftInterface>,
+    untagged: Option<EngineInterface>,
     /// Sorted by VLAN.
-    tagged: Vec<SoftInterface>,
+    tagged: Vec<EngineInterface>,
 }
 
 impl InterfaceMap {
-    pub(super) fn new(interfaces: &[SoftInterface]) -> Self {
+    pub(super) fn new(interfaces: &[EngineInterface]) -> Self {
         let mut map = Self::default();
         for interface in interfaces.iter().filter(|i| i.enabled) {
-            let port = usize::from(interface.port.0);
+            let port = usize::from(interface.port);
             if map.ports.len() <= port {
                 map.ports.resize_with(port + 1, PortMap::default);
             }
@@ -58,15 +40,13 @@ impl InterfaceMap {
                 Some(_) => map.ports[port].tagged.push(*interface),
             }
         }
-        map.ports
-            .iter_mut()
-            .for_each(|port| port.tagged.sort_by_key(|i| i.vlan));
+        map.ports.iter_mut().for_each(|port| port.tagged.sort_by_key(|i| i.vlan));
         map
     }
 
     /// The enabled interface that takes frames with this tag from this port.
     #[inline(always)]
-    pub(super) fn get(&self, port: PortId, vlan: Option<VlanId>) -> Option<&SoftInterface> {
+    pub(super) fn get(&self, port: PortId, vlan: Option<VlanId>) -> Option<&EngineInterface> {
         let port = self.ports.get(usize::from(port.0))?;
         match vlan {
             None => port.untagged.as_ref(),

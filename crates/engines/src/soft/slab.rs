@@ -30,16 +30,11 @@ impl<T: Zeroed> Slab<T> {
     pub(super) fn new(len: usize) -> Self {
         const { assert!(size_of::<T>() > 0 && !std::mem::needs_drop::<T>()) };
         let Some(layout) = Self::layout(len) else {
-            return Self {
-                base: NonNull::dangling(),
-                len: 0,
-            };
+            return Self { base: NonNull::dangling(), len: 0 };
         };
         // SAFETY: the layout has a size above zero.
         let raw = unsafe { alloc::alloc_zeroed(layout) };
-        let Some(base) = NonNull::new(raw.cast::<T>()) else {
-            alloc::handle_alloc_error(layout)
-        };
+        let Some(base) = NonNull::new(raw.cast::<T>()) else { alloc::handle_alloc_error(layout) };
         huge_pages(raw, layout);
         Self { base, len }
     }

@@ -20,35 +20,13 @@ pub(crate) fn any_tuple() -> impl Strategy<Value = Tuple> {
     (ends, any::<u16>(), any::<u16>(), protos, any::<bool>()).prop_map(
         |((src, dst), a, b, proto, reply)| match proto {
             proto::ICMP => {
-                let proto = if src.is_ipv6() {
-                    proto::ICMPV6
-                } else {
-                    proto::ICMP
-                };
+                let proto = if src.is_ipv6() { proto::ICMPV6 } else { proto::ICMP };
                 let id = a | 1;
                 let (src_port, dst_port) = if reply { (0, id) } else { (id, 0) };
-                Tuple {
-                    src,
-                    dst,
-                    src_port,
-                    dst_port,
-                    proto,
-                }
+                Tuple { src, dst, src_port, dst_port, proto }
             }
-            proto::GRE => Tuple {
-                src,
-                dst,
-                src_port: 0,
-                dst_port: 0,
-                proto,
-            },
-            _ => Tuple {
-                src,
-                dst,
-                src_port: a,
-                dst_port: b,
-                proto,
-            },
+            proto::GRE => Tuple { src, dst, src_port: 0, dst_port: 0, proto },
+            _ => Tuple { src, dst, src_port: a, dst_port: b, proto },
         },
     )
 }
@@ -100,13 +78,8 @@ fn hex(frame: &[u8]) -> String {
 #[test]
 fn frames_another_program_wrote() {
     let (a4, b4) = ([192, 168, 0, 31], [192, 168, 0, 30]);
-    let (a6, b6) = (
-        [0x2001, 0xdb8, 0, 0, 0, 0, 0, 1],
-        [0x2001, 0xdb8, 0, 0, 0, 0, 0, 2],
-    );
-    let udp = Packet::new(tuple(proto::UDP, (a4, 30), (b4, 20)))
-        .df(false)
-        .payload(b"Hi");
+    let (a6, b6) = ([0x2001, 0xdb8, 0, 0, 0, 0, 0, 1], [0x2001, 0xdb8, 0, 0, 0, 0, 0, 2]);
+    let udp = Packet::new(tuple(proto::UDP, (a4, 30), (b4, 20))).df(false).payload(b"Hi");
     assert_eq!(
         hex(&udp.build()),
         "02000000000202000000000108004500001e000000004011f941c0a8001fc0a8001e001e0014000a35b14869"
@@ -131,9 +104,7 @@ fn frames_another_program_wrote() {
         "020000000002020000000001080045000024000340004084b8c5c0a8001fc0a8001e001e001401020304\
          49837b4f0b000004"
     );
-    let echo = Packet::new(tuple(proto::ICMPV6, (a6, 5), (b6, 0)))
-        .echo_seq(6)
-        .payload(b"x");
+    let echo = Packet::new(tuple(proto::ICMPV6, (a6, 5), (b6, 0))).echo_seq(6).payload(b"x");
     assert_eq!(
         hex(&echo.build()),
         "02000000000202000000000186dd6000000000093a4020010db800000000000000000000000120010db8000000\
@@ -146,9 +117,17 @@ fn what_cannot_be_built_is_empty() {
     let flow = tuple(proto::UDP, ([10, 0, 0, 1], 1), ([10, 0, 0, 2], 2));
     assert!(udp(ETHER, flow, &vec![0; 65_508]).is_empty());
     assert_eq!(udp(ETHER, flow, &vec![0; 65_507]).len(), 14 + 65_535);
-    let mixed = Tuple {
-        dst: IpAddr::from([0u8; 16]),
-        ..flow
-    };
+    let mixed = Tuple { dst: IpAddr::from([0u8; 16]), ..flow };
     assert!(udp(ETHER, mixed, b"").is_empty());
+}
+
+#[test]
+fn errors_quote_the_packet_they_are_about() {
+    let flow = tuple(proto::TCP, ([10, 0, 0, 5], 5000), ([203, 0, 113, 9], 443));
+    let router = IpAddr::from([192, 0, 2, 1]);
+    let frame = icmp_error(ETHER, router, 11, 0, &tcp(ETHER, flow, flags::SYN, 1, 0, b""));
+    let headers = parse(&frame).unwrap();
+    assert_eq!((headers.src(), headers.dst(), headers.payload_len()), (router, flow.src, 28));
+    assert_eq!(crate::rewrite::quoted_tuple(&frame, &headers), Some(flow));
+    assert!(icmp_error(ETHER, IpAddr::from([0u16; 8]), 11, 0, &frame).is_empty());
 }

@@ -66,26 +66,10 @@ fn broken_ipv4_headers() {
         parse(&frame)
     };
     assert_eq!(with(0, 0x55), Err(DropReason::Ipv4HeaderInvalid), "version");
-    assert_eq!(
-        with(0, 0x44),
-        Err(DropReason::Ipv4HeaderInvalid),
-        "header length"
-    );
-    assert_eq!(
-        with(3, 19),
-        Err(DropReason::Ipv4HeaderInvalid),
-        "total below header"
-    );
-    assert_eq!(
-        with(3, 34),
-        Err(DropReason::IpLengthMismatch),
-        "total above frame"
-    );
-    assert_eq!(
-        parse(&good[..33]),
-        Err(DropReason::Ipv4HeaderInvalid),
-        "cut"
-    );
+    assert_eq!(with(0, 0x44), Err(DropReason::Ipv4HeaderInvalid), "header length");
+    assert_eq!(with(3, 19), Err(DropReason::Ipv4HeaderInvalid), "total below header");
+    assert_eq!(with(3, 34), Err(DropReason::IpLengthMismatch), "total above frame");
+    assert_eq!(parse(&good[..33]), Err(DropReason::Ipv4HeaderInvalid), "cut");
     let mut frame = good.clone();
     frame[24] ^= 1;
     assert_eq!(parse(&frame), Err(DropReason::Ipv4ChecksumInvalid));
@@ -98,89 +82,38 @@ fn ipv4_options() {
     let headers = with(&[1, 1, 148, 4, 0, 0]).unwrap();
     assert!(headers.options);
     assert_eq!((headers.l4, headers.tuple), (14 + 28, udp4()));
-    assert_eq!(
-        with(&[131, 7, 4, 1, 2, 3, 4]),
-        Err(DropReason::IpSourceRoute)
-    );
-    assert_eq!(
-        with(&[1, 137, 7, 4, 1, 2, 3, 4]),
-        Err(DropReason::IpSourceRoute)
-    );
-    assert_eq!(
-        with(&[68, 0, 0, 0]),
-        Err(DropReason::Ipv4HeaderInvalid),
-        "length zero"
-    );
-    assert_eq!(
-        with(&[68, 1, 0, 0]),
-        Err(DropReason::Ipv4HeaderInvalid),
-        "length one"
-    );
-    assert_eq!(
-        with(&[68, 5, 0, 0]),
-        Err(DropReason::Ipv4HeaderInvalid),
-        "beyond the header"
-    );
-    assert_eq!(
-        with(&[1, 1, 1, 68]),
-        Err(DropReason::Ipv4HeaderInvalid),
-        "no length"
-    );
-    assert!(
-        with(&[0, 131, 7, 4]).is_ok(),
-        "nothing counts after the end of options"
-    );
+    assert_eq!(with(&[131, 7, 4, 1, 2, 3, 4]), Err(DropReason::IpSourceRoute));
+    assert_eq!(with(&[1, 137, 7, 4, 1, 2, 3, 4]), Err(DropReason::IpSourceRoute));
+    assert_eq!(with(&[68, 0, 0, 0]), Err(DropReason::Ipv4HeaderInvalid), "length zero");
+    assert_eq!(with(&[68, 1, 0, 0]), Err(DropReason::Ipv4HeaderInvalid), "length one");
+    assert_eq!(with(&[68, 5, 0, 0]), Err(DropReason::Ipv4HeaderInvalid), "beyond the header");
+    assert_eq!(with(&[1, 1, 1, 68]), Err(DropReason::Ipv4HeaderInvalid), "no length");
+    assert!(with(&[0, 131, 7, 4]).is_ok(), "nothing counts after the end of options");
 }
 
 #[test]
 fn transport_lengths() {
     let mut frame = build::udp(ETHER, udp4(), b"hello");
     frame[39] = 14;
-    assert_eq!(
-        parse(&frame),
-        Err(DropReason::UdpHeaderInvalid),
-        "longer than the packet"
-    );
+    assert_eq!(parse(&frame), Err(DropReason::UdpHeaderInvalid), "longer than the packet");
     frame[39] = 7;
-    assert_eq!(
-        parse(&frame),
-        Err(DropReason::UdpHeaderInvalid),
-        "shorter than its header"
-    );
-    let cut = |proto, length| {
-        parse(&build::ip(
-            ETHER,
-            Tuple { proto, ..udp4() },
-            &vec![0x50; length],
-        ))
-    };
+    assert_eq!(parse(&frame), Err(DropReason::UdpHeaderInvalid), "shorter than its header");
+    let cut =
+        |proto, length| parse(&build::ip(ETHER, Tuple { proto, ..udp4() }, &vec![0x50; length]));
     assert_eq!(cut(proto::UDP, 7), Err(DropReason::L4HeaderTruncated));
     assert_eq!(cut(proto::TCP, 19), Err(DropReason::L4HeaderTruncated));
     assert_eq!(cut(proto::SCTP, 11), Err(DropReason::L4HeaderTruncated));
     assert_eq!(cut(proto::ICMP, 7), Err(DropReason::IcmpHeaderInvalid));
     let mut frame = build::tcp(ETHER, udp4(), 0x10, 1, 1, b"abc");
     frame[46] = 0x40;
-    assert_eq!(
-        parse(&frame),
-        Err(DropReason::TcpHeaderInvalid),
-        "offset below five"
-    );
+    assert_eq!(parse(&frame), Err(DropReason::TcpHeaderInvalid), "offset below five");
     frame[46] = 0x60;
-    assert_eq!(
-        parse(&frame),
-        Err(DropReason::TcpHeaderInvalid),
-        "offset beyond the packet"
-    );
+    assert_eq!(parse(&frame), Err(DropReason::TcpHeaderInvalid), "offset beyond the packet");
 }
 
 #[test]
 fn icmp_tuples() {
-    let base = Tuple {
-        src_port: 77,
-        dst_port: 0,
-        proto: proto::ICMP,
-        ..udp4()
-    };
+    let base = Tuple { src_port: 77, dst_port: 0, proto: proto::ICMP, ..udp4() };
     let of = |icmp_type| {
         let frame = Packet::new(base).icmp(icmp_type, 0).build();
         let t = parse(&frame).unwrap().tuple;
@@ -195,12 +128,8 @@ fn icmp_tuples() {
     for error in [3, 5, 11, 12] {
         assert_eq!(of(error), (0, 0), "type {error}");
     }
-    let wrong_version = Packet::new(Tuple {
-        proto: proto::ICMPV6,
-        ..base
-    })
-    .raw()
-    .payload(&[128; 8]);
+    let wrong_version =
+        Packet::new(Tuple { proto: proto::ICMPV6, ..base }).raw().payload(&[128; 8]);
     let headers = parse(&wrong_version.build()).unwrap();
     assert_eq!((headers.tuple.src_port, headers.icmp_type), (0, 0));
 }
@@ -210,10 +139,7 @@ fn ipv4_fragments() {
     let mut frame = Packet::new(udp4()).df(false).payload(&[7; 24]).build();
     patch4(&mut frame, 6, 0x20);
     let first = parse(&frame).unwrap();
-    assert_eq!(
-        (first.fragment, first.tuple),
-        (Fragmentation::First, udp4())
-    );
+    assert_eq!((first.fragment, first.tuple), (Fragmentation::First, udp4()));
     patch4(&mut frame, 6, 0x00);
     patch4(&mut frame, 7, 0x02);
     let later = parse(&frame).unwrap();
@@ -222,40 +148,19 @@ fn ipv4_fragments() {
     assert_eq!(later.payload, later.l4);
     patch4(&mut frame, 6, 0x1f);
     patch4(&mut frame, 7, 0xff);
-    assert_eq!(
-        parse(&frame),
-        Err(DropReason::FragmentTooLarge),
-        "ping of death"
-    );
+    assert_eq!(parse(&frame), Err(DropReason::FragmentTooLarge), "ping of death");
 
     let mut odd = Packet::new(udp4()).df(false).payload(&[7; 23]).build();
     patch4(&mut odd, 6, 0x20);
-    assert_eq!(
-        parse(&odd),
-        Err(DropReason::FragmentMalformed),
-        "not a multiple of eight"
-    );
+    assert_eq!(parse(&odd), Err(DropReason::FragmentMalformed), "not a multiple of eight");
 
-    let mut tiny = Packet::new(Tuple {
-        proto: proto::TCP,
-        ..udp4()
-    })
-    .raw()
-    .payload(&[0x50; 16])
-    .build();
+    let mut tiny =
+        Packet::new(Tuple { proto: proto::TCP, ..udp4() }).raw().payload(&[0x50; 16]).build();
     patch4(&mut tiny, 6, 0x20);
-    assert_eq!(
-        parse(&tiny),
-        Err(DropReason::FragmentMalformed),
-        "RFC 1858 tiny fragment"
-    );
+    assert_eq!(parse(&tiny), Err(DropReason::FragmentMalformed), "RFC 1858 tiny fragment");
     patch4(&mut tiny, 6, 0x00);
     patch4(&mut tiny, 7, 0x01);
-    assert_eq!(
-        parse(&tiny),
-        Err(DropReason::FragmentMalformed),
-        "RFC 1858 §3.2, offset one"
-    );
+    assert_eq!(parse(&tiny), Err(DropReason::FragmentMalformed), "RFC 1858 §3.2, offset one");
 
     let mut empty = Packet::new(udp4()).raw().build();
     patch4(&mut empty, 6, 0x20);
@@ -265,10 +170,7 @@ fn ipv4_fragments() {
 #[test]
 fn broken_ipv6_headers() {
     let good = build::udp(ETHER, udp6(), b"hello");
-    assert_eq!(
-        parse(&good).map(|h| (h.tuple, h.df, h.options)),
-        Ok((udp6(), true, false))
-    );
+    assert_eq!(parse(&good).map(|h| (h.tuple, h.df, h.options)), Ok((udp6(), true, false)));
     assert_eq!(parse(&good[..53]), Err(DropReason::Ipv6HeaderInvalid));
     assert_eq!(parse(&good[..66]), Err(DropReason::IpLengthMismatch));
     let mut frame = good.clone();
@@ -279,12 +181,7 @@ fn broken_ipv6_headers() {
 #[test]
 fn ipv6_extension_chains() {
     let with = |first, chain: &[u8]| {
-        parse(
-            &Packet::new(udp6())
-                .extensions(first, chain)
-                .payload(b"hello")
-                .build(),
-        )
+        parse(&Packet::new(udp6()).extensions(first, chain).payload(b"hello").build())
     };
     let opts = |next| [next, 0, 1, 4, 0, 0, 0, 0];
     let headers = with(0, &opts(17)).unwrap();
@@ -293,31 +190,18 @@ fn ipv6_extension_chains() {
     let hop_then_dest = [opts(60), opts(17)].concat();
     assert!(with(0, &hop_then_dest).is_ok());
     let dest_then_hop = [opts(0), opts(17)].concat();
-    assert_eq!(
-        with(60, &dest_then_hop),
-        Err(DropReason::Ipv6ExtensionInvalid)
-    );
+    assert_eq!(with(60, &dest_then_hop), Err(DropReason::Ipv6ExtensionInvalid));
     let ah = [17, 2, 0, 0, 0, 0, 0, 1, 0, 0, 0, 1, 1, 2, 3, 4];
     assert_eq!(with(51, &ah).map(|h| h.tuple), Ok(udp6()));
     let type_0 = [17, 0, 0, 0, 0, 0, 0, 0];
     assert_eq!(with(43, &type_0), Err(DropReason::IpSourceRoute));
-    let type_2 = [
-        17, 2, 2, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 9,
-    ];
+    let type_2 = [17, 2, 2, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 9];
     assert_eq!(with(43, &type_2).map(|h| h.tuple), Ok(udp6()));
-    let eight: Vec<u8> = (0..8)
-        .flat_map(|n| opts(if n == 7 { 17 } else { 60 }))
-        .collect();
+    let eight: Vec<u8> = (0..8).flat_map(|n| opts(if n == 7 { 17 } else { 60 })).collect();
     assert!(with(60, &eight).is_ok());
-    let nine: Vec<u8> = (0..9)
-        .flat_map(|n| opts(if n == 8 { 17 } else { 60 }))
-        .collect();
+    let nine: Vec<u8> = (0..9).flat_map(|n| opts(if n == 8 { 17 } else { 60 })).collect();
     assert_eq!(with(60, &nine), Err(DropReason::Ipv6ExtensionInvalid));
-    assert_eq!(
-        with(60, &[17, 9, 0, 0, 0, 0, 0, 0]),
-        Err(DropReason::Ipv6ExtensionInvalid),
-        "cut"
-    );
+    assert_eq!(with(60, &[17, 9, 0, 0, 0, 0, 0, 0]), Err(DropReason::Ipv6ExtensionInvalid), "cut");
 }
 
 #[test]
@@ -325,30 +209,16 @@ fn ipv6_fragments() {
     let with = |field: u16, payload: &[u8]| {
         let [a, b] = field.to_be_bytes();
         let chain = [17, 0, a, b, 0, 0, 0, 1];
-        parse(
-            &Packet::new(udp6())
-                .extensions(44, &chain)
-                .payload(payload)
-                .build(),
-        )
+        parse(&Packet::new(udp6()).extensions(44, &chain).payload(payload).build())
     };
     let atomic = with(0, b"hello").unwrap();
-    assert_eq!(
-        (atomic.fragment, atomic.options),
-        (Fragmentation::Whole, true)
-    );
+    assert_eq!((atomic.fragment, atomic.options), (Fragmentation::Whole, true));
     assert_eq!(atomic.tuple, udp6());
     let first = with(1, &[0; 16]).unwrap();
-    assert_eq!(
-        (first.fragment, first.options),
-        (Fragmentation::First, false)
-    );
+    assert_eq!((first.fragment, first.options), (Fragmentation::First, false));
     assert_eq!(first.tuple, udp6());
     let later = with(24, b"hello").unwrap();
-    assert_eq!(
-        (later.fragment, later.tuple.src_port),
-        (Fragmentation::Later, 0)
-    );
+    assert_eq!((later.fragment, later.tuple.src_port), (Fragmentation::Later, 0));
     assert_eq!((later.tuple.proto, later.l4), (proto::UDP, 14 + 48));
     assert_eq!(with(1, b"hello"), Err(DropReason::FragmentMalformed));
     assert_eq!(with(0xfff8, &[0; 16]), Err(DropReason::FragmentTooLarge));

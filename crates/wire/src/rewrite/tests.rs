@@ -20,10 +20,7 @@ fn another(like: Tuple, seed: [u8; 16], a: u16, b: u16) -> Tuple {
         dst.reverse();
         (IpAddr::from(seed), IpAddr::from(dst))
     } else {
-        (
-            IpAddr::from([s0, s1, s2, s3]),
-            IpAddr::from([d0, d1, d2, d3]),
-        )
+        (IpAddr::from([s0, s1, s2, s3]), IpAddr::from([d0, d1, d2, d3]))
     };
     let (src_port, dst_port) = match like.proto {
         proto::ICMP | proto::ICMPV6 if like.src_port != 0 => (a | 1, 0),
@@ -31,13 +28,7 @@ fn another(like: Tuple, seed: [u8; 16], a: u16, b: u16) -> Tuple {
         proto::GRE => (0, 0),
         _ => (a, b),
     };
-    Tuple {
-        src,
-        dst,
-        src_port,
-        dst_port,
-        proto: like.proto,
-    }
+    Tuple { src, dst, src_port, dst_port, proto: like.proto }
 }
 
 /// The tuples of a case, drawn together.
@@ -174,10 +165,7 @@ proptest! {
 
 #[test]
 fn a_udp_checksum_of_zero_stays() {
-    let mut frame = Packet::new(v4(proto::UDP))
-        .zero_checksum()
-        .payload(b"x")
-        .build();
+    let mut frame = Packet::new(v4(proto::UDP)).zero_checksum().payload(b"x").build();
     let headers = parse(&frame).unwrap();
     Rewrite::compile(v4(proto::UDP), v4(proto::UDP).reversed())
         .apply(&mut frame, &headers, true, false);
@@ -191,10 +179,7 @@ fn a_udp_checksum_that_comes_out_zero_is_sent_as_ones() {
     let from = v4(proto::UDP);
     let base = Packet::new(from).payload(&[0, 0]).build();
     // the two payload bytes that make the sum after the rewrite all ones
-    let to = Tuple {
-        src_port: 40_000,
-        ..from
-    };
+    let to = Tuple { src_port: 40_000, ..from };
     let l4 = usize::from(parse(&base).unwrap().l4);
     let rebuilt = Packet::new(to).payload(&[0, 0]).build();
     let fill = u16_at(&rebuilt, l4 + 6).to_be_bytes();
@@ -246,18 +231,12 @@ fn later_fragments_change_addresses_only() {
     Rewrite::compile(from, from.reversed()).apply(&mut frame, &later, true, false);
     assert_eq!(&frame[usize::from(headers.l4)..], &[9; 24]);
     let later = parse(&frame).unwrap();
-    assert_eq!(
-        (later.src(), later.dst(), later.ttl),
-        (from.dst, from.src, 63)
-    );
+    assert_eq!((later.src(), later.dst(), later.ttl), (from.dst, from.src, 63));
 }
 
 #[test]
 fn ttl_zero_stays_zero() {
-    for tuple in [
-        v4(proto::UDP),
-        build::tuple(proto::UDP, ([1u16; 8], 1), ([2u16; 8], 2)),
-    ] {
+    for tuple in [v4(proto::UDP), build::tuple(proto::UDP, ([1u16; 8], 1), ([2u16; 8], 2))] {
         let mut frame = Packet::new(tuple).ttl(0).build();
         let before = frame.clone();
         let headers = parse(&frame).unwrap();
@@ -272,10 +251,7 @@ fn errors_inside_a_session_keep_their_checksum() {
     let tuple = build::tuple(proto::ICMPV6, ([1u16; 8], 0), ([2u16; 8], 0));
     let mut frame = Packet::new(tuple).icmp(1, 0).payload(&[0; 48]).build();
     let headers = parse(&frame).unwrap();
-    let from = Tuple {
-        src_port: 9,
-        ..tuple
-    };
+    let from = Tuple { src_port: 9, ..tuple };
     let to = build::tuple(proto::ICMPV6, ([3u16; 8], 11), ([4u16; 8], 0));
     Rewrite::compile(from, to).apply(&mut frame, &headers, true, false);
     let headers = parse(&frame).unwrap();
@@ -288,19 +264,10 @@ fn later_fragments_in_quotes() {
     let from = v4(proto::UDP);
     let mut inner = build::udp(build::ETHER, from, b"0123456789")[14..].to_vec();
     inner[7] = 5;
-    let outer = Tuple {
-        src_port: 0,
-        dst_port: 0,
-        proto: proto::ICMP,
-        ..from.reversed()
-    };
+    let outer = Tuple { src_port: 0, dst_port: 0, proto: proto::ICMP, ..from.reversed() };
     let mut frame = Packet::new(outer).icmp(3, 1).payload(&inner).build();
     let headers = parse(&frame).unwrap();
-    let bare = Tuple {
-        src_port: 0,
-        dst_port: 0,
-        ..from
-    };
+    let bare = Tuple { src_port: 0, dst_port: 0, ..from };
     assert_eq!(quoted_tuple(&frame, &headers), Some(bare));
     assert!(rewrite_quoted(&mut frame, &headers, from, from.reversed()));
     assert_eq!(quoted_tuple(&frame, &headers), Some(bare.reversed()));

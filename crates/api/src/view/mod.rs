@@ -1,0 +1,29 @@
+//! The views: what each answer shows.
+
+mod config;
+mod counters;
+mod engine;
+mod event;
+mod explain;
+mod nat;
+mod neighbour;
+mod policy;
+mod port;
+mod route;
+mod session;
+mod system;
+mod trace;
+
+pub use config::*;
+pub use counters::*;
+pub use engine::*;
+pub use event::*;
+pub use explain::*;
+pub use nat::*;
+pub use neighbour::*;
+pub use policy::*;
+pub use port::*;
+pub use route::*;
+pub use session::*;
+pub use system::*;
+pub use trace::*;

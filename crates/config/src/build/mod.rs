@@ -1,0 +1,111 @@
+//! From tables to the model: one file for each group of sections, in the order in which they refer
+//! to one another.
+
+mod nat;
+mod network;
+mod objects;
+mod route;
+mod rules;
+mod settings;
+mod shadow;
+
+use toml::de::DeTable;
+
+use crate::{
+    keys,
+    model::{Config, VirtualRouter},
+    names::Names,
+    read::{Doc, Tab},
+    values,
+};
+
+/// Names that rules and routes refer to.
+pub(crate) struct Scope<'d> {
+    pub doc: &'d Doc<'d>,
+    pub virtual_routers: Names,
+    pub ports: Names,
+    pub interfaces: Names,
+    pub zones: Names,
+    pub pools: Names,
+}
+
+/// Builds the whole configuration. Where the document has errors the result is a stand-in that
+/// must not be used.
+pub(crate) fn config<'d>(doc: &'d Doc<'d>, root: &'d DeTable<'_>) -> Config {
+    let top = Tab::new(doc, &keys::ROOT, root, 0..0);
+    let router_tabs = top.tables("virtual-router", &keys::VIRTUAL_ROUTER);
+    let port_tabs = top.tables("port", &keys::PORT);
+    let interface_tabs = top.tables("interface", &keys::INTERFACE);
+    let pool_tabs = top.tables("pool", &keys::POOL);
+
+    let (router_names, virtual_routers) = network::virtual_routers(doc, &router_tabs);
+    let (port_names, port_list) = Names::collect(doc, "port", &port_tabs);
+    let (interface_names, interface_list) = Names::collect(doc, "interface", &interface_tabs);
+    let (pool_names, pool_list) = Names::collect(doc, "pool", &pool_tabs);
+    let mut scope = Scope {
+        doc,
+        virtual_routers: router_names,
+        ports: port_names,
+        interfaces: interface_names,
+        zones: Names::new("zone", "an interface"),
+        pools: pool_names,
+    };
+
+    let ports = network::ports(doc, &port_tabs, &port_list);
+    let before = doc.errors();
+    let (zones, zone_of) = network::zones(&mut scope, &interface_tabs, &interface_list);
+    let interfaces =
+        network::interfaces(&scope, &interface_tabs, &interface_list, &zone_of, &ports);
+    let sound = doc.errors() == before;
+    let mut config = Config {
+        source: doc.name().to_owned(),
+        hostname: top.value("hostname", values::name).map_or_else(default_hostname, |at| at.value),
+        control: settings::control(&top),
+        virtual_routers,
+        ports,
+        interfaces,
+        zones,
+        routes: Vec::new(),
+        policies: Vec::new(),
+        local_in: Vec::new(),
+        local_out: Vec::new(),
+        vips: Vec::new(),
+        pools: Vec::new(),
+        central_snat: Vec::new(),
+        neighbours: Vec::new(),
+        timeouts: settings::timeouts(&top),
+        offload: settings::offload(&top),
+        limits: settings::limits(&top),
+        anomaly: settings::anomaly(&top),
+    };
+    // what depends on subnets is not looked at while the interfaces are in doubt
+    if sound {
+        network::overlaps(&scope, &interface_tabs, &config);
+        config.routes = route::routes(&scope, &top, &config);
+        config.neighbours = route::neighbours(&scope, &top, &config);
+    }
+    config.pools = nat::pools(&scope, &pool_tabs, &pool_list, &config);
+    let (vip_names, vips) = nat::vips(&scope, &top, &config);
+    config.vips = vips;
+    let objects = objects::Objects::read(&scope, &top, &vip_names, &config.vips);
+    config.central_snat = rules::central_snat(&scope, &top, &objects, &config);
+    config.policies = rules::policies(&scope, &top, &objects, &config);
+    config.local_in =
+        rules::local(&scope, &top, &objects, "local-in", &keys::LOCAL_IN, "from", &config);
+    config.local_out =
+        rules::local(&scope, &top, &objects, "local-out", &keys::LOCAL_OUT, "to", &config);
+    config
+}
+
+fn default_hostname() -> String {
+    keys::ROOT.key("hostname").map_or_else(String::new, |key| key.default.to_owned())
+}
+
+/// The virtual router that always exists.
+fn default_router() -> VirtualRouter {
+    VirtualRouter {
+        name: "default".to_owned(),
+        line: Default::default(),
+        offload: Default::default(),
+    }
+}

@@ -1,0 +1,460 @@
+//! Every object of a configuration as named fields, in the words of the configuration.
+//!
+//! Structures are taken apart without `..`, so a new field of the model cannot be forgotten here.
+
+use core::fmt::Display;
+use core::time::Duration;
+
+use crate::{
+    model::{
+        AddressSet, Anomaly, CentralSnat, Config, Control, Interface, Limits, Line, LocalRule,
+        NextHop, Offload, Policy, Pool, PoolKind, Port, PortKind, Route, Schedule, ScheduleKind,
+        Sensor, ServiceSet, SourceNat, StaticNeighbour, Timeouts, Vip, VirtualRouter, ZoneId,
+    },
+    values::show_duration,
+};
+
+type Fields = Vec<(&'static str, String)>;
+
+/// An object.
+pub(super) struct Item {
+    /// What makes it the same object in two configurations.
+    pub key: String,
+    /// How it is shown.
+    pub name: String,
+    pub line: Line,
+    pub fields: Fields,
+}
+
+/// The objects of a section.
+pub(super) struct List {
+    pub section: &'static str,
+    pub items: Vec<Item>,
+    /// Whether their order means something.
+    pub ordered: bool,
+}
+
+impl List {
+    /// Where an object stands, in words.
+    pub fn place(&self, key: &str) -> String {
+        let position = self.items.iter().position(|item| item.key == key);
+        let before = position.and_then(|p| p.checked_sub(1)).and_then(|p| self.items.get(p));
+        before.map_or_else(|| "first".to_owned(), |item| format!("after {}", item.name))
+    }
+}
+
+/// Everything, section by section; the sections are the same for every configuration.
+pub(super) fn lists(config: &Config) -> Vec<List> {
+    let Config {
+        source: _,
+        hostname,
+        control: Control { socket, metrics },
+        virtual_routers,
+        ports,
+        interfaces,
+        zones: _,
+        routes,
+        policies,
+        local_in,
+        local_out,
+        vips,
+        pools,
+        central_snat,
+        neighbours,
+        timeouts,
+        offload,
+        limits,
+        anomaly,
+    } = config;
+    let control = vec![("socket", socket.display().to_string()), ("metrics", optional(metrics))];
+    vec![
+        once("hostname", vec![("hostname", hostname.clone())]),
+        once("control", control),
+        list("virtual-router", true, virtual_routers, virtual_router),
+        list("port", true, ports, port),
+        list("interface", true, interfaces, |of| interface(config, of)),
+        list("route", false, routes, |of| route(config, of)),
+        list("policy", true, policies, |of| policy(config, of)),
+        list("local-in", true, local_in, |of| local(config, of, "from")),
+        list("local-out", true, local_out, |of| local(config, of, "to")),
+        list("vip", false, vips, |of| vip(config, of)),
+        list("pool", true, pools, pool),
+        list("central-snat", true, central_snat, |of| central(config, of)),
+        list("neighbour", false, neighbours, |of| neighbour(config, of)),
+        once("timeouts", timeouts_fields(timeouts)),
+        once("offload", offload_fields(offload)),
+        once("limits", limits_fields(limits)),
+        once("anomaly", anomaly_fields(anomaly)),
+    ]
+}
+
+fn once(section: &'static str, fields: Fields) -> List {
+    let item = Item { key: String::new(), name: String::new(), line: Line(0), fields };
+    List { section, items: vec![item], ordered: false }
+}
+
+fn list<T>(section: &'static str, ordered: bool, of: &[T], item: impl Fn(&T) -> Item) -> List {
+    List { section, items: of.iter().map(item).collect(), ordered }
+}
+
+fn named(name: &str, line: Line, fields: Fields) -> Item {
+    Item { key: name.to_owned(), name: name.to_owned(), line, fields }
+}
+
+fn optional<T: ToString>(value: &Option<T>) -> String {
+    value.as_ref().map_or_else(String::new, ToString::to_string)
+}
+
+fn joined<T: ToString>(values: impl IntoIterator<Item = T>) -> String {
+    values.into_iter().map(|value| value.to_string()).collect::<Vec<_>>().join(", ")
+}
+
+fn zones(config: &Config, zones: &[ZoneId]) -> String {
+    match zones {
+        [] => "any".to_owned(),
+        zones => joined(zones.iter().map(|zone| config.zone_name(*zone))),
+    }
+}
+
+fn addresses(AddressSet { names, ranges, any: _, negate }: &AddressSet) -> (String, String) {
+    let not = if *negate { "not " } else { "" };
+    (format!("{not}{}", joined(names)), joined(ranges))
+}
+
+fn service_set(ServiceSet { names, services, any: _ }: &ServiceSet) -> (String, String) {
+    (joined(names), joined(services))
+}
+
+fn nat(config: &Config, nat: &SourceNat) -> String {
+    match nat {
+        SourceNat::Off => "off".to_owned(),
+        SourceNat::Interface => "interface".to_owned(),
+        SourceNat::Pools(pools) => joined(pools.iter().map(|pool| config.pool_name(*pool))),
+    }
+}
+
+fn schedule(Schedule { name, line: _, kind, utc_offset_minutes }: &Schedule) -> (String, String) {
+    let meaning = match kind {
+        ScheduleKind::Recurring { days, from, to } => {
+            format!("days {days:#09b} from minute {from} to {to}, UTC{utc_offset_minutes:+} min")
+        }
+        ScheduleKind::Once { from, to } => format!("from {from} to {to} s since 1970"),
+    };
+    (name.clone(), meaning)
+}
+
+fn schedule_of<S: core::ops::Deref<Target = Schedule>>(of: &Option<S>) -> (String, String) {
+    of.as_ref().map_or_else(Default::default, |of| schedule(of))
+}
+
+fn virtual_router(VirtualRouter { name, line, offload }: &VirtualRouter) -> Item {
+    named(name, *line, vec![("offload", offload.to_string())])
+}
+
+fn port(Port { name, line, kind, mac, fast_path }: &Port) -> Item {
+    let (word, device, read, write) = match kind {
+        PortKind::Packet { device } => ("packet", Some(device), None, None),
+        PortKind::Tap { device } => ("tap", Some(device), None, None),
+        PortKind::Tun { device } => ("tun", Some(device), None, None),
+        PortKind::Pcap { read, write } => ("pcap", None, read.as_ref(), write.as_ref()),
+        PortKind::Memory => ("memory", None, None, None),
+    };
+    let fields = vec![
+        ("kind", word.to_owned()),
+        ("device", device.cloned().unwrap_or_default()),
+        ("read", optional(&read.map(|path| path.display()))),
+        ("write", optional(&write.map(|path| path.display()))),
+        ("mac", optional(mac)),
+        ("fast-path", fast_path.to_string()),
+    ];
+    named(name, *line, fields)
+}
+
+fn interface(config: &Config, of: &Interface) -> Item {
+    let Interface {
+        name,
+        line,
+        port,
+        vlan,
+        vr,
+        zone,
+        addresses,
+        mtu,
+        rpf,
+        mss_clamp,
+        enabled,
+        proxy_arp,
+    } = of;
+    let port = config.ports.get(usize::from(*port)).map_or("?", |port| &port.name);
+    let clamp = match mss_clamp {
+        Some(0) => "auto".to_owned(),
+        other => optional(other),
+    };
+    let fields = vec![
+        ("port", port.to_owned()),
+        ("vlan", optional(vlan)),
+        ("virtual-router", config.virtual_router_name(*vr).to_owned()),
+        ("zone", config.zone_name(*zone).to_owned()),
+        ("address", joined(addresses)),
+        ("mtu", mtu.to_string()),
+        ("rpf", rpf.to_string()),
+        ("mss-clamp", clamp),
+        ("enabled", enabled.to_string()),
+        ("proxy-arp", proxy_arp.to_string()),
+    ];
+    named(name, *line, fields)
+}
+
+fn route(config: &Config, of: &Route) -> Item {
+    let Route { destination, vr, next_hop, metric, weight, line } = of;
+    let hop = match next_hop {
+        NextHop::Gateway { address, interface } => {
+            format!("via {address} on {}", config.interface_name(*interface))
+        }
+        NextHop::Interface(interface) => format!("on {}", config.interface_name(*interface)),
+        NextHop::Blackhole => "blackhole".to_owned(),
+    };
+    let router = match config.virtual_router_name(*vr) {
+        "default" => String::new(),
+        name => format!(" in {name}"),
+    };
+    let fields = vec![("metric", metric.to_string()), ("weight", weight.to_string())];
+    named(&format!("{destination} {hop}{router}"), *line, fields)
+}
+
+fn policy(config: &Config, of: &Policy) -> Item {
+    let Policy {
+        id,
+        name,
+        line,
+        enabled,
+        from,
+        to,
+        source,
+        destination,
+        services,
+        schedule,
+        action,
+        nat: source_nat,
+        offload,
+        mss_clamp,
+        log,
+    } = of;
+    let (source, source_ranges) = addresses(source);
+    let (destination, destination_ranges) = addresses(destination);
+    let (services, service_list) = service_set(services);
+    let (schedule, schedule_meaning) = schedule_of(schedule);
+    let fields = vec![
+        ("name", name.clone()),
+        ("enabled", enabled.to_string()),
+        ("from", zones(config, from)),
+        ("to", zones(config, to)),
+        ("source", source),
+        ("source (resolved)", source_ranges),
+        ("destination", destination),
+        ("destination (resolved)", destination_ranges),
+        ("service", services),
+        ("service (resolved)", service_list),
+        ("schedule", schedule),
+        ("schedule (resolved)", schedule_meaning),
+        ("action", action.to_string()),
+        ("nat", nat(config, source_nat)),
+        ("offload", offload.to_string()),
+        ("mss-clamp", optional(mss_clamp)),
+        ("log", log.to_string()),
+    ];
+    Item { key: id.to_string(), name: format!("{id} {name}"), line: *line, fields }
+}
+
+fn local(config: &Config, of: &LocalRule, zone_key: &'static str) -> Item {
+    let LocalRule {
+        name,
+        line,
+        enabled,
+        zones: zone_ids,
+        source,
+        destination,
+        services,
+        action,
+        schedule,
+    } = of;
+    let (source, source_ranges) = addresses(source);
+    let (destination, destination_ranges) = addresses(destination);
+    let (services, service_list) = service_set(services);
+    let (schedule, schedule_meaning) = schedule_of(schedule);
+    let fields = vec![
+        ("enabled", enabled.to_string()),
+        (zone_key, zones(config, zone_ids)),
+        ("source", source),
+        ("source (resolved)", source_ranges),
+        ("destination", destination),
+        ("destination (resolved)", destination_ranges),
+        ("service", services),
+        ("service (resolved)", service_list),
+        ("schedule", schedule),
+        ("schedule (resolved)", schedule_meaning),
+        ("action", action.to_string()),
+    ];
+    named(name, *line, fields)
+}
+
+fn vip(config: &Config, of: &Vip) -> Item {
+    let Vip { name, line, interface, external, mapped, forward } = of;
+    let forward = forward.as_ref().map_or_else(String::new, |forward| {
+        let proto = match forward.proto {
+            wire::proto::TCP => "tcp",
+            wire::proto::UDP => "udp",
+            _ => "sctp",
+        };
+        format!("{proto} {} to {}", ports(&forward.external), forward.mapped)
+    });
+    let interface = interface.map_or("any", |id| config.interface_name(id));
+    let fields = vec![
+        ("interface", interface.to_owned()),
+        ("external", external.to_string()),
+        ("mapped", mapped.to_string()),
+        ("forward", forward),
+    ];
+    named(name, *line, fields)
+}
+
+fn ports(range: &core::ops::RangeInclusive<u16>) -> String {
+    match (range.start(), range.end()) {
+        (first, last) if first == last => first.to_string(),
+        (first, last) => format!("{first}-{last}"),
+    }
+}
+
+fn pool(of: &Pool) -> Item {
+    let Pool { name, line, kind, addresses, ports: range, proxy_arp } = of;
+    let (word, block_size, blocks) = match kind {
+        PoolKind::Overload => ("overload", None, None),
+        PoolKind::OneToOne => ("one-to-one", None, None),
+        PoolKind::PortBlock { block_size, blocks_per_host } => {
+            ("port-block", Some(block_size), Some(blocks_per_host))
+        }
+    };
+    let fields = vec![
+        ("kind", word.to_owned()),
+        ("addresses", addresses.to_string()),
+        ("ports", ports(range)),
+        ("block-size", optional(&block_size)),
+        ("blocks-per-host", optional(&blocks)),
+        ("proxy-arp", proxy_arp.to_string()),
+    ];
+    named(name, *line, fields)
+}
+
+fn central(config: &Config, of: &CentralSnat) -> Item {
+    let CentralSnat { name, line, from, to, source, destination, services, nat: source_nat } = of;
+    let (source, source_ranges) = addresses(source);
+    let (destination, destination_ranges) = addresses(destination);
+    let (services, service_list) = service_set(services);
+    let fields = vec![
+        ("from", zones(config, from)),
+        ("to", zones(config, to)),
+        ("source", source),
+        ("source (resolved)", source_ranges),
+        ("destination", destination),
+        ("destination (resolved)", destination_ranges),
+        ("service", services),
+        ("service (resolved)", service_list),
+        ("nat", nat(config, source_nat)),
+    ];
+    named(name, *line, fields)
+}
+
+fn neighbour(config: &Config, of: &StaticNeighbour) -> Item {
+    let StaticNeighbour { interface, address, mac, line } = of;
+    let name = format!("{address} on {}", config.interface_name(*interface));
+    named(&name, *line, vec![("mac", mac.to_string())])
+}
+
+fn timeouts_fields(of: &Timeouts) -> Fields {
+    let Timeouts {
+        tcp_syn_sent,
+        tcp_syn_received,
+        tcp_established,
+        tcp_fin_wait,
+        tcp_time_wait,
+        udp_one_way,
+        udp,
+        icmp,
+        sctp,
+        generic,
+        reassembly,
+        neighbour_reachable,
+        neighbour_stale,
+    } = of;
+    let show = |duration: &Duration| show_duration(*duration);
+    vec![
+        ("tcp-syn-sent", show(tcp_syn_sent)),
+        ("tcp-syn-received", show(tcp_syn_received)),
+        ("tcp-established", show(tcp_established)),
+        ("tcp-fin-wait", show(tcp_fin_wait)),
+        ("tcp-time-wait", show(tcp_time_wait)),
+        ("udp-one-way", show(udp_one_way)),
+        ("udp", show(udp)),
+        ("icmp", show(icmp)),
+        ("sctp", show(sctp)),
+        ("generic", show(generic)),
+        ("reassembly", show(reassembly)),
+        ("neighbour-reachable", show(neighbour_reachable)),
+        ("neighbour-stale", show(neighbour_stale)),
+    ]
+}
+
+fn offload_fields(of: &Offload) -> Fields {
+    let Offload { mode, after_packets, one_way_packets, weaken, audit_interval } = of;
+    vec![
+        ("mode", mode.to_string()),
+        ("after-packets", after_packets.to_string()),
+        ("one-way-packets", one_way_packets.to_string()),
+        ("weaken", joined(weaken)),
+        ("audit-interval", show_duration(*audit_interval)),
+    ]
+}
+
+fn limits_fields(of: &Limits) -> Fields {
+    let Limits {
+        sessions,
+        flows,
+        half_open,
+        neighbours,
+        neighbour_queue,
+        reassembly_memory,
+        fragments_per_packet,
+        frames,
+        super_frames,
+        punt_ring,
+        punt,
+        icmp_errors_per_second,
+        events,
+    } = of;
+    let text = |value: &dyn Display| value.to_string();
+    vec![
+        ("sessions", text(sessions)),
+        ("flows", text(flows)),
+        ("half-open", text(half_open)),
+        ("neighbours", text(neighbours)),
+        ("neighbour-queue", text(neighbour_queue)),
+        ("reassembly-memory", text(reassembly_memory)),
+        ("fragments-per-packet", text(fragments_per_packet)),
+        ("frames", text(frames)),
+        ("super-frames", text(super_frames)),
+        ("punt-ring", text(punt_ring)),
+        ("punt", joined(punt.iter().map(|(cause, rate)| format!("{cause} {rate}/s")))),
+        ("icmp-errors-per-second", text(icmp_errors_per_second)),
+        ("events", text(events)),
+    ]
+}
+
+fn anomaly_fields(of: &Anomaly) -> Fields {
+    let Anomaly { syn, udp, icmp, scan } = of;
+    let sensor = |sensor: &Option<Sensor>| {
+        sensor.map_or_else(String::new, |Sensor { per_second, action }| {
+            format!("{action} above {per_second}/s")
+        })
+    };
+    vec![("syn", sensor(syn)), ("udp", sensor(udp)), ("icmp", sensor(icmp)), ("scan", sensor(scan))]
+}

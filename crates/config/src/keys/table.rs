@@ -1,0 +1,379 @@
+//! The sections and keys themselves, one row each: name, type, default, example, meaning.
+
+use super::{Form, Key, Kind, Section};
+
+const fn key(
+    name: &'static str,
+    kind: Kind,
+    default: &'static str,
+    example: &'static str,
+    meaning: &'static str,
+) -> Key {
+    Key { name, kind, default, example, meaning }
+}
+
+const fn int(min: u64, max: u64) -> Kind {
+    Kind::Int { min, max }
+}
+
+const REQUIRED: &str = "required";
+const NAME: Kind = Kind::Text("a name of letters, digits, `-`, `_` and `.`, at most 63 characters");
+const ZONES: Kind = Kind::List("names of zones, or \"any\"");
+const ADDRESSES: Kind =
+    Kind::List("addresses, prefixes, ranges or names of address objects, or \"any\"");
+const SERVICES: Kind = Kind::List("services such as \"tcp/443\" or names of them, or \"any\"");
+const OFFLOAD_MODE: Kind = Kind::Words(&["auto", "require", "off"]);
+const ACTION: Kind = Kind::Words(&["allow", "deny", "reject"]);
+const NAT: Kind = Kind::List("\"off\", \"interface\", or names of pools");
+/// A month, the longest a session may be idle.
+const LONGEST: u64 = 30 * 86_400;
+
+/// The top of the file.
+pub static ROOT: Section = Section {
+    path: "",
+    form: Form::Table,
+    about: "Keys before the first section.",
+    keys: &[
+        key("hostname", NAME, "lockgate", "\"branch-1\"", "Name of the gateway."),
+        key("control", Kind::Other("[control]"), "", "{}", "How the daemon is reached."),
+        key("virtual-router", Kind::Other("[[virtual-router]]"), "", "[]", "Routing tables."),
+        key("port", Kind::Other("[[port]]"), "", "[]", "Attachments to the network."),
+        key("interface", Kind::Other("[[interface]]"), "", "[]", "Layer-3 interfaces."),
+        key("route", Kind::Other("[[route]]"), "", "[]", "Static routes."),
+        key("objects", Kind::Other("[objects]"), "", "{}", "Addresses, services and schedules."),
+        key("policy", Kind::Other("[[policy]]"), "", "[]", "Forward policies."),
+        key("local-in", Kind::Other("[[local-in]]"), "", "[]", "Traffic to the gateway."),
+        key("local-out", Kind::Other("[[local-out]]"), "", "[]", "Traffic from the gateway."),
+        key("vip", Kind::Other("[[vip]]"), "", "[]", "Destination translation."),
+        key("pool", Kind::Other("[[pool]]"), "", "[]", "Addresses for source translation."),
+        key("central-snat", Kind::Other("[[central-snat]]"), "", "[]", "Source translation apart from policies."),
+        key("neighbour", Kind::Other("[[neighbour]]"), "", "[]", "Static ARP and ND entries."),
+        key("timeouts", Kind::Other("[timeouts]"), "", "{}", "When idle sessions end."),
+        key("offload", Kind::Other("[offload]"), "", "{}", "What is promoted to the fast path."),
+        key("limits", Kind::Other("[limits]"), "", "{}", "Sizes of tables, queues and rates."),
+        key("anomaly", Kind::Other("[anomaly]"), "", "{}", "Rate sensors."),
+    ],
+};
+
+/// `[control]`.
+pub static CONTROL: Section = Section {
+    path: "control",
+    form: Form::Table,
+    about: "How the daemon is reached.",
+    keys: &[
+        key("socket", Kind::Text("an absolute path"), "/run/lockgate/ctl.sock", "\"/run/lockgate/ctl.sock\"", "Unix socket of the control API."),
+        key("metrics", Kind::Text("an `address:port`"), "", "\"127.0.0.1:9342\"", "Where `/metrics` is served over TCP; nowhere when absent."),
+    ],
+};
+
+/// `[[virtual-router]]`.
+pub static VIRTUAL_ROUTER: Section = Section {
+    path: "virtual-router",
+    form: Form::Array,
+    about: "A routing table of its own. `default` always exists and may be written to set its `offload`.",
+    keys: &[
+        key("name", NAME, REQUIRED, "\"guest\"", "Name."),
+        key("offload", OFFLOAD_MODE, "auto", "\"off\"", "Offload switch for sessions whose packets come in here."),
+    ],
+};
+
+/// `[[port]]`.
+pub static PORT: Section = Section {
+    path: "port",
+    form: Form::Array,
+    about: "An attachment to the network.",
+    keys: &[
+        key("name", NAME, REQUIRED, "\"lan0\"", "Name."),
+        key("kind", Kind::Words(&["packet", "tap", "tun", "pcap", "memory"]), "packet", "\"packet\"", "AF_PACKET on a kernel interface, a TAP or TUN device, capture files, or an in-memory link."),
+        key("device", Kind::Text("the name of a kernel interface, at most 15 characters"), "the port's name", "\"eth1\"", "Kernel interface (packet, tap, tun)."),
+        key("read", Kind::Text("a path"), "", "\"in.pcap\"", "Capture to take frames from (pcap)."),
+        key("write", Kind::Text("a path"), "", "\"out.pcapng\"", "Capture to write frames to (pcap)."),
+        key("mac", Kind::Text("a MAC address"), "the device's own", "\"02:00:00:00:00:01\"", "MAC address the gateway uses on the port."),
+        key("fast-path", Kind::Bool, "true", "true", "Whether the fast path may serve its frames."),
+    ],
+};
+
+/// `[[interface]]`.
+pub static INTERFACE: Section = Section {
+    path: "interface",
+    form: Form::Array,
+    about: "A layer-3 interface: the untagged frames of a port, or one of its VLANs.",
+    keys: &[
+        key("name", NAME, REQUIRED, "\"lan\"", "Name."),
+        key("port", Kind::Text("the name of a port"), "the port of the same name", "\"lan0\"", "The port it is on."),
+        key("vlan", int(1, 4094), "", "20", "802.1Q tag; untagged when absent."),
+        key("virtual-router", Kind::Text("the name of a virtual router"), "default", "\"guest\"", "The virtual router it belongs to."),
+        key("zone", NAME, "the interface's name", "\"inside\"", "The zone that policies name."),
+        key("address", Kind::List("addresses with prefix length, such as \"10.1.0.1/24\""), "", "[\"10.1.0.1/24\", \"2001:db8:1::1/64\"]", "Own addresses."),
+        key("mtu", int(576, 9216), "1500", "1500", "IP MTU in bytes; 1280 at least with IPv6 (RFC 8200 §5)."),
+        key("rpf", Kind::Words(&["strict", "loose", "off"]), "strict", "\"loose\"", "Reverse-path check of sources (RFC 3704)."),
+        key("mss-clamp", Kind::Other("\"auto\" or an integer from 536 to 9176"), "", "\"auto\"", "Upper bound of the TCP MSS in what leaves by it; `auto` follows the MTU."),
+        key("enabled", Kind::Bool, "true", "true", "Administratively up."),
+        key("proxy-arp", Kind::Bool, "true", "true", "Answer ARP and ND for VIPs and pools in its subnets."),
+    ],
+};
+
+/// `[[route]]`.
+pub static ROUTE: Section = Section {
+    path: "route",
+    form: Form::Array,
+    about: "A static route. Routes with equal destination and metric share the load by session (ECMP).",
+    keys: &[
+        key("to", Kind::Text("a prefix such as \"10.0.0.0/8\""), REQUIRED, "\"0.0.0.0/0\"", "Destination."),
+        key("via", Kind::Text("an address on a connected subnet"), "", "\"203.0.113.1\"", "Gateway; its interface is found from the connected subnets."),
+        key("interface", Kind::Text("the name of an interface"), "", "\"wan\"", "Outgoing interface; alone: the destinations are on its link."),
+        key("blackhole", Kind::Bool, "false", "true", "Drop what goes there, with `route-blackhole`."),
+        key("virtual-router", Kind::Text("the name of a virtual router"), "default, or the interface's", "\"guest\"", "The table it belongs to."),
+        key("metric", int(0, u32::MAX as u64), "0", "10", "The lowest wins among routes to the same destination."),
+        key("weight", int(1, 255), "1", "1", "Share of the sessions among equal routes."),
+    ],
+};
+
+/// `[objects]`.
+pub static OBJECTS: Section = Section {
+    path: "objects",
+    form: Form::Table,
+    about: "Names for addresses, services and times. An object may name others.",
+    keys: &[
+        key("address", Kind::Other("[objects.address]"), "", "{ servers = [\"10.2.0.0/24\", \"10.3.0.5-10.3.0.9\"] }", "Address objects: addresses, prefixes, ranges, or names of other address objects."),
+        key("service", Kind::Other("[objects.service]"), "", "{ web = [\"tcp/80\", \"tcp/443\"] }", "Service objects: `tcp/80`, `udp/5000-5010`, `tcp/22 from 1024-65535`, `icmp/echo-request`, `gre`, `ip/89`, or names of other services."),
+        key("schedule", Kind::Other("[objects.schedule]"), "", "{ night = { from = \"22:00\", to = \"06:00\" } }", "Schedules, see below."),
+    ],
+};
+
+/// `[objects.schedule.*]`.
+pub static SCHEDULE: Section = Section {
+    path: "objects.schedule.*",
+    form: Form::Table,
+    about: "When a rule holds: on weekdays between two times of day, or once between two dates.",
+    keys: &[
+        key("days", Kind::List("weekdays such as \"mon\", or runs such as \"mon-fri\""), "mon-sun", "[\"mon-fri\"]", "Weekdays on which it begins."),
+        key("from", Kind::Other("a time of day such as \"08:00\", or a date and time such as 2026-05-01T08:00:00"), "00:00", "\"08:00\"", "When it begins."),
+        key("to", Kind::Other("a time of day such as \"18:00\", or a date and time such as 2026-05-01T18:00:00"), "24:00", "\"18:00\"", "When it ends; not after `from`: on the next day."),
+        key("utc-offset", Kind::Text("an offset such as \"+01:00\""), "+00:00", "\"+01:00\"", "Offset from UTC in which the times are written."),
+    ],
+};
+
+/// `[[policy]]`.
+pub static POLICY: Section = Section {
+    path: "policy",
+    form: Form::Array,
+    about: "A forward policy. They are tried in the order of the file; what none allows is denied.",
+    keys: &[
+        key("id", int(1, u32::MAX as u64), REQUIRED, "12", "Number, unique; sessions and logs refer to it."),
+        key("name", NAME, "policy-<id>", "\"lan-out\"", "Name."),
+        key("enabled", Kind::Bool, "true", "true", "Whether it is in force at all."),
+        key("from", ZONES, "any", "\"inside\"", "Incoming zones."),
+        key("to", ZONES, "any", "\"outside\"", "Outgoing zones."),
+        key("source", ADDRESSES, "any", "\"any\"", "Source addresses."),
+        key("source-negate", Kind::Bool, "false", "false", "Match every source except these."),
+        key("destination", ADDRESSES, "any", "[\"servers\"]", "Destination addresses, after destination translation; the name of a VIP stands for its mapped addresses."),
+        key("destination-negate", Kind::Bool, "false", "false", "Match every destination except these."),
+        key("service", SERVICES, "any", "[\"https\", \"dns\"]", "Services."),
+        key("schedule", Kind::Text("the name of a schedule"), "always", "\"office-hours\"", "When it holds."),
+        key("action", ACTION, REQUIRED, "\"allow\"", "`allow`; `deny` drops silently; `reject` drops and answers with RST or ICMP."),
+        key("nat", NAT, "off", "\"interface\"", "Source translation: none, to the address of the outgoing interface, or to pools in order."),
+        key("offload", OFFLOAD_MODE, "auto", "\"auto\"", "Offload switch for its sessions."),
+        key("mss-clamp", int(536, 9176), "", "1360", "Upper bound of the TCP MSS of its sessions, in bytes."),
+        key("log", Kind::Bool, "false", "true", "Write an event when a session starts and ends."),
+    ],
+};
+
+/// `[[local-in]]`.
+pub static LOCAL_IN: Section = Section {
+    path: "local-in",
+    form: Form::Array,
+    about: "A rule for traffic to the gateway itself, tried in order; what none allows is denied, except neighbour discovery and what belongs to a session.",
+    keys: &[
+        key("name", NAME, REQUIRED, "\"ping-me\"", "Name."),
+        key("enabled", Kind::Bool, "true", "true", "Whether it is in force at all."),
+        key("from", ZONES, "any", "\"inside\"", "Incoming zones."),
+        key("source", ADDRESSES, "any", "\"any\"", "Source addresses."),
+        key("source-negate", Kind::Bool, "false", "false", "Match every source except these."),
+        key("destination", ADDRESSES, "any", "\"any\"", "Addresses of the gateway."),
+        key("destination-negate", Kind::Bool, "false", "false", "Match every destination except these."),
+        key("service", SERVICES, "any", "\"ping\"", "Services."),
+        key("schedule", Kind::Text("the name of a schedule"), "always", "\"office-hours\"", "When it holds."),
+        key("action", ACTION, REQUIRED, "\"allow\"", "`allow`, `deny` or `reject`."),
+    ],
+};
+
+/// `[[local-out]]`.
+pub static LOCAL_OUT: Section = Section {
+    path: "local-out",
+    form: Form::Array,
+    about: "A rule for traffic from the gateway itself, tried in order; what none denies is allowed.",
+    keys: &[
+        key("name", NAME, REQUIRED, "\"no-smtp\"", "Name."),
+        key("enabled", Kind::Bool, "true", "true", "Whether it is in force at all."),
+        key("to", ZONES, "any", "\"outside\"", "Outgoing zones."),
+        key("source", ADDRESSES, "any", "\"any\"", "Addresses of the gateway."),
+        key("source-negate", Kind::Bool, "false", "false", "Match every source except these."),
+        key("destination", ADDRESSES, "any", "\"any\"", "Destination addresses."),
+        key("destination-negate", Kind::Bool, "false", "false", "Match every destination except these."),
+        key("service", SERVICES, "any", "\"smtp\"", "Services."),
+        key("schedule", Kind::Text("the name of a schedule"), "always", "\"office-hours\"", "When it holds."),
+        key("action", ACTION, REQUIRED, "\"deny\"", "`allow`, `deny` or `reject`."),
+    ],
+};
+
+/// `[[vip]]`.
+pub static VIP: Section = Section {
+    path: "vip",
+    form: Form::Array,
+    about: "A virtual IP: the destination is translated before the route is looked up. A policy must allow the traffic to the mapped address.",
+    keys: &[
+        key("name", NAME, REQUIRED, "\"web\"", "Name; policies may use it as a destination."),
+        key("external", Kind::Text("an address or a range"), REQUIRED, "\"203.0.113.10\"", "Addresses that clients use."),
+        key("mapped", Kind::Text("an address, or a range of the same length"), REQUIRED, "\"10.2.0.10\"", "Addresses of the servers."),
+        key("interface", Kind::Text("the name of an interface"), "any", "\"wan\"", "Only for what comes in by this interface."),
+        key("forward", Kind::Other("an inline table, see below"), "", "{ proto = \"tcp\", external-port = 8443, mapped-port = 443 }", "Translate these ports only; everything 1:1 when absent."),
+    ],
+};
+
+/// `forward` of `[[vip]]`.
+pub static FORWARD: Section = Section {
+    path: "forward",
+    form: Form::Inline,
+    about: "Ports of a VIP.",
+    keys: &[
+        key("proto", Kind::Words(&["tcp", "udp", "sctp"]), "tcp", "\"tcp\"", "Protocol."),
+        key("external-port", Kind::Other("a port such as 8443, or a range such as \"8000-8010\""), REQUIRED, "8443", "Ports that clients use."),
+        key("mapped-port", Kind::Other("a port such as 443, or a range such as \"9000-9010\""), "the external port", "443", "Ports of the servers; a single port is the first of a range of the same length."),
+    ],
+};
+
+/// `[[pool]]`.
+pub static POOL: Section = Section {
+    path: "pool",
+    form: Form::Array,
+    about: "Addresses to translate sources to.",
+    keys: &[
+        key("name", NAME, REQUIRED, "\"out\"", "Name."),
+        key("kind", Kind::Words(&["overload", "one-to-one", "port-block"]), "overload", "\"overload\"", "Share addresses by ports, give each source an address of its own, or give each source blocks of ports (RFC 6888)."),
+        key("addresses", Kind::Text("an address, a range or a prefix"), REQUIRED, "\"203.0.113.20-203.0.113.23\"", "Its addresses, of one IP version."),
+        key("ports", Kind::Other("a range of ports such as \"1024-65535\""), "1024-65535", "\"1024-65535\"", "Ports to choose from (overload, port-block)."),
+        key("block-size", int(16, 16_384), "128", "128", "Ports in a block (port-block)."),
+        key("blocks-per-host", int(1, 255), "8", "8", "Blocks that a source may have (port-block)."),
+        key("proxy-arp", Kind::Bool, "true", "true", "Answer ARP and ND for its addresses."),
+    ],
+};
+
+/// `[[central-snat]]`.
+pub static CENTRAL_SNAT: Section = Section {
+    path: "central-snat",
+    form: Form::Array,
+    about: "A rule of the central source NAT table, tried in order. When there is one, policies take no `nat` of their own.",
+    keys: &[
+        key("name", NAME, REQUIRED, "\"out\"", "Name."),
+        key("from", ZONES, "any", "\"inside\"", "Incoming zones."),
+        key("to", ZONES, "any", "\"outside\"", "Outgoing zones."),
+        key("source", ADDRESSES, "any", "\"any\"", "Source addresses."),
+        key("source-negate", Kind::Bool, "false", "false", "Match every source except these."),
+        key("destination", ADDRESSES, "any", "\"any\"", "Destination addresses."),
+        key("destination-negate", Kind::Bool, "false", "false", "Match every destination except these."),
+        key("service", SERVICES, "any", "\"any\"", "Services."),
+        key("nat", NAT, REQUIRED, "\"interface\"", "What to translate to; `off` exempts."),
+    ],
+};
+
+/// `[[neighbour]]`.
+pub static NEIGHBOUR: Section = Section {
+    path: "neighbour",
+    form: Form::Array,
+    about: "A neighbour that is never resolved nor forgotten.",
+    keys: &[
+        key("interface", Kind::Text("the name of an interface"), REQUIRED, "\"lan\"", "Interface."),
+        key("address", Kind::Text("an address on the interface's subnet"), REQUIRED, "\"10.1.0.9\"", "Address."),
+        key("mac", Kind::Text("a MAC address"), REQUIRED, "\"02:00:00:00:00:09\"", "MAC address."),
+    ],
+};
+
+/// `[timeouts]`.
+pub static TIMEOUTS: Section = Section {
+    path: "timeouts",
+    form: Form::Table,
+    about: "When an idle session ends. Where an RFC asks for more than is written, `check` warns.",
+    keys: &[
+        key("tcp-syn-sent", Kind::Duration { min: 1, max: 3600 }, "30s", "\"30s\"", "SYN seen. Shorter than the 4 min of RFC 5382 §5 REQ-5 on purpose: half-open sessions are what a flood fills, and SYN retransmissions renew it."),
+        key("tcp-syn-received", Kind::Duration { min: 1, max: 3600 }, "30s", "\"30s\"", "SYN and SYN/ACK seen. As above."),
+        key("tcp-established", Kind::Duration { min: 30, max: LONGEST }, "2h4m", "\"2h4m\"", "Established. RFC 5382 §5 REQ-5: at least 2 h 4 min."),
+        key("tcp-fin-wait", Kind::Duration { min: 1, max: 86_400 }, "4m", "\"4m\"", "One side sent FIN. RFC 5382 §5 REQ-5: at least 4 min."),
+        key("tcp-time-wait", Kind::Duration { min: 1, max: 3600 }, "30s", "\"30s\"", "Both sides sent FIN, or one RST. Late segments after that are dropped (RFC 9293 §3.4.1 keeps hosts for 2 MSL)."),
+        key("udp-one-way", Kind::Duration { min: 1, max: LONGEST }, "30s", "\"30s\"", "UDP with packets one way only."),
+        key("udp", Kind::Duration { min: 1, max: LONGEST }, "2m", "\"2m\"", "UDP with packets both ways. RFC 4787 §4.3 REQ-5: at least 2 min."),
+        key("icmp", Kind::Duration { min: 1, max: 3600 }, "60s", "\"60s\"", "ICMP queries. RFC 5508 §3.2 REQ-2: at least 60 s."),
+        key("sctp", Kind::Duration { min: 30, max: LONGEST }, "10m", "\"10m\"", "SCTP associations. RFC 9260 §16: heartbeats come every 30 s."),
+        key("generic", Kind::Duration { min: 1, max: LONGEST }, "10m", "\"10m\"", "Every other protocol."),
+        key("reassembly", Kind::Duration { min: 1, max: 120 }, "30s", "\"30s\"", "Fragments of one packet. RFC 791 §3.2: 15 s and more; RFC 8200 §4.5: at most 60 s; RFC 4963 is why not longer."),
+        key("neighbour-reachable", Kind::Duration { min: 1, max: 3600 }, "30s", "\"30s\"", "A neighbour counts as reachable (RFC 4861 §10 REACHABLE_TIME)."),
+        key("neighbour-stale", Kind::Duration { min: 10, max: LONGEST }, "20m", "\"20m\"", "A stale neighbour without traffic is forgotten."),
+    ],
+};
+
+/// `[offload]`.
+pub static OFFLOAD: Section = Section {
+    path: "offload",
+    form: Form::Table,
+    about: "What is promoted to the fast path.",
+    keys: &[
+        key("mode", OFFLOAD_MODE, "auto", "\"auto\"", "The switch for everything: promote what qualifies, drop what does not, or promote nothing."),
+        key("after-packets", int(1, 1_000_000), "3", "3", "Packets of a session, both directions together, before it is promoted."),
+        key("one-way-packets", int(0, 1_000_000), "16", "16", "Packets before a session with traffic one way only is promoted; 0 for never."),
+        key("weaken", Kind::List("names of checks: \"tcp-window\""), "", "[\"tcp-window\"]", "Checks that an engine may leave out; refused when not named here."),
+        key("audit-interval", Kind::Duration { min: 1, max: 3600 }, "10s", "\"10s\"", "How often ledger and engines are compared."),
+    ],
+};
+
+/// `[limits]`.
+pub static LIMITS: Section = Section {
+    path: "limits",
+    form: Form::Table,
+    about: "Bounds of tables, queues and rates. Memory is taken for what is used, not for the bound, except frames.",
+    keys: &[
+        key("sessions", int(64, 16_777_216), "262144", "262144", "Sessions."),
+        key("flows", int(128, 33_554_432), "2 × sessions", "524288", "Flows (directions of sessions) of the software engine."),
+        key("half-open", int(16, 16_777_216), "sessions / 4", "65536", "TCP sessions whose handshake is not complete."),
+        key("neighbours", int(16, 1_048_576), "8192", "8192", "Neighbours over all interfaces."),
+        key("neighbour-queue", int(1, 64), "8", "8", "Packets held for one unresolved neighbour (RFC 4861 §7.2.2: at least one)."),
+        key("reassembly-memory", Kind::Size { min: 65_536, max: 1 << 30 }, "4MiB", "\"4MiB\"", "Fragments held, in bytes."),
+        key("fragments-per-packet", int(2, 8191), "64", "64", "Fragments of one packet."),
+        key("frames", int(256, 4_194_304), "16384", "16384", "Ordinary frames of the pool (2 KiB each)."),
+        key("super-frames", int(0, 65_536), "256", "256", "Super-packet frames of the pool (64 KiB each)."),
+        key("punt-ring", int(64, 1_048_576), "4096", "4096", "Depth of the ring from the fast to the slow path, in packets."),
+        key("punt", Kind::Other("a table of punt causes and packets per second"), "", "{ flow-miss = 100000 }", "Packets per second for each punt cause; unlimited where not named."),
+        key("icmp-errors-per-second", int(0, 1_000_000), "100", "100", "ICMP errors that the gateway sends (RFC 4443 §2.4 f; RFC 1812 §4.3.2.8)."),
+        key("events", int(16, 1_048_576), "4096", "4096", "Events kept in memory."),
+    ],
+};
+
+/// `[anomaly]`.
+pub static ANOMALY: Section = Section {
+    path: "anomaly",
+    form: Form::Table,
+    about: "Rate sensors, each per source address; off where absent.",
+    keys: &[
+        key("syn", Kind::Other("an inline table, see below"), "", "{ per-second = 200, action = \"block\" }", "TCP SYN."),
+        key("udp", Kind::Other("an inline table, see below"), "", "{ per-second = 2000 }", "New UDP sessions."),
+        key("icmp", Kind::Other("an inline table, see below"), "", "{ per-second = 100 }", "New ICMP sessions."),
+        key("scan", Kind::Other("an inline table, see below"), "", "{ per-second = 100, action = \"monitor\" }", "Different destinations and ports."),
+    ],
+};
+
+/// A sensor of `[anomaly]`.
+pub static SENSOR: Section = Section {
+    path: "anomaly.*",
+    form: Form::Inline,
+    about: "A rate sensor.",
+    keys: &[
+        key("per-second", int(1, 10_000_000), REQUIRED, "200", "Threshold, per source address."),
+        key("action", Kind::Words(&["block", "monitor"]), "block", "\"monitor\"", "Drop what is above, or only count and write an event."),
+    ],
+};
+
+/// Every section, in the order of the reference.
+pub static SECTIONS: &[&Section] = &[
+    &ROOT, &CONTROL, &VIRTUAL_ROUTER, &PORT, &INTERFACE, &ROUTE, &OBJECTS, &SCHEDULE, &POLICY,
+    &LOCAL_IN, &LOCAL_OUT, &VIP, &FORWARD, &POOL, &CENTRAL_SNAT, &NEIGHBOUR, &TIMEOUTS, &OFFLOAD,
+    &LIMITS, &ANOMALY, &SENSOR,
+];

@@ -1,0 +1,248 @@
+//! The table of keys and the parser agree: what is in the table is accepted, and read.
+
+use lockgate_config::{
+    Config,
+    keys::{Form, SECTIONS, Section},
+    parse,
+};
+
+/// Things that the examples of the table refer to.
+const BASE: &str = r#"
+[[virtual-router]]
+name = "guest"
+[[port]]
+name = "lan0"
+device = "eth8"
+[[port]]
+name = "wan"
+device = "eth9"
+[[interface]]
+name = "lan"
+port = "lan0"
+zone = "inside"
+address = ["10.1.0.254/24"]
+[[interface]]
+name = "wan"
+zone = "outside"
+address = ["203.0.113.2/24"]
+[objects.address]
+servers = "10.2.0.0/24"
+[objects.schedule.office-hours]
+days = "mon-fri"
+"#;
+
+/// Keys that a table needs beside the one under test.
+fn companions(section: &Section, key: &str) -> &'static [(&'static str, &'static str)] {
+    match (section.path, key) {
+        ("virtual-router", _) => &[("name", "\"mine\"")],
+        ("port", "read" | "write") => &[("name", "\"mine\""), ("kind", "\"pcap\"")],
+        ("port", _) => &[("name", "\"mine\"")],
+        ("interface", "address") => &[
+            ("name", "\"mine\""),
+            ("port", "\"lan0\""),
+            ("vlan", "7"),
+            ("virtual-router", "\"guest\""),
+        ],
+        ("interface", _) => &[("name", "\"mine\""), ("port", "\"lan0\""), ("vlan", "7")],
+        ("route", "blackhole") => &[("to", "\"10.99.0.0/16\"")],
+        ("route", "virtual-router") => &[("to", "\"10.99.0.0/16\""), ("blackhole", "true")],
+        ("route", "interface") => &[("to", "\"10.99.0.0/16\"")],
+        ("route", _) => &[("to", "\"0.0.0.0/0\""), ("via", "\"203.0.113.1\"")],
+        ("objects.schedule.*", _) => &[("to", "\"18:30\"")],
+        ("policy", _) => &[("id", "3"), ("action", "\"allow\"")],
+        ("local-in" | "local-out", _) => &[("name", "\"mine\""), ("action", "\"allow\"")],
+        ("vip", _) => {
+            &[("name", "\"mine\""), ("external", "\"203.0.113.77\""), ("mapped", "\"10.1.0.7\"")]
+        }
+        ("forward", _) => &[("external-port", "80")],
+        ("pool", "block-size" | "blocks-per-host") => {
+            &[("name", "\"mine\""), ("addresses", "\"203.0.113.7\""), ("kind", "\"port-block\"")]
+        }
+        ("pool", _) => &[("name", "\"mine\""), ("addresses", "\"203.0.113.7\"")],
+        ("central-snat", _) => &[("name", "\"mine\""), ("nat", "\"off\"")],
+        ("neighbour", _) => &[
+            ("interface", "\"lan\""),
+            ("address", "\"10.1.0.8\""),
+            ("mac", "\"02:00:00:00:00:08\""),
+        ],
+        ("anomaly.*", _) => &[("per-second", "10")],
+        _ => &[],
+    }
+}
+
+/// A text in which `key` of `section` has that value.
+fn written(section: &Section, key: &str, value: &str) -> String {
+    let mut pairs = vec![(key, value)];
+    pairs.extend(companions(section, key).iter().filter(|(name, _)| *name != key));
+    let lines: String = pairs.iter().map(|(name, value)| format!("{name} = {value}\n")).collect();
+    let inline = lines.trim_end().replace('\n', ", ");
+    let base = match (section.path, key) {
+        // the base has these tables already
+        ("objects", "address") => {
+            BASE.replace("[objects.address]\nservers = \"10.2.0.0/24\"\n", "")
+        }
+        ("objects", "schedule") => {
+            BASE.replace("[objects.schedule.office-hours]\ndays = \"mon-fri\"\n", "")
+        }
+        ("", key) if key != "hostname" => String::new(),
+        _ => BASE.to_owned(),
+    };
+    match (section.path, section.form) {
+        ("", _) => format!("{lines}{base}"),
+        ("objects.schedule.*", _) => format!("{base}[objects.schedule.mine]\n{lines}"),
+        ("objects", _) => format!("{base}[objects]\n{lines}"),
+        ("anomaly.*", _) => format!("{base}[anomaly]\nsyn = {{ {inline} }}\n"),
+        ("forward", _) => format!(
+            "{base}[[vip]]\nname = \"v\"\nexternal = \"203.0.113.9\"\nmapped = \"10.1.0.9\"\nforward = {{ {inline} }}\n"
+        ),
+        (path, Form::Array) => format!("{base}[[{path}]]\n{lines}"),
+        (path, _) => format!("{base}[{path}]\n{lines}"),
+    }
+}
+
+#[test]
+fn the_parser_accepts_the_example_of_every_key() {
+    let mut seen = 0;
+    for section in SECTIONS {
+        for key in section.keys {
+            // names of the examples may be taken by what the examples refer to
+            let value = if key.name == "name" { "\"mine\"" } else { key.example };
+            let text = written(section, key.name, value);
+            if let Err(faults) = parse("keys", &text) {
+                panic!("{} of {}\n{text}\n{faults}", key.name, section.title());
+            }
+            seen += 1;
+        }
+    }
+    assert!(seen > 100, "{seen}");
+}
+
+#[test]
+fn no_key_is_accepted_unread() {
+    for section in SECTIONS {
+        for key in section.keys {
+            // no key takes a date with a zone alone
+            let text = written(section, key.name, "1979-05-27T07:32:00Z");
+            let faults =
+                parse("keys", &text).expect_err(&format!("{} of {}", key.name, section.title()));
+            let line =
+                text.lines().position(|line| line.contains("1979")).expect("written") as u32 + 1;
+            let near = faults
+                .iter()
+                .any(|fault| fault.line() == line || section.path == "objects.schedule.*");
+            assert!(near, "{} of {}\n{faults}", key.name, section.title());
+        }
+    }
+}
+
+#[test]
+fn the_empty_file_gives_the_documented_defaults() {
+    let config = Config::default();
+    assert_eq!(config.hostname, "lockgate");
+    assert_eq!(config.control.socket.to_str(), Some("/run/lockgate/ctl.sock"));
+    assert_eq!(config.virtual_routers.len(), 1);
+    assert_eq!(config.timeouts.tcp_established.as_secs(), 7440);
+    assert_eq!(config.timeouts.udp.as_secs(), 120);
+    assert_eq!(config.limits.sessions, 262_144);
+    assert_eq!(config.limits.flows, 524_288);
+    assert_eq!(config.limits.half_open, 65_536);
+    assert_eq!(config.limits.reassembly_memory, 4 << 20);
+    assert_eq!(config.offload.after_packets, 3);
+    assert_eq!(config.offload.one_way_packets, 16);
+    assert!(config.offload.weaken.is_empty() && config.anomaly.syn.is_none());
+    for section in SECTIONS {
+        for key in section.keys.iter().filter(|key| key.default.parse::<u64>().is_ok()) {
+            let lockgate_config::keys::Kind::Int { min, max } = key.kind else {
+                panic!("{} has a number for its default but takes none", key.name)
+            };
+            let default = key.default.parse().expect("checked");
+            assert!((min..=max).contains(&default), "{}", key.name);
+        }
+    }
+}
+
+#[test]
+fn resolved_values_are_what_was_written() {
+    let text = format!(
+        "{BASE}{}",
+        r#"
+[objects.address.all]
+"#
+    );
+    assert!(parse("keys", &text).is_err(), "a table is no address object");
+    let text = BASE.replace("servers = \"10.2.0.0/24\"", "servers = [\"10.2.0.0/25\", \"10.2.0.128/25\", \"far\"]\nfar = \"2001:db8::1-2001:db8::9\"")
+        + r#"
+[[vip]]
+name = "web"
+external = "203.0.113.10"
+mapped = "10.2.0.10"
+forward = { external-port = "8000-8010", mapped-port = 9000 }
+[[route]]
+to = "0.0.0.0/0"
+via = "203.0.113.1"
+[[policy]]
+id = 12
+from = ["inside", "outside"]
+source = "servers"
+source-negate = true
+destination = ["web", "10.3.0.1"]
+service = ["dns", "udp/53"]
+schedule = "office-hours"
+action = "allow"
+"#;
+    let config = parse("keys", &text).unwrap_or_else(|faults| panic!("{faults}")).config;
+    let policy = config.policy_by_id(12).expect("the policy");
+    assert_eq!(policy.name, "policy-12");
+    assert_eq!(
+        policy.line.0,
+        1 + text.lines().position(|l| l == "[[policy]]").expect("there") as u32
+    );
+    let shown = |set: &lockgate_config::model::AddressSet| {
+        set.ranges.iter().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    assert_eq!(shown(&policy.source), ["10.2.0.0-10.2.0.255", "2001:db8::1-2001:db8::9"]);
+    assert!(policy.source.negate && !policy.source.any);
+    assert_eq!(shown(&policy.destination), ["10.2.0.10", "10.3.0.1"]);
+    assert_eq!(policy.services.services.len(), 2, "the second udp/53 is the same service");
+    assert_eq!(policy.from.len(), 2);
+    assert!(policy.to.is_empty());
+    let schedule = policy.schedule.as_ref().expect("the schedule");
+    assert_eq!(
+        schedule.kind,
+        lockgate_config::model::ScheduleKind::Recurring { days: 0b1_1111, from: 0, to: 1440 }
+    );
+    let forward = config.vips[0].forward.as_ref().expect("the ports");
+    assert_eq!((forward.external.clone(), forward.mapped), (8000..=8010, 9000));
+    let route = &config.routes[0];
+    let (wan, _) = config.interface_by_name("wan").expect("wan");
+    let gateway = "203.0.113.1".parse().expect("an address");
+    assert_eq!(
+        route.next_hop,
+        lockgate_config::model::NextHop::Gateway { address: gateway, interface: wan }
+    );
+    assert_eq!(config.zone_name(config.interfaces[0].zone), "inside");
+}
+
+#[test]
+fn once_schedules_are_in_utc() {
+    let once = |extra: &str| {
+        let text = format!(
+            "[objects.schedule.s]\n{extra}\n[[policy]]\nid = 1\naction = \"deny\"\nschedule = \"s\"\n"
+        );
+        let config = parse("keys", &text).unwrap_or_else(|faults| panic!("{faults}")).config;
+        let lockgate_config::model::ScheduleKind::Once { from, to } =
+            config.policies[0].schedule.as_ref().expect("the schedule").kind
+        else {
+            panic!("not once")
+        };
+        (from, to)
+    };
+    // 2026-05-01T00:00:00Z is 1 777 593 600
+    let utc = (1_777_593_600, 1_777_597_200);
+    assert_eq!(once("from = 2026-05-01T00:00:00Z\nto = 2026-05-01T01:00:00Z"), utc);
+    assert_eq!(
+        once("from = 2026-05-01T02:00:00\nto = 2026-05-01T03:00:00\nutc-offset = \"+02:00\""),
+        utc
+    );
+    assert_eq!(once("from = \"2026-04-30T19:00:00-05:00\"\nto = 2026-05-01T01:00:00Z"), utc);
+}

@@ -1,0 +1,267 @@
+//! The forwarding thread, and the handle by which the control thread talks to it.
+
+use std::{
+    io,
+    os::fd::RawFd,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+        mpsc,
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+use api::{ApiError, Request, Response};
+use config::Config;
+use mio::{Events, Interest, Poll, Token, Waker, unix::SourceFd};
+use tokio::sync::oneshot;
+use wire::Time;
+
+use crate::{OpenError, Runner};
+
+/// Empty steps before the thread blocks: a gap between bursts is shorter than a wake-up costs.
+const SPINS: u32 = 32;
+
+/// Longest sleep, so that a device that came back is noticed even if nobody says so.
+const LONGEST_SLEEP: Duration = Duration::from_millis(100);
+
+/// How often the share of busy time is published.
+const LOAD_WINDOW: Duration = Duration::from_secs(1);
+
+/// How long frames may take to leave at shutdown.
+const DRAIN_LIMIT: Duration = Duration::from_secs(1);
+
+const WAKE: Token = Token(usize::MAX);
+
+enum Command {
+    Ask(Request, oneshot::Sender<Result<Response, ApiError>>),
+    Apply(Arc<Config>, oneshot::Sender<Result<(), OpenError>>),
+    Stop,
+}
+
+/// The forwarding thread.
+pub struct Forwarder {
+    handle: Handle,
+    ended: oneshot::Receiver<()>,
+    thread: thread::JoinHandle<()>,
+}
+
+/// Talks to the forwarding thread. Cheap to clone.
+#[derive(Clone)]
+pub struct Handle {
+    commands: mpsc::Sender<Command>,
+    waker: Arc<Waker>,
+    busy: Arc<AtomicU32>,
+    started: Instant,
+}
+
+impl Forwarder {
+    /// Starts the thread; time counts from `started`.
+    ///
+    /// # Errors
+    /// What the kernel says when it gives no epoll instance or no thread.
+    pub fn start(runner: Box<dyn Runner>, started: Instant) -> io::Result<Self> {
+        let poll = Poll::new()?;
+        let (commands, receiver) = mpsc::channel();
+        let (ended_sender, ended) = oneshot::channel();
+        let handle = Handle {
+            commands,
+            waker: Arc::new(Waker::new(poll.registry(), WAKE)?),
+            busy: Arc::default(),
+            started,
+        };
+        let busy = Arc::clone(&handle.busy);
+        let thread = thread::Builder::new().name("forwarding".into()).spawn(move || {
+            let _ended_when_dropped = ended_sender;
+            Loop { runner, commands: receiver, poll, started, busy, meter: Meter::new(started) }
+                .run();
+        })?;
+        Ok(Self { handle, ended, thread })
+    }
+
+    /// A handle to talk to it.
+    pub fn handle(&self) -> Handle {
+        self.handle.clone()
+    }
+
+    /// Waits until the thread ends by itself, which it never should.
+    pub async fn ended(&mut self) {
+        let _ = (&mut self.ended).await;
+    }
+
+    /// Lets frames leave, then ends the thread.
+    pub fn stop(self) {
+        self.handle.send(Command::Stop);
+        if self.thread.join().is_err() {
+            tracing::error!("the forwarding thread panicked");
+        }
+    }
+}
+
+impl Handle {
+    /// Asks the gateway.
+    ///
+    /// # Errors
+    /// What the gateway answers instead, or that it no longer runs.
+    pub async fn ask(&self, request: Request) -> Result<Response, ApiError> {
+        let (sender, receiver) = oneshot::channel();
+        self.send(Command::Ask(request, sender));
+        receiver.await.unwrap_or_else(|_| Err(ApiError::failed("the forwarding thread has ended")))
+    }
+
+    /// Runs another configuration.
+    ///
+    /// # Errors
+    /// Why not; then the old one runs on.
+    pub async fn apply(&self, config: Arc<Config>) -> Result<(), OpenError> {
+        let (sender, receiver) = oneshot::channel();
+        self.send(Command::Apply(config, sender));
+        receiver.await.unwrap_or_else(|_| {
+            let message = "the forwarding thread has ended".to_owned();
+            Err(OpenError { port: None, message })
+        })
+    }
+
+    /// Share of the last second in which the thread was not asleep, 0 to 1.
+    pub fn busy(&self) -> f64 {
+        f64::from(self.busy.load(Ordering::Relaxed)) / 1000.0
+    }
+
+    /// Since the gateway started.
+    pub fn uptime(&self) -> Duration {
+        self.started.elapsed()
+    }
+
+    fn send(&self, command: Command) {
+        // A thread that has ended drops the reply channel, which is how the caller learns of it.
+        if self.commands.send(command).is_ok()
+            && let Err(e) = self.waker.wake()
+        {
+            tracing::warn!("the forwarding thread could not be woken: {e}");
+        }
+    }
+}
+
+struct Loop {
+    runner: Box<dyn Runner>,
+    commands: mpsc::Receiver<Command>,
+    poll: Poll,
+    started: Instant,
+    busy: Arc<AtomicU32>,
+    meter: Meter,
+}
+
+impl Loop {
+    fn run(mut self) {
+        let mut events = Events::with_capacity(64);
+        let mut empty = 0;
+        loop {
+            let moved = self.runner.step(self.now());
+            match self.commands.try_recv() {
+                Ok(Command::Stop) | Err(mpsc::TryRecvError::Disconnected) => break,
+                Ok(command) => {
+                    self.execute(command);
+                    empty = 0;
+                    continue;
+                }
+                Err(mpsc::TryRecvError::Empty) => {}
+            }
+            if moved > 0 {
+                empty = 0;
+                self.meter.publish(&self.busy);
+                continue;
+            }
+            empty += 1;
+            if empty < SPINS {
+                std::hint::spin_loop();
+                continue;
+            }
+            self.sleep(&mut events);
+        }
+        let limit = Instant::now() + DRAIN_LIMIT;
+        while !self.runner.drain(self.now()) && Instant::now() < limit {
+            thread::yield_now();
+        }
+    }
+
+    fn execute(&mut self, command: Command) {
+        // Whoever asked may have gone away meanwhile; then nobody misses the answer.
+        match command {
+            Command::Ask(request, reply) => drop(reply.send(self.runner.handle(request))),
+            Command::Apply(config, reply) => {
+                let now = self.now();
+                drop(reply.send(self.runner.apply(config, now)));
+            }
+            Command::Stop => {}
+        }
+    }
+
+    fn sleep(&mut self, events: &mut Events) {
+        let due = self.runner.poll_timeout().map(|at| at.since(self.now()));
+        let timeout = due.map_or(LONGEST_SLEEP, |due| due.min(LONGEST_SLEEP));
+        if timeout.is_zero() {
+            return;
+        }
+        for fd in self.runner.poll_fds() {
+            self.arm(fd);
+        }
+        let before = Instant::now();
+        match self.poll.poll(events, Some(timeout)) {
+            Ok(()) => {}
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            Err(e) => {
+                tracing::error!("epoll: {e}");
+                thread::sleep(Duration::from_millis(1));
+            }
+        }
+        self.meter.slept(before.elapsed());
+        self.meter.publish(&self.busy);
+    }
+
+    /// Arms a descriptor again before every sleep: epoll is edge-triggered here, and a port that was
+    /// opened again may have got the number of the old one.
+    fn arm(&self, fd: RawFd) {
+        let token = Token(usize::try_from(fd).unwrap_or(0));
+        let registry = self.poll.registry();
+        let again = registry.reregister(&mut SourceFd(&fd), token, Interest::READABLE);
+        if again.is_err()
+            && let Err(e) = registry.register(&mut SourceFd(&fd), token, Interest::READABLE)
+        {
+            // EPERM is what a plain file answers (a pcap port); it is always readable.
+            if e.kind() != io::ErrorKind::PermissionDenied {
+                tracing::debug!("descriptor {fd} cannot be polled: {e}");
+            }
+        }
+    }
+
+    fn now(&self) -> Time {
+        Time::ZERO + self.started.elapsed()
+    }
+}
+
+/// Measures the share of time that was not slept.
+struct Meter {
+    window: Instant,
+    slept: Duration,
+}
+
+impl Meter {
+    fn new(start: Instant) -> Self {
+        Self { window: start, slept: Duration::ZERO }
+    }
+
+    fn slept(&mut self, time: Duration) {
+        self.slept += time;
+    }
+
+    fn publish(&mut self, busy: &AtomicU32) {
+        let length = self.window.elapsed();
+        if length >= LOAD_WINDOW {
+            let awake = length.saturating_sub(self.slept);
+            let permille = awake.as_micros() * 1000 / length.as_micros().max(1);
+            busy.store(u32::try_from(permille).unwrap_or(1000).min(1000), Ordering::Relaxed);
+            *self = Self::new(Instant::now());
+        }
+    }
+}

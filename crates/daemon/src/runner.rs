@@ -1,0 +1,50 @@
+//! What the daemon needs from a gateway.
+
+use std::{fmt, os::fd::RawFd, sync::Arc};
+
+use config::Config;
+use wire::Time;
+
+/// One steppable gateway with its ports open.
+pub trait Runner: api::Backend + Send {
+    /// Moves what waits: one burst from every port, the slow path's share, due timers. Returns the
+    /// number of frames moved; zero means there was nothing to do.
+    fn step(&mut self, now: Time) -> usize;
+
+    /// When it must be stepped again even if no frame comes.
+    fn poll_timeout(&self) -> Option<Time>;
+
+    /// Descriptors that become readable when frames wait.
+    fn poll_fds(&self) -> Vec<RawFd>;
+
+    /// Runs another configuration, whole or not at all.
+    ///
+    /// # Errors
+    /// Why not; then the old one runs on unharmed.
+    fn apply(&mut self, config: Arc<Config>, now: Time) -> Result<(), OpenError>;
+
+    /// Takes nothing new in; true once nothing waits to be sent.
+    fn drain(&mut self, now: Time) -> bool {
+        self.step(now) == 0
+    }
+}
+
+/// Why a gateway, or a port of it, could not be opened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OpenError {
+    /// Name of the port; absent when it is about the whole.
+    pub port: Option<String>,
+    /// What went wrong.
+    pub message: String,
+}
+
+impl fmt::Display for OpenError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.port {
+            Some(port) => write!(f, "port {port}: {}", self.message),
+            None => f.write_str(&self.message),
+        }
+    }
+}
+
+impl std::error::Error for OpenError {}

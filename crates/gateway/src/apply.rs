@@ -1,0 +1,124 @@
+//! Changing the configuration of a running gateway without dropping what need not be dropped.
+//!
+//! The new configuration is already valid. Rooms are made anew or told; sessions keep their slots,
+//! and those that the change touches are evaluated again in slices. When interfaces moved in the
+//! list, sessions are renumbered first, by name.
+
+use std::sync::Arc;
+
+use config::{
+    Config, ConfigDiff, Touches,
+    model::{IfId, VrId},
+};
+use reason::DemotionReason;
+use wire::Time;
+
+use crate::{
+    Gateway, events::EventKind, policy::Policies, route::Routes, topology::Topology,
+};
+
+impl Gateway {
+    /// Puts a validated configuration into force. Table sizes ([`config::model::Limits`] of
+    /// sessions, flows and frames) hold from the next start.
+    pub fn apply(&mut self, config: Arc<Config>, now: Time) -> ConfigDiff {
+        let old = std::mem::replace(&mut self.config, config);
+        let config = Arc::clone(&self.config);
+        let diff = config::diff(&old, &config);
+        self.topology = Topology::new(&config, Some((&old, &self.topology)));
+        let mut policies = Policies::new(&config);
+        policies.carry_over(&self.policies);
+        policies.set_wall_clock(self.wall_clock(now));
+        self.policies = policies;
+        self.nat.reload(&config);
+        self.rebuild_routes(&config);
+        self.sensors.reload(&config.anomaly);
+        self.limiter.reload(config.limits.icmp_errors_per_second);
+        self.reassembler.reload(&config);
+        self.counters.interface_drops.resize(config.interfaces.len(), 0);
+        self.renumber(&old, now);
+        self.neighbours.reload(&config, now);
+        self.handle_neighbour_events(now);
+        self.publish_interfaces();
+        self.publish_neighbours();
+        if let Some(change) = reason_of(&diff.touches()) {
+            self.reevaluate_all(change);
+        }
+        let text = format!("{}: {} changes", config.source, diff.changes.len());
+        self.events.push(now, EventKind::ConfigApplied, text);
+        diff
+    }
+
+    fn rebuild_routes(&mut self, config: &Config) {
+        self.routes = Routes::new(config);
+        for (index, interface) in config.interfaces.iter().enumerate() {
+            if !self.topology.port(interface.port).up {
+                self.routes.set_link(IfId(index as u16), false);
+            }
+        }
+    }
+
+    /// Sessions name interfaces and virtual routers by index; a change of order moves the indices.
+    fn renumber(&mut self, old: &Config, now: Time) {
+        let config = Arc::clone(&self.config);
+        let interfaces: Vec<Option<IfId>> = old
+            .interfaces
+            .iter()
+            .map(|interface| {
+                let same = |new: &config::model::Interface| {
+                    new.name == interface.name
+                        && config.ports[usize::from(new.port)].name
+                            == old.ports[usize::from(interface.port)].name
+                        && config.virtual_routers[usize::from(new.vr.0)].name
+                            == old.virtual_routers[usize::from(interface.vr.0)].name
+                };
+                config.interfaces.iter().position(same).map(|index| IfId(index as u16))
+            })
+            .collect();
+        let routers: Vec<Option<VrId>> = old
+            .virtual_routers
+            .iter()
+            .map(|vr| {
+                let found = config.virtual_routers.iter().position(|new| new.name == vr.name);
+                found.map(|index| VrId(index as u16))
+            })
+            .collect();
+        let unmoved = |index: usize, new: &Option<IfId>| *new == Some(IfId(index as u16));
+        let vr_unmoved = |index: usize, new: &Option<VrId>| *new == Some(VrId(index as u16));
+        if interfaces.iter().enumerate().all(|(i, new)| unmoved(i, new))
+            && routers.iter().enumerate().all(|(i, new)| vr_unmoved(i, new))
+        {
+            return;
+        }
+        let ids: Vec<_> = self.sessions.page(0, u32::MAX).map(|(id, _)| id).collect();
+        for id in ids {
+            let Some(session) = self.sessions.get(id) else { continue };
+            let new = |id: IfId| interfaces.get(usize::from(id.0)).copied().flatten();
+            let vr = routers.get(usize::from(session.vr.0)).copied().flatten();
+            match (new(session.ingress), new(session.egress), vr) {
+                (Some(ingress), Some(egress), Some(vr)) if vr == session.vr => {
+                    if let Some(session) = self.sessions.get_mut(id) {
+                        (session.ingress, session.egress) = (ingress, egress);
+                    }
+                }
+                _ => self.end_session(id, DemotionReason::InterfaceChanged, now),
+            }
+        }
+    }
+
+    pub(crate) fn wall_clock(&self, now: Time) -> i64 {
+        self.wall.unix + now.since(self.wall.at).as_secs() as i64
+    }
+}
+
+/// What to call the change that sessions are evaluated again for; none if none need be.
+fn reason_of(touches: &Touches) -> Option<DemotionReason> {
+    [
+        (touches.ports || touches.interfaces, DemotionReason::InterfaceChanged),
+        (touches.routes, DemotionReason::RouteChanged),
+        (touches.nat, DemotionReason::NatChanged),
+        (touches.policies, DemotionReason::PolicyChanged),
+        (touches.offload, DemotionReason::OffloadSwitchChanged),
+    ]
+    .into_iter()
+    .find_map(|(touched, reason)| touched.then_some(reason))
+}

@@ -1,0 +1,135 @@
+//! The event log: a bounded ring of what an operator may want to know afterwards.
+
+use std::collections::VecDeque;
+
+use wire::Time;
+
+/// What kind of event; the name is what `events` prints and filters by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum EventKind {
+    /// A session of a policy with `log = true` began.
+    SessionStart,
+    /// A session of a policy with `log = true` ended.
+    SessionEnd,
+    /// A next hop stopped answering.
+    NeighbourLost,
+    /// Another station uses one of the gateway's own addresses.
+    AddressConflict,
+    /// A port's link came up.
+    LinkUp,
+    /// A port's link went down or its device vanished.
+    LinkDown,
+    /// A configuration was applied.
+    ConfigApplied,
+    /// A sensor's threshold was passed.
+    SensorExceeded,
+    /// Policies came into force or went out of it by their schedule.
+    ScheduleChanged,
+    /// The audit found and repaired a difference between ledger and engine.
+    DriftRepaired,
+    /// The session table refused a session; at most one a second.
+    SessionTableFull,
+    /// A pool refused a translation; at most one a second.
+    PoolExhausted,
+}
+
+impl EventKind {
+    /// Kebab-case name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::SessionStart => "session-start",
+            Self::SessionEnd => "session-end",
+            Self::NeighbourLost => "neighbour-lost",
+            Self::AddressConflict => "address-conflict",
+            Self::LinkUp => "link-up",
+            Self::LinkDown => "link-down",
+            Self::ConfigApplied => "config-applied",
+            Self::SensorExceeded => "sensor-exceeded",
+            Self::ScheduleChanged => "schedule-changed",
+            Self::DriftRepaired => "drift-repaired",
+            Self::SessionTableFull => "session-table-full",
+            Self::PoolExhausted => "pool-exhausted",
+        }
+    }
+}
+
+/// Something that happened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Event {
+    /// Number, counted from 1; gaps mean that the ring overran.
+    pub number: u64,
+    /// When.
+    pub time: Time,
+    /// What kind.
+    pub kind: EventKind,
+    /// What happened, in words.
+    pub text: String,
+}
+
+/// The ring.
+#[derive(Debug)]
+pub struct Events {
+    ring: VecDeque<Event>,
+    capacity: usize,
+    next: u64,
+}
+
+impl Events {
+    /// Room for the `capacity` newest events.
+    pub fn new(capacity: u32) -> Self {
+        Self { ring: VecDeque::new(), capacity: capacity.max(1) as usize, next: 1 }
+    }
+
+    /// Writes an event.
+    pub fn push(&mut self, time: Time, kind: EventKind, text: String) {
+        if self.ring.len() >= self.capacity {
+            self.ring.pop_front();
+        }
+        self.ring.push_back(Event { number: self.next, time, kind, text });
+        self.next += 1;
+    }
+
+    /// Writes an event unless one of its kind was written within the last second.
+    pub fn push_limited(&mut self, time: Time, kind: EventKind, text: impl FnOnce() -> String) {
+        let recent = self.ring.iter().rev().take(64).find(|event| event.kind == kind);
+        if recent.is_none_or(|event| time.since(event.time).as_secs() >= 1) {
+            self.push(time, kind, text());
+        }
+    }
+
+    /// Events with a number above `after`, oldest first.
+    pub fn since(&self, after: u64) -> impl Iterator<Item = &Event> {
+        self.ring.iter().filter(move |event| event.number > after)
+    }
+
+    /// Number of the newest event; zero if there was none.
+    pub const fn newest(&self) -> u64 {
+        self.next - 1
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_ring_keeps_the_newest_and_numbers_go_on() {
+        let mut events = Events::new(2);
+        for i in 0..3 {
+            events.push(Time::from_secs(i), EventKind::LinkUp, i.to_string());
+        }
+        let kept: Vec<_> = events.since(0).map(|e| (e.number, e.text.as_str())).collect();
+        assert_eq!(kept, [(2, "1"), (3, "2")]);
+        assert_eq!(events.since(2).count(), 1);
+    }
+
+    #[test]
+    fn a_limited_event_is_written_once_a_second() {
+        let mut events = Events::new(8);
+        for millis in [0, 10, 999, 1_000, 1_500] {
+            let at = Time::from_millis(millis);
+            events.push_limited(at, EventKind::PoolExhausted, || millis.to_string());
+        }
+        assert_eq!(events.since(0).map(|e| e.text.as_str()).collect::<Vec<_>>(), ["0", "1000"]);
+    }
+}

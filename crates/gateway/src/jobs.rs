@@ -1,0 +1,173 @@
+//! Work that is too large for one call: swept in slices, so that forwarding never waits for it.
+
+use api::filter::Filter;
+use offload::{
+    Direction,
+    ledger::{At, DriftAudit, Finding, State},
+};
+use reason::DemotionReason;
+use wire::Time;
+
+use crate::{Gateway, events::EventKind, neighbour::NeighbourId, promote::ENGINE, session::SessionId};
+
+/// Session slots looked at in one slice.
+const SLICE: u32 = 256;
+
+/// Programs of the engine compared in one slice.
+const AUDIT_SLICE: u32 = 4_096;
+
+/// What is going on.
+pub(crate) struct Jobs {
+    /// Sessions are evaluated again after a change, from this slot on.
+    sweep: Option<u32>,
+    clear: Vec<Clear>,
+    /// Flows are marked for the live trace, or unmarked, from this slot on.
+    mark: Option<u32>,
+    /// Ledger and engine are compared, from this slot on.
+    watch: Option<u32>,
+    watch_at: Time,
+    pub(crate) audit: DriftAudit,
+}
+
+struct Clear {
+    filter: Filter,
+    cursor: u32,
+}
+
+impl Jobs {
+    pub(crate) fn new(watch_at: Time) -> Self {
+        Self { sweep: None, clear: Vec::new(), mark: None, watch: None, watch_at, audit: DriftAudit::default() }
+    }
+
+    /// Evaluates every session again, in slices.
+    pub(crate) fn sweep(&mut self) {
+        self.sweep = Some(0);
+    }
+
+    /// Marks the flows that the live trace wants, and unmarks the others, in slices.
+    pub(crate) fn mark_traced(&mut self) {
+        self.mark = Some(0);
+    }
+
+    /// Whether a slice is waiting to be worked on.
+    pub(crate) fn is_busy(&self) -> bool {
+        self.sweep.is_some() || self.mark.is_some() || !self.clear.is_empty() || self.watch.is_some()
+    }
+
+    /// When the next regular job is due.
+    pub(crate) const fn due(&self) -> Time {
+        self.watch_at
+    }
+}
+
+impl Gateway {
+    /// Starts clearing the sessions that match.
+    pub fn clear_sessions(&mut self, filter: Filter) {
+        self.jobs.clear.push(Clear { filter, cursor: 0 });
+    }
+
+    /// Whether sessions are still being cleared or evaluated again.
+    pub fn is_working(&self) -> bool {
+        self.jobs.is_busy()
+    }
+
+    /// Does one slice of whatever is waiting.
+    pub(crate) fn work(&mut self, now: Time) {
+        if self.jobs.watch.is_none() && now >= self.jobs.watch_at {
+            self.jobs.watch = Some(0);
+            self.jobs.watch_at = now + self.config.offload.audit_interval;
+        }
+        if let Some(cursor) = self.jobs.sweep {
+            let (ids, next) = self.slice(cursor);
+            for id in ids {
+                // Only what the change made stale; the others were evaluated by their own packets.
+                let _ = self.reevaluate_if_stale(id, now);
+            }
+            self.jobs.sweep = next;
+        }
+        if let Some(clear) = self.jobs.clear.first() {
+            let (ids, next) = self.slice(clear.cursor);
+            let filter = clear.filter.clone();
+            for id in ids {
+                if self.matches(id, &filter) {
+                    self.end_session(id, DemotionReason::SessionCleared, now);
+                }
+            }
+            match next {
+                Some(cursor) => self.jobs.clear[0].cursor = cursor,
+                None => drop(self.jobs.clear.remove(0)),
+            }
+        }
+        if let Some(cursor) = self.jobs.mark {
+            let (ids, next) = self.slice(cursor);
+            for id in ids {
+                self.mark_traced(id);
+            }
+            self.jobs.mark = next;
+        }
+        if let Some(cursor) = self.jobs.watch {
+            let (ids, next) = self.slice(cursor);
+            for id in ids {
+                self.watch(id, now);
+            }
+            self.jobs.watch = next;
+            if next.is_none() {
+                self.audit(now);
+            }
+        }
+    }
+
+    fn slice(&self, cursor: u32) -> (Vec<SessionId>, Option<u32>) {
+        let ids = self.sessions.page(cursor, SLICE).map(|(id, _)| id).collect();
+        let next = cursor.saturating_add(SLICE);
+        (ids, (next < self.sessions.slots()).then_some(next))
+    }
+
+    /// Compares ledger and engine, and repairs what disagrees: the ledger wins.
+    fn audit(&mut self, now: Time) {
+        let mut findings = Vec::new();
+        let sessions = &self.sessions;
+        let installed = |index: u32, direction: Direction| {
+            let session = sessions.get(sessions.id_at(index)?)?;
+            let handle = session.ledger.direction(direction).state().handle()?;
+            Some((handle, session.key(direction)))
+        };
+        while !self.jobs.audit.step(&*self.engine, AUDIT_SLICE, installed, &mut findings) {}
+        self.audits += 1;
+        self.audited = Some(now);
+        for finding in findings {
+            self.counters.drift_repaired += 1;
+            self.events.push(now, EventKind::DriftRepaired, finding.to_string());
+            match finding {
+                Finding::UnknownToLedger { handle, .. } => {
+                    self.engine.remove(handle, DemotionReason::DriftRepaired);
+                }
+                Finding::WrongKey { session, direction, .. }
+                | Finding::MissingInEngine { session, direction, .. } => {
+                    if let Some(id) = self.sessions.id_at(session) {
+                        self.demote(id, direction, DemotionReason::DriftRepaired, now);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Sees whether the engine works for a session, and that its next hops do not rot meanwhile.
+    fn watch(&mut self, id: SessionId, now: Time) {
+        for direction in Direction::BOTH {
+            let Some(session) = self.sessions.get(id) else { return };
+            let state = session.ledger.direction(direction).state();
+            let (State::Installed(handle) | State::Hitting(handle)) = state else { continue };
+            let next_hop = session.next_hop[direction.index()];
+            let Some(stats) = self.engine.stats(handle) else { continue };
+            let at = At { session: id.index, direction, engine: ENGINE, now };
+            let Some(session) = self.sessions.get_mut(id) else { return };
+            self.promotion.ledger.observe(&mut session.ledger, at, stats);
+            let hitting =
+                matches!(session.ledger.direction(direction).state(), State::Hitting(_));
+            if hitting {
+                self.neighbours.confirm_use(NeighbourId(next_hop), now);
+            }
+        }
+    }
+}

@@ -1,0 +1,117 @@
+//! Packets of the gateway's own making: ICMP errors, echo replies, TCP resets.
+//!
+//! They go through `route` and `policy` (the local-out rules) and leave like any other packet.
+
+use core::net::IpAddr;
+
+use config::model::IfId;
+use ports::PortId;
+use reason::{DropReason, PuntCause};
+use wire::{Headers, Time};
+
+use crate::{
+    Gateway,
+    local::{self, IcmpErrorKind},
+    packet::{Destination, Origin, Packet, Tier},
+};
+
+impl Gateway {
+    /// Tells the sender of `offending`, which came in by `ingress`, what became of it.
+    pub(crate) fn send_icmp_error(
+        &mut self,
+        kind: IcmpErrorKind,
+        offending: &[u8],
+        ingress: IfId,
+        now: Time,
+    ) {
+        let Ok(headers) = wire::parse(offending) else { return };
+        let Some(source) = self.own_address(ingress, headers.src()) else { return };
+        if !self.limiter.allow(headers.src(), now) {
+            self.counters.icmp_errors_limited += 1;
+            return;
+        }
+        let mut bytes = Vec::with_capacity(1_400);
+        if local::icmp_error(kind, offending, &headers, source, &mut bytes) {
+            self.counters.icmp_errors_sent += 1;
+            self.originate(&bytes, ingress, now);
+        }
+    }
+
+    /// Answers a TCP segment with a reset (RFC 9293 §3.10.7.1).
+    pub(crate) fn send_reset(&mut self, offending: &[u8], ingress: IfId, now: Time) {
+        let Ok(headers) = wire::parse(offending) else { return };
+        if !self.limiter.allow(headers.src(), now) {
+            self.counters.icmp_errors_limited += 1;
+            return;
+        }
+        let mut bytes = Vec::with_capacity(128);
+        if local::tcp_reset(offending, &headers, &mut bytes) {
+            self.counters.resets_sent += 1;
+            self.originate(&bytes, ingress, now);
+        }
+    }
+
+    /// Answers an echo request.
+    pub(crate) fn send_echo_reply(&mut self, packet: &Packet, now: Time) {
+        let mut bytes = Vec::with_capacity(packet.frame.len());
+        if local::echo_reply(packet.frame.bytes(), &packet.headers, &mut bytes) {
+            self.originate(&bytes, packet.ingress, now);
+        }
+    }
+
+    /// Sends a packet that stands behind a blank Ethernet header in `bytes`.
+    fn originate(&mut self, bytes: &[u8], ingress: IfId, now: Time) {
+        let Some(frame) = self.frames.alloc_from(bytes) else {
+            self.counters.drop(DropReason::BuffersExhausted, ingress);
+            return;
+        };
+        let Ok(headers) = wire::parse(frame.bytes()) else { return };
+        let interface = self.interface(ingress);
+        let (port, vr) = (PortId(interface.port), interface.vr);
+        let destination = self.on_link(ingress, &headers);
+        let packet = Packet {
+            frame,
+            headers,
+            port,
+            ingress,
+            vr,
+            origin: Origin::Gateway,
+            cause: PuntCause::FlowMiss,
+            tier: Tier::SlowEstablished,
+            session: None,
+            related: false,
+            destination,
+            dnat: None,
+            snat: None,
+            rule: None,
+            next_hop: None,
+            reassembled: None,
+            pieces: Vec::new(),
+            trace: None,
+        };
+        self.run_originated(packet, now);
+    }
+
+    /// Link-local destinations have no route: they are on the link they came from.
+    fn on_link(&self, interface: IfId, headers: &Headers) -> Destination {
+        if crate::anomaly::is_link_local(headers.dst()) {
+            Destination::Forward { egress: interface, gateway: None }
+        } else {
+            Destination::Undecided
+        }
+    }
+
+    /// The address of an interface that answers `peer`: one of its subnet, else the first of the
+    /// version; for IPv6 without one, the link-local address.
+    pub(crate) fn own_address(&self, interface: IfId, peer: IpAddr) -> Option<IpAddr> {
+        let config = self.interface(interface);
+        let same = |net: &&ipnet::IpNet| net.addr().is_ipv4() == peer.is_ipv4();
+        let mut candidates = config.addresses.iter().filter(same);
+        let in_subnet = candidates.clone().find(|net| net.contains(&peer));
+        let first = in_subnet.or_else(|| candidates.next()).map(ipnet::IpNet::addr);
+        first.or_else(|| {
+            let any = self.config.interfaces.iter().filter(|i| i.vr == config.vr);
+            any.flat_map(|i| &i.addresses).find(same).map(ipnet::IpNet::addr)
+        })
+    }
+}

@@ -1,0 +1,164 @@
+//! A packet on its way through the stages, and what a stage may say about it.
+
+use core::net::IpAddr;
+
+use config::model::{IfId, VrId};
+use offload::Direction;
+use ports::{Frame, PortId};
+use reason::{DropReason, PuntCause};
+use wire::{Headers, Mac};
+
+use crate::{
+    nat::{Binding, Dnat},
+    session::SessionId,
+    trace::{Note, Trace},
+};
+
+/// What a stage decided. A packet cannot cause an error, only a verdict.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// On to the next stage.
+    Continue,
+    /// No further; counted under the reason.
+    Drop(DropReason),
+    /// The gateway itself took it; nothing is left to forward.
+    Consume,
+    /// It waits inside the gateway (for fragments or for a neighbour) and goes on later.
+    Hold,
+}
+
+/// Which tier served a packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Tier {
+    /// An engine.
+    Fast,
+    /// The slow path, by a session that existed.
+    SlowEstablished,
+    /// The slow path, and it set a session up (or was refused one).
+    SlowSetup,
+}
+
+impl Tier {
+    /// `fast`, `slow-established` or `slow-setup`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Fast => "fast",
+            Self::SlowEstablished => "slow-established",
+            Self::SlowSetup => "slow-setup",
+        }
+    }
+}
+
+/// Where the route stage sends a packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Destination {
+    /// Not decided yet.
+    Undecided,
+    /// To the gateway itself.
+    Local,
+    /// Out by an interface, to a gateway or straight to the destination.
+    Forward {
+        /// Outgoing interface.
+        egress: IfId,
+        /// Next hop where the destination is not on the link.
+        gateway: Option<IpAddr>,
+    },
+}
+
+/// A source translation decided for a new session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Translation {
+    /// New source address.
+    pub address: IpAddr,
+    /// New source port.
+    pub port: u16,
+    /// What the session holds of a pool; nothing where a 1:1 VIP gives the address.
+    pub binding: Option<Binding>,
+}
+
+/// Who made a packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// It was received.
+    Received,
+    /// The gateway itself.
+    Gateway,
+    /// Nobody: it only asks what would happen.
+    Simulated,
+}
+
+/// A packet and what the stages have found out about it so far.
+pub struct Packet {
+    /// Its bytes and offload state.
+    pub frame: Frame,
+    /// What the parser found.
+    pub headers: Headers,
+    /// The port it came in by.
+    pub port: PortId,
+    /// The interface it came in by.
+    pub ingress: IfId,
+    /// The virtual router of that interface.
+    pub vr: VrId,
+    /// Who made it.
+    pub origin: Origin,
+    /// Why the fast path did not serve it.
+    pub cause: PuntCause,
+    /// Which part of the slow path serves it.
+    pub tier: Tier,
+    /// The session it belongs to and its direction in it.
+    pub session: Option<(SessionId, Direction)>,
+    /// It is an ICMP error about a packet of that session.
+    pub related: bool,
+    /// Where it goes.
+    pub destination: Destination,
+    /// Destination translation decided for a new session.
+    pub dnat: Option<Dnat>,
+    /// Source translation decided for a new session.
+    pub snat: Option<Translation>,
+    /// The forward policy, local-in or local-out rule that let a new session pass, by index.
+    pub rule: Option<u32>,
+    /// Resolved next hop: neighbour id and MAC.
+    pub next_hop: Option<(u32, Mac)>,
+    /// It was put together from fragments; the largest one had this many bytes of IP packet.
+    pub reassembled: Option<u16>,
+    /// What it was cut into, when it was too large to leave whole.
+    pub pieces: Vec<Frame>,
+    /// The record being written, when a trace is on.
+    pub trace: Option<Box<Trace>>,
+}
+
+impl Packet {
+    /// Tells the trace what the stage looked at and found; free when no trace is on.
+    #[inline]
+    pub fn say(&mut self, note: impl FnOnce(&Self) -> Note) {
+        if self.trace.is_some() {
+            let note = note(self);
+            if let Some(trace) = &mut self.trace {
+                trace.note = Some(note);
+            }
+        }
+    }
+
+    /// Whether the packet only asks what would happen.
+    pub fn is_simulated(&self) -> bool {
+        self.origin == Origin::Simulated
+    }
+
+    /// How many packets the frame stands for.
+    pub fn count(&self) -> u64 {
+        let payload = u64::from(self.headers.end.saturating_sub(u32::from(self.headers.payload)));
+        match self.frame.offloads.gso {
+            Some(gso) if gso.size > 0 => payload.div_ceil(u64::from(gso.size)).max(1),
+            _ => 1,
+        }
+    }
+
+    /// Length of the largest IP packet the frame stands for, in bytes.
+    pub fn largest_ip_len(&self) -> u32 {
+        let headers = u32::from(self.headers.payload) - u32::from(self.headers.l3);
+        match self.frame.offloads.gso {
+            Some(gso) => self.headers.ip_len().min(headers + u32::from(gso.size)),
+            None => self.headers.ip_len(),
+        }
+    }
+}

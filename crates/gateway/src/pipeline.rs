@@ -1,0 +1,195 @@
+//! Drives a packet through the stages in order, and counts and traces what they decide.
+
+use wire::Time;
+
+use crate::{
+    Gateway,
+    packet::{Destination, Origin, Packet, Tier, Verdict},
+    stages,
+    trace::{Phase, Stage},
+};
+
+/// From the wire to the session look-up.
+const ENTRY: [Stage; 4] = [Stage::Ingress, Stage::Reassemble, Stage::Decap, Stage::Session];
+
+/// What only a packet without a session goes through.
+const SETUP: [Stage; 8] = [
+    Stage::Anomaly,
+    Stage::Rpf,
+    Stage::Dnat,
+    Stage::Sdwan,
+    Stage::Route,
+    Stage::Policy,
+    Stage::Snat,
+    Stage::Admit,
+];
+
+/// What every packet of a session goes through.
+const SERVICE: [Stage; 3] = [Stage::Inspect, Stage::Shape, Stage::Offload];
+
+/// What a packet for the gateway itself ends with.
+const LOCAL: [Stage; 1] = [Stage::Deliver];
+
+/// What a packet that leaves ends with.
+const EXIT: [Stage; 3] = [Stage::Neighbour, Stage::Encap, Stage::Transmit];
+
+/// Stages of a packet that the gateway itself made.
+const ORIGINATED: [Stage; 2] = [Stage::Route, Stage::Policy];
+
+impl Gateway {
+    /// A received (or simulated) packet, from the first stage on.
+    pub(crate) fn run(&mut self, packet: Packet, now: Time) {
+        let Some(packet) = self.through(&ENTRY, packet, now) else { return };
+        let packet = if packet.session.is_none() {
+            match self.through(&SETUP, packet, now) {
+                Some(packet) => packet,
+                None => return,
+            }
+        } else {
+            packet
+        };
+        let Some(packet) = self.through(&SERVICE, packet, now) else { return };
+        let end: &[Stage] =
+            if packet.destination == Destination::Local { &LOCAL } else { &EXIT };
+        self.finish(end, packet, now);
+    }
+
+    /// A packet the gateway itself made: it has no session.
+    pub(crate) fn run_originated(&mut self, packet: Packet, now: Time) {
+        if let Some(packet) = self.through(&ORIGINATED, packet, now) {
+            self.finish(&EXIT, packet, now);
+        }
+    }
+
+    /// A packet whose neighbour has been resolved goes on where it waited.
+    pub(crate) fn run_resolved(&mut self, packet: Packet, now: Time) {
+        self.finish(&EXIT, packet, now);
+    }
+
+    fn finish(&mut self, stages: &[Stage], packet: Packet, now: Time) {
+        if let Some(mut packet) = self.through(stages, packet, now) {
+            self.close_trace(&mut packet);
+        }
+    }
+
+    fn through(&mut self, stages: &[Stage], mut packet: Packet, now: Time) -> Option<Packet> {
+        for &stage in stages {
+            let started = if packet.trace.is_some() { (self.stopwatch)() } else { 0 };
+            let verdict = self.enter(stage, &mut packet, now);
+            if packet.trace.is_some() {
+                self.record(stage, &mut packet, verdict, started);
+            }
+            match verdict {
+                Verdict::Continue => {}
+                Verdict::Drop(reason) => {
+                    if !packet.is_simulated() {
+                        self.counters.drop(reason, packet.ingress);
+                    }
+                    self.close_trace(&mut packet);
+                    return None;
+                }
+                Verdict::Consume => {
+                    self.close_trace(&mut packet);
+                    return None;
+                }
+                Verdict::Hold => {
+                    self.hold(stage, packet);
+                    return None;
+                }
+            }
+        }
+        Some(packet)
+    }
+
+    fn enter(&mut self, stage: Stage, packet: &mut Packet, now: Time) -> Verdict {
+        match stage {
+            Stage::Ingress => stages::ingress::run(self, packet, now),
+            Stage::Reassemble => stages::reassemble::run(self, packet, now),
+            Stage::Decap => stages::decap::run(self, packet, now),
+            Stage::Session => stages::session::run(self, packet, now),
+            Stage::Anomaly => stages::anomaly::run(self, packet, now),
+            Stage::Rpf => stages::rpf::run(self, packet, now),
+            Stage::Dnat => stages::dnat::run(self, packet, now),
+            Stage::Sdwan => stages::sdwan::run(self, packet, now),
+            Stage::Route => stages::route::run(self, packet, now),
+            Stage::Policy | Stage::LocalIn | Stage::LocalOut => {
+                stages::policy::run(self, packet, now)
+            }
+            Stage::Snat => stages::snat::run(self, packet, now),
+            Stage::Admit => stages::admit::run(self, packet, now),
+            Stage::Inspect => stages::inspect::run(self, packet, now),
+            Stage::Shape => stages::shape::run(self, packet, now),
+            Stage::Offload => stages::offload::run(self, packet, now),
+            Stage::Deliver => stages::deliver::run(self, packet, now),
+            Stage::Neighbour => stages::neighbour::run(self, packet, now),
+            Stage::Encap => stages::encap::run(self, packet, now),
+            Stage::Transmit => stages::transmit::run(self, packet, now),
+            Stage::FastPath => Verdict::Continue,
+        }
+    }
+
+    fn record(&mut self, stage: Stage, packet: &mut Packet, verdict: Verdict, started: u64) {
+        let nanos = (self.stopwatch)().saturating_sub(started);
+        let Some(mut trace) = packet.trace.take() else { return };
+        trace.tier = packet.tier;
+        trace.session = packet.session.map(|(id, _)| id);
+        trace.direction = packet.session.map(|(_, direction)| direction);
+        trace.cause = (!packet.is_simulated()).then_some(packet.cause);
+        if let Destination::Forward { egress, .. } = packet.destination {
+            trace.egress = Some(egress);
+            trace.translated = self.leaving_as(packet);
+        }
+        let stage = match (stage, packet.origin, packet.destination) {
+            (Stage::Policy, Origin::Gateway, _) => Stage::LocalOut,
+            (Stage::Policy, _, Destination::Local) => Stage::LocalIn,
+            _ => stage,
+        };
+        let note = trace.note.take().unwrap_or_default();
+        let hit = packet.session.is_some();
+        trace.phases.push(Phase { stage, note, verdict, hit, nanos });
+        packet.trace = Some(trace);
+    }
+
+    /// The tuple a packet leaves with, as far as it is decided.
+    fn leaving_as(&self, packet: &Packet) -> Option<wire::Tuple> {
+        match packet.session.and_then(|(id, d)| self.sessions.get(id).map(|s| (s, d))) {
+            Some((session, direction)) => Some(session.key(direction.opposite()).reversed()),
+            None => {
+                let inner = packet.inner_tuple();
+                Some(match &packet.snat {
+                    Some(grant) => {
+                        wire::Tuple { src: grant.address, src_port: grant.port, ..inner }
+                    }
+                    None => inner,
+                })
+            }
+        }
+    }
+
+    fn hold(&mut self, stage: Stage, packet: Packet) {
+        // The neighbour stage has queued the packet's place; fragments are copied by the reassembler.
+        if stage == Stage::Neighbour {
+            self.hold_for_neighbour(packet);
+        } else {
+            let mut packet = packet;
+            self.close_trace(&mut packet);
+        }
+    }
+
+    /// Hands the finished record of a traced packet to whoever asked for it.
+    pub(crate) fn close_trace(&mut self, packet: &mut Packet) {
+        if let Some(trace) = packet.trace.take() {
+            self.tracer.finish(*trace);
+        }
+    }
+
+    /// Whether a packet set a session up or was served by one, for the ladder of tiers.
+    pub(crate) fn count_tier(&mut self, packet: &Packet) {
+        let bytes = u64::from(packet.headers.ip_len());
+        match packet.tier {
+            Tier::SlowSetup => self.counters.setup.add(packet.count(), bytes),
+            Tier::SlowEstablished => self.counters.established.add(packet.count(), bytes),
+            Tier::Fast => {}
+        }
+    }
+}

@@ -1,0 +1,395 @@
+//! The tables against their plain meaning.
+
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::sync::Arc;
+
+use config::model::{
+    Action, AddressSet, IpRange, Line, LocalRule, Policy, Schedule, ScheduleKind, Service,
+    ServiceSet, ZoneId,
+};
+use proptest::prelude::*;
+use wire::{Time, proto};
+
+use super::{rules::Rule, *};
+
+/// Few distinct addresses, so that random rules and keys meet.
+fn address() -> impl Strategy<Value = IpAddr> {
+    prop_oneof![
+        (0_u32..40).prop_map(|n| IpAddr::V4(Ipv4Addr::from_bits(n * 0x0636_1234))),
+        (0_u32..40).prop_map(|n| IpAddr::V4(Ipv4Addr::from_bits(u32::MAX - n))),
+        (0_u128..40).prop_map(|n| IpAddr::V6(Ipv6Addr::from_bits(n << 120 | n))),
+        Just(IpAddr::V6(Ipv6Addr::from_bits(u128::MAX))),
+    ]
+}
+
+fn address_set() -> impl Strategy<Value = AddressSet> {
+    let range = (address(), address()).prop_filter_map("one version", |(a, b)| {
+        (a.is_ipv4() == b.is_ipv4()).then(|| IpRange {
+            first: a.min(b),
+            last: a.max(b),
+        })
+    });
+    (
+        proptest::collection::vec(range, 0..4),
+        proptest::bool::weighted(0.3),
+        proptest::bool::weighted(0.2),
+    )
+        .prop_map(|(ranges, any, negate)| {
+            let mut merged: Vec<IpRange> = Vec::new();
+            let mut sorted = ranges;
+            sorted.sort_unstable();
+            for range in sorted {
+                match merged.last_mut() {
+                    Some(last)
+                        if last.first.is_ipv4() == range.first.is_ipv4()
+                            && range.first <= last.last =>
+                    {
+                        last.last = last.last.max(range.last);
+                    }
+                    Some(_) | None => merged.push(range),
+                }
+            }
+            AddressSet {
+                names: Vec::new(),
+                ranges: merged,
+                any,
+                negate,
+            }
+        })
+}
+
+fn port() -> impl Strategy<Value = u16> {
+    prop_oneof![0_u16..8, Just(443), Just(u16::MAX)]
+}
+
+fn proto() -> impl Strategy<Value = u8> {
+    prop_oneof![
+        Just(proto::TCP),
+        Just(proto::UDP),
+        Just(proto::ICMP),
+        Just(proto::GRE)
+    ]
+}
+
+fn service_set() -> impl Strategy<Value = ServiceSet> {
+    let ports = prop_oneof![
+        2 => Just(0..=u16::MAX),
+        1 => (port(), port()).prop_map(|(a, b)| a.min(b)..=a.max(b)),
+    ];
+    let service =
+        (proto(), ports.clone(), ports).prop_map(|(proto, src_ports, dst_ports)| Service {
+            proto,
+            src_ports,
+            dst_ports,
+        });
+    (
+        proptest::collection::vec(service, 0..4),
+        proptest::bool::weighted(0.3),
+    )
+        .prop_map(|(services, any)| ServiceSet {
+            names: Vec::new(),
+            services,
+            any,
+        })
+}
+
+fn zones() -> impl Strategy<Value = Vec<ZoneId>> {
+    proptest::collection::vec((0_u16..4).prop_map(ZoneId), 0..3)
+}
+
+fn rule() -> impl Strategy<Value = Policy> {
+    (
+        zones(),
+        zones(),
+        address_set(),
+        address_set(),
+        service_set(),
+        proptest::bool::weighted(0.9),
+    )
+        .prop_map(
+            |(from, to, source, destination, services, enabled)| Policy {
+                enabled,
+                from,
+                to,
+                source,
+                destination,
+                services,
+                ..fixture::policy(1)
+            },
+        )
+}
+
+fn key() -> impl Strategy<Value = Key> {
+    (
+        (0_u16..5),
+        (0_u16..5),
+        address(),
+        address(),
+        proto(),
+        port(),
+        port(),
+    )
+        .prop_map(|(from, to, src, dst, proto, src_port, dst_port)| Key {
+            from: ZoneId(from),
+            to: ZoneId(to),
+            src,
+            dst,
+            proto,
+            src_port,
+            dst_port,
+        })
+}
+
+fn spec(p: &Policy) -> RuleSpec<'_> {
+    RuleSpec {
+        from: &p.from,
+        to: &p.to,
+        source: &p.source,
+        destination: &p.destination,
+        services: &p.services,
+    }
+}
+
+fn naive(policies: &[Policy], key: &Key) -> Option<usize> {
+    policies
+        .iter()
+        .position(|p| p.enabled && Rule::new(&spec(p)).matches(key))
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+    #[test]
+    fn the_tables_give_what_a_scan_gives(
+        rules in proptest::collection::vec(rule(), 0..140),
+        keys in proptest::collection::vec(key(), 60),
+    ) {
+        let mut config = fixture::empty();
+        config.policies = rules;
+        for (id, policy) in config.policies.iter_mut().enumerate() {
+            policy.id = id as u32 + 1;
+        }
+        let made = Policies::new(&config);
+        for key in &keys {
+            let expected = naive(&config.policies, key);
+            prop_assert_eq!(made.forward(key), expected, "{:?}", key);
+            let told = made.explain(Table::Forward, key, usize::MAX);
+            prop_assert_eq!(told.iter().find(|r| r.matched).map(|r| r.index), expected);
+            prop_assert_eq!(told.len(), expected.map_or(config.policies.len(), |i| i + 1));
+        }
+    }
+}
+
+/// Above 4096 rules there is more than one summary word.
+#[test]
+fn many_rules_with_the_match_at_any_place() {
+    const N: u32 = 9000;
+    let mut config = fixture::empty();
+    for n in 0..N {
+        let host = Ipv4Addr::from_bits(0x0a00_0000 + n).to_string();
+        config.policies.push(Policy {
+            source: fixture::addresses(&[&host]),
+            services: fixture::service(proto::TCP, (n % 7) as u16..=(n % 7) as u16),
+            ..fixture::policy(n + 1)
+        });
+    }
+    config.policies.push(fixture::policy(N + 1));
+    let made = Policies::new(&config);
+    for n in (0..N).chain([N + 5]) {
+        let mut key = Key {
+            from: ZoneId(0),
+            to: ZoneId(1),
+            src: IpAddr::V4(Ipv4Addr::from_bits(0x0a00_0000 + n)),
+            dst: IpAddr::V4(Ipv4Addr::LOCALHOST),
+            proto: proto::TCP,
+            src_port: 9,
+            dst_port: (n % 7) as u16,
+        };
+        assert_eq!(made.forward(&key), Some(n.min(N) as usize));
+        key.dst_port = 8;
+        assert_eq!(made.forward(&key), Some(N as usize));
+    }
+    // Every rule cares about its source alone, so memory stays near the number of rules.
+    assert!(made.memory() < 1000 * N as usize, "{}", made.memory());
+}
+
+fn tcp_key() -> Key {
+    Key {
+        from: ZoneId(0),
+        to: ZoneId(1),
+        src: "10.0.0.1".parse().expect("address"),
+        dst: "192.0.2.1".parse().expect("address"),
+        proto: proto::TCP,
+        src_port: 40_000,
+        dst_port: 443,
+    }
+}
+
+#[test]
+fn ports_of_different_services_are_not_mixed() {
+    let mut config = fixture::empty();
+    let service = |src_ports, dst_ports| Service {
+        proto: proto::TCP,
+        src_ports,
+        dst_ports,
+    };
+    config.policies.push(Policy {
+        services: ServiceSet {
+            services: vec![
+                service(1..=1023, 0..=u16::MAX),
+                service(0..=u16::MAX, 80..=80),
+            ],
+            ..ServiceSet::default()
+        },
+        ..fixture::policy(1)
+    });
+    let made = Policies::new(&config);
+    assert_eq!(made.forward(&tcp_key()), None);
+    assert_eq!(
+        made.forward(&Key {
+            dst_port: 80,
+            ..tcp_key()
+        }),
+        Some(0)
+    );
+    assert_eq!(
+        made.forward(&Key {
+            src_port: 500,
+            ..tcp_key()
+        }),
+        Some(0)
+    );
+}
+
+#[test]
+fn an_explanation_names_every_condition_that_failed() {
+    let mut config = fixture::empty();
+    config.policies = vec![
+        Policy {
+            enabled: false,
+            ..fixture::policy(1)
+        },
+        Policy {
+            from: vec![ZoneId(7)],
+            destination: fixture::addresses(&["198.51.100.0-198.51.100.255"]),
+            services: fixture::service(proto::UDP, 53..=53),
+            ..fixture::policy(2)
+        },
+        fixture::policy(3),
+        fixture::policy(4),
+    ];
+    let made = Policies::new(&config);
+    let told = made.explain(Table::Forward, &tcp_key(), 10);
+    assert_eq!(
+        told.len(),
+        3,
+        "rules after the one that decides say nothing"
+    );
+    assert_eq!(told[0].failed, [Condition::Enabled]);
+    assert_eq!(
+        told[1].failed,
+        [Condition::From, Condition::Destination, Condition::Service]
+    );
+    assert!(told[2].matched && told[2].failed.is_empty());
+    assert_eq!(made.explain(Table::Forward, &tcp_key(), 2).len(), 2);
+}
+
+#[test]
+fn schedules_switch_rules_by_the_wall_clock() {
+    let mut config = fixture::empty();
+    config.policies = vec![Policy {
+        schedule: Some(Arc::new(Schedule {
+            name: "window".into(),
+            line: Line(9),
+            kind: ScheduleKind::Once { from: 100, to: 200 },
+            utc_offset_minutes: 0,
+        })),
+        ..fixture::policy(1)
+    }];
+    let mut made = Policies::new(&config);
+    assert_eq!(made.forward(&tcp_key()), None, "the time was not told");
+    assert_eq!(made.next_schedule_change(), None);
+    assert!(!made.set_wall_clock(99));
+    assert_eq!(made.next_schedule_change(), Some(100));
+    let told = made.explain(Table::Forward, &tcp_key(), 10);
+    assert_eq!(told[0].failed, [Condition::Schedule]);
+    assert!(made.set_wall_clock(100));
+    assert!(!made.set_wall_clock(150));
+    assert_eq!(made.forward(&tcp_key()), Some(0));
+    let mut reloaded = Policies::new(&config);
+    reloaded.carry_over(&made);
+    assert_eq!(
+        reloaded.forward(&tcp_key()),
+        Some(0),
+        "the clock is carried over"
+    );
+    assert!(made.set_wall_clock(200));
+    assert_eq!(made.forward(&tcp_key()), None);
+    assert_eq!(made.next_schedule_change(), None);
+}
+
+#[test]
+fn local_tables_hold_zones_against_their_own_side() {
+    let mut config = fixture::empty();
+    let rule = LocalRule {
+        name: "ssh".into(),
+        line: Line(3),
+        enabled: true,
+        zones: vec![ZoneId(0)],
+        source: fixture::any(),
+        destination: fixture::any(),
+        services: fixture::service(proto::TCP, 443..=443),
+        action: Action::Allow,
+        schedule: None,
+    };
+    config.local_in = vec![rule.clone()];
+    config.local_out = vec![rule];
+    let made = Policies::new(&config);
+    assert_eq!(made.local_in(&tcp_key()), Some(0));
+    assert_eq!(made.local_out(&tcp_key()), None);
+    let turned = Key {
+        from: ZoneId(1),
+        to: ZoneId(0),
+        ..tcp_key()
+    };
+    assert_eq!(made.local_in(&turned), None);
+    assert_eq!(made.local_out(&turned), Some(0));
+}
+
+#[test]
+fn counters_follow_their_policy_over_a_reload() {
+    let mut config = fixture::empty();
+    config.policies = vec![fixture::policy(10), fixture::policy(20)];
+    let mut made = Policies::new(&config);
+    let rule = made.index_of(20);
+    assert_eq!(rule, Some(1));
+    made.hit(Table::Forward, rule, Time::from_secs(5));
+    made.add_bytes(Table::Forward, rule, 1500);
+    made.session_opened(Table::Forward, rule);
+    made.hit(Table::LocalIn, None, Time::from_secs(6));
+
+    config.policies = vec![fixture::policy(20), fixture::policy(30)];
+    let mut reloaded = Policies::new(&config);
+    reloaded.carry_over(&made);
+    let expected = Counters {
+        hits: 1,
+        bytes: 1500,
+        last_hit: Time::from_secs(5),
+        sessions: 1,
+    };
+    assert_eq!(reloaded.counters(Table::Forward, Some(0)), expected);
+    assert_eq!(
+        reloaded.counters(Table::Forward, Some(1)),
+        Counters::default()
+    );
+    assert_eq!(reloaded.counters(Table::LocalIn, None).hits, 1);
+    assert_eq!(reloaded.index_of(10), None);
+
+    reloaded.session_closed(Table::Forward, Some(0));
+    reloaded.session_closed(Table::Forward, Some(0));
+    assert_eq!(reloaded.counters(Table::Forward, Some(0)).sessions, 0);
+    reloaded.clear_counters();
+    assert_eq!(
+        reloaded.counters(Table::Forward, Some(0)),
+        Counters::default()
+    );
+}

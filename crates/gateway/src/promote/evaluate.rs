@@ -1,0 +1,143 @@
+//! What stands against a session's direction: the gateway's own findings.
+
+use config::model::{IfId, OffloadMode, Policy, VrId, Weakening};
+use offload::{Direction, FlowFacts};
+use reason::{NotEligible, ReasonSet};
+
+use crate::{
+    Gateway,
+    packet::{Destination, Packet},
+    session::{Kind, Session, SessionId},
+};
+
+impl Gateway {
+    /// Everything an engine needs to judge a direction.
+    pub(crate) fn facts(&self, session: &Session, direction: Direction) -> FlowFacts {
+        let mut findings = session.established_for_offload();
+        let seen = session.packets_seen();
+        let settings = &self.config.offload;
+        if findings.contains(NotEligible::AwaitingReply)
+            && direction == Direction::Original
+            && settings.one_way_packets > 0
+            && seen >= u64::from(settings.one_way_packets)
+        {
+            findings.remove(NotEligible::AwaitingReply);
+        }
+        if seen < u64::from(settings.after_packets) {
+            findings.insert(NotEligible::BelowPacketThreshold);
+        }
+        match session.kind {
+            Kind::Forward => {}
+            Kind::LocalIn => findings.insert(NotEligible::LocalDestination),
+            Kind::LocalOut => findings.insert(NotEligible::LocalOrigin),
+        }
+        let policy = self.policy_of(session);
+        findings = findings.union(self.switched_off(session.vr, policy));
+        findings = findings.union(self.without_engine(session.ingress, session.egress));
+        let next_hop = session.next_hop[direction.index()];
+        if session.kind == Kind::Forward && !self.is_resolved(next_hop) {
+            findings.insert(NotEligible::NeighbourUnresolved);
+        }
+        FlowFacts {
+            proto: session.original.proto,
+            ipv6: session.original.is_v6(),
+            translated: session.original.reversed() != session.reply,
+            options: session.has_options(),
+            fragments: session.is_fragmented(),
+            weaken_tcp_window: settings.weaken.contains(&Weakening::TcpWindow),
+            findings,
+        }
+    }
+
+    /// What would stand against the session of a simulated packet once it is established.
+    pub(crate) fn would_stand_against(&self, packet: &Packet) -> ReasonSet<NotEligible> {
+        let policy = self.policy_at(packet);
+        let mut findings = self.switched_off(packet.vr, policy);
+        match packet.destination {
+            Destination::Forward { egress, .. } => {
+                findings = findings.union(self.without_engine(packet.ingress, egress));
+            }
+            Destination::Local => findings.insert(NotEligible::LocalDestination),
+            Destination::Undecided => {}
+        }
+        let facts = FlowFacts {
+            proto: packet.headers.tuple.proto,
+            ipv6: packet.headers.tuple.is_v6(),
+            translated: packet.dnat.is_some() || packet.snat.is_some(),
+            options: packet.headers.options,
+            fragments: false,
+            weaken_tcp_window: self.config.offload.weaken.contains(&Weakening::TcpWindow),
+            findings,
+        };
+        self.engine.capabilities().evaluate(&facts).against
+    }
+
+    /// Whether the policy of a simulated packet insists on offload.
+    pub(crate) fn would_be_required(&self, packet: &Packet) -> bool {
+        self.is_required(packet.vr, self.policy_at(packet))
+            && matches!(packet.destination, Destination::Forward { .. })
+    }
+
+    /// Whether a session may only pass on an engine.
+    pub(crate) fn offload_required(&self, id: SessionId) -> bool {
+        self.sessions.get(id).is_some_and(|session| {
+            session.kind == Kind::Forward && self.is_required(session.vr, self.policy_of(session))
+        })
+    }
+
+    /// The policy a forwarded session passed by, while it is still configured.
+    pub(crate) fn policy_of(&self, session: &Session) -> Option<&Policy> {
+        match session.kind {
+            Kind::Forward => self.config.policy_by_id(session.rule),
+            Kind::LocalIn | Kind::LocalOut => None,
+        }
+    }
+
+    fn is_resolved(&self, next_hop: u32) -> bool {
+        let neighbour = self.neighbours.get(crate::neighbour::NeighbourId(next_hop));
+        neighbour.is_some_and(|n| n.state.is_resolved())
+    }
+
+    fn policy_at(&self, packet: &Packet) -> Option<&Policy> {
+        match packet.destination {
+            Destination::Forward { .. } => {
+                packet.rule.and_then(|index| self.config.policies.get(index as usize))
+            }
+            Destination::Local | Destination::Undecided => None,
+        }
+    }
+
+    fn is_required(&self, vr: VrId, policy: Option<&Policy>) -> bool {
+        let vr = self.config.virtual_routers.get(usize::from(vr.0)).map(|vr| vr.offload);
+        let modes = [Some(self.config.offload.mode), vr, policy.map(|p| p.offload)];
+        modes.contains(&Some(OffloadMode::Require))
+    }
+
+    fn switched_off(&self, vr: VrId, policy: Option<&Policy>) -> ReasonSet<NotEligible> {
+        let vr = self.config.virtual_routers.get(usize::from(vr.0)).map(|vr| vr.offload);
+        let mut set = ReasonSet::EMPTY;
+        if self.config.offload.mode == OffloadMode::Off {
+            set.insert(NotEligible::DisabledGlobally);
+        }
+        if vr == Some(OffloadMode::Off) {
+            set.insert(NotEligible::DisabledByVirtualRouter);
+        }
+        if policy.is_some_and(|p| p.offload == OffloadMode::Off) {
+            set.insert(NotEligible::DisabledByPolicy);
+        }
+        set
+    }
+
+    fn without_engine(&self, ingress: IfId, egress: IfId) -> ReasonSet<NotEligible> {
+        let attached = |id: IfId| {
+            let interface = self.config.interfaces.get(usize::from(id.0));
+            let port = interface.and_then(|i| self.config.ports.get(usize::from(i.port)));
+            port.is_some_and(|port| port.fast_path)
+        };
+        if attached(ingress) && attached(egress) {
+            ReasonSet::EMPTY
+        } else {
+            [NotEligible::InterfaceWithoutEngine].into_iter().collect()
+        }
+    }
+}

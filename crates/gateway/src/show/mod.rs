@@ -1,0 +1,160 @@
+//! Views: what the gateway tells about itself, as the structs of `api`.
+//!
+//! [`Gateway::answer`] takes the requests that concern the gateway alone. Answers are pages of
+//! bounded size; long work is started and goes on in slices.
+
+mod convert;
+mod counters;
+mod engines;
+mod explain;
+mod policies;
+mod sessions;
+mod subject;
+mod system;
+mod tables;
+mod traces;
+
+use api::{ApiError, ClearedView, Request, Response, StatisticsKind, filter::Filter};
+use wire::Time;
+
+use crate::Gateway;
+
+pub(crate) use counters::Baseline;
+pub(crate) use subject::PacketSubject;
+
+impl Gateway {
+    /// Answers a request; those about ports and configuration files are not for the gateway.
+    ///
+    /// # Errors
+    /// What is wrong with the request, or why it cannot be answered now.
+    pub fn answer(&mut self, request: Request, now: Time) -> Result<Response, ApiError> {
+        Ok(match request {
+            Request::ShowInterfaces => Response::Interfaces(self.show_interfaces()),
+            Request::ShowSessions { filter, limit, cursor, offload } => {
+                let filter = parse(filter.as_deref())?;
+                Response::Sessions(self.show_sessions(&filter, limit, cursor, offload, now))
+            }
+            Request::ShowSessionSummary => Response::SessionSummary(self.show_session_summary()),
+            Request::ShowPolicies { limit, cursor } => {
+                Response::Policies(self.show_policies(limit, cursor, now))
+            }
+            Request::ShowRoutes { vr, destination, limit, cursor } => {
+                Response::Routes(self.show_routes(vr.as_deref(), destination, limit, cursor)?)
+            }
+            Request::ShowNeighbours { limit, cursor } => {
+                Response::Neighbours(self.show_neighbours(limit, cursor, now))
+            }
+            Request::ShowNatVips => Response::NatVips(self.show_vips()),
+            Request::ShowNatPools => Response::NatPools(self.show_pools()),
+            Request::ShowEngines => Response::Engines(self.show_engines(now)),
+            Request::ShowOffloadReasons => {
+                Response::OffloadReasons(self.show_offload_reasons())
+            }
+            Request::ShowCounters { delta } => Response::Counters(self.show_counters(delta, now)),
+            Request::ShowSystem => Response::System(self.show_system(now)),
+            Request::ShowAnomaly => Response::Anomaly(self.show_anomaly(now)),
+            Request::ExplainSession(pick) => {
+                Response::Explained(Box::new(self.explain_session(&pick, now)?))
+            }
+            Request::ExplainFlow(key) => {
+                Response::Explained(Box::new(self.explain_flow(&key, now)?))
+            }
+            Request::PolicyLookup(key) => {
+                Response::PolicyLookup(Box::new(self.policy_lookup(&key, now)?))
+            }
+            Request::Simulate(spec) => Response::Trace(Box::new(self.show_simulated(&spec, now)?)),
+            Request::TraceStart { filter, count } => {
+                let filter = parse(filter.as_deref())?;
+                Response::TraceStarted(self.show_trace_start(filter, count))
+            }
+            Request::TracePoll { trace } => Response::TracePolled(self.show_trace_poll(trace)?),
+            Request::TraceStop { trace } => {
+                self.stop_trace();
+                Response::TracePolled(self.show_trace_poll(trace)?)
+            }
+            Request::ClearSessions { filter } => {
+                let filter = parse(filter.as_deref())?;
+                self.clear_sessions(filter);
+                let pending = self.sessions.len().into();
+                cleared("sessions", pending, pending)
+            }
+            Request::ClearCounters => {
+                self.clear_baseline(now);
+                cleared("counters", 1, 0)
+            }
+            Request::ClearNeighbours { interface, address } => {
+                let count = self.clear_neighbours(interface.as_deref(), address, now)?;
+                cleared("neighbours", count, 0)
+            }
+            Request::ClearStatistics { what } => self.clear_statistics(what, now),
+            Request::Events { filter, since, limit } => {
+                let filter = parse(filter.as_deref())?;
+                Response::Events(self.show_events(&filter, since, limit))
+            }
+            Request::ShowPorts => {
+                return Err(ApiError::unsupported("ports belong to the node, not to the slow path"));
+            }
+            Request::ConfigCheck(_)
+            | Request::ConfigDiff(_)
+            | Request::ConfigApply { .. }
+            | Request::ConfigConfirm
+            | Request::ConfigRevert
+            | Request::ConfigReload => {
+                return Err(ApiError::unsupported("configuration files belong to the daemon"));
+            }
+        })
+    }
+
+    fn clear_statistics(&mut self, what: StatisticsKind, now: Time) -> Response {
+        match what {
+            StatisticsKind::Policies => {
+                self.policies.clear_counters();
+                cleared("policies", 1, 0)
+            }
+            StatisticsKind::Ports
+            | StatisticsKind::Engines
+            | StatisticsKind::Anomaly
+            | StatisticsKind::Offload => {
+                self.clear_baseline(now);
+                cleared("counters", 1, 0)
+            }
+        }
+    }
+
+    fn clear_neighbours(
+        &mut self,
+        interface: Option<&str>,
+        address: Option<core::net::IpAddr>,
+        now: Time,
+    ) -> Result<u64, ApiError> {
+        let interface = match interface {
+            Some(name) => Some(self.interface_named(name)?),
+            None => None,
+        };
+        let wanted = |n: &crate::neighbour::Neighbour| {
+            interface.is_none_or(|id| n.interface == id) && address.is_none_or(|a| n.address == a)
+        };
+        let count = self.neighbours.clear(wanted, now);
+        self.handle_neighbour_events(now);
+        Ok(count as u64)
+    }
+}
+
+fn parse(filter: Option<&str>) -> Result<Filter, ApiError> {
+    let text = filter.unwrap_or_default();
+    Filter::parse(text).map_err(|error| ApiError::BadFilter {
+        message: error.message.to_string(),
+        filter: text.to_owned(),
+        column: error.at as u32,
+        expected: error.expected.to_string(),
+    })
+}
+
+fn cleared(what: &'static str, count: u64, pending: u64) -> Response {
+    Response::Cleared(ClearedView { what: what.into(), count, pending })
+}
+
+/// Rows of a page: what was asked for, within [`api::PAGE`].
+fn rows(limit: Option<u32>) -> usize {
+    limit.unwrap_or(api::PAGE).clamp(1, api::PAGE) as usize
+}

@@ -1,0 +1,37 @@
+//! Deliver: the packet is for the gateway itself.
+//!
+//! The gateway answers echo requests. Admit has already turned away everything that nothing here
+//! serves, so what arrives is an echo request or the gateway's own affair.
+
+use reason::DropReason;
+use wire::{Time, proto};
+
+use crate::{
+    Gateway,
+    packet::{Packet, Verdict},
+    trace::Note,
+};
+
+/// ICMP echo request (RFC 792) and ICMPv6 echo request (RFC 4443 §4.1).
+const ECHO_REQUESTS: [(u8, u8); 2] = [(proto::ICMP, 8), (proto::ICMPV6, 128)];
+
+pub(crate) fn run(gateway: &mut Gateway, packet: &mut Packet, now: Time) -> Verdict {
+    if !is_served(packet) {
+        return Verdict::Drop(DropReason::LocalInNoService);
+    }
+    packet.say(|_| Note::new("echo request", "answered"));
+    if packet.is_simulated() {
+        return Verdict::Consume;
+    }
+    let bytes = u64::from(packet.headers.ip_len());
+    gateway.counters.delivered.add(1, bytes);
+    gateway.count_session(packet);
+    gateway.count_tier(packet);
+    gateway.send_echo_reply(packet, now);
+    Verdict::Consume
+}
+
+/// Whether something in the gateway serves the packet.
+pub(crate) fn is_served(packet: &Packet) -> bool {
+    ECHO_REQUESTS.contains(&(packet.headers.tuple.proto, packet.headers.icmp_type))
+}

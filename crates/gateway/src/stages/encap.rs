@@ -1,0 +1,151 @@
+//! Encap: the packet takes the form it leaves in.
+//!
+//! TTL, size, rewrite, MSS. The errors that a sender must hear of (time exceeded, too big) are made
+//! from the packet as it came in, before anything is rewritten. Tunnels will wrap it here.
+
+use ports::Checksum;
+use reason::DropReason;
+use wire::{Fragmentation, Rewrite, Time, proto, tcp};
+
+use crate::{
+    Gateway,
+    local::IcmpErrorKind,
+    packet::{Destination, Origin, Packet, Verdict},
+    trace::Note,
+};
+
+/// Smallest TCP header plus IPv4 and IPv6 header: what an MTU-derived MSS leaves out (RFC 6691 §2).
+const TCP_OVERHEAD: [u16; 2] = [40, 60];
+
+pub(crate) fn run(gateway: &mut Gateway, packet: &mut Packet, now: Time) -> Verdict {
+    let Destination::Forward { egress, .. } = packet.destination else {
+        return Verdict::Drop(DropReason::NoRoute);
+    };
+    let forwarded = packet.origin != Origin::Gateway;
+    if forwarded && packet.headers.ttl <= 1 {
+        packet.say(|p| Note::new(format!("ttl {}", p.headers.ttl), "expires here"));
+        answer(gateway, packet, IcmpErrorKind::TtlExceeded, now);
+        return Verdict::Drop(DropReason::TtlExpired);
+    }
+    let mtu = gateway.interface(egress).mtu;
+    let too_big = packet.largest_ip_len() > u32::from(mtu);
+    if too_big && (packet.headers.df || packet.frame.offloads.gso.is_some()) {
+        packet.say(|p| {
+            Note::new(format!("{} bytes, mtu {mtu}", p.largest_ip_len()), "too big and not to be cut")
+        });
+        answer(gateway, packet, IcmpErrorKind::FragNeeded { mtu }, now);
+        return Verdict::Drop(DropReason::MtuExceeded);
+    }
+    if packet.is_simulated() {
+        packet.say(|p| Note::new(format!("{} bytes, mtu {mtu}, ttl {}", p.headers.ip_len(), p.headers.ttl), "fits"));
+        return Verdict::Continue;
+    }
+    if !rewrite(gateway, packet, forwarded) {
+        return Verdict::Drop(DropReason::IcmpErrorUnrelated);
+    }
+    clamp_mss(gateway, packet, mtu);
+    if too_big {
+        return fragment(gateway, packet, mtu);
+    }
+    Verdict::Continue
+}
+
+/// Applies the session's translation and takes one from the TTL.
+fn rewrite(gateway: &Gateway, packet: &mut Packet, forwarded: bool) -> bool {
+    let partial = matches!(packet.frame.offloads.checksum, Checksum::Partial { .. });
+    let session = packet.session.and_then(|(id, d)| gateway.sessions.get(id).map(|s| (s, d)));
+    let Some((session, direction)) = session else {
+        let tuple = packet.headers.tuple;
+        let ttl_only = Rewrite::compile(tuple, tuple);
+        ttl_only.apply(packet.frame.bytes_mut(), &packet.headers, forwarded, partial);
+        packet.say(|_| Note::new("no session", "sent as it is"));
+        return true;
+    };
+    let (key, out) = (session.key(direction), session.key(direction.opposite()).reversed());
+    if packet.related {
+        return translate_error(packet, key, out, forwarded);
+    }
+    let headers = packet.headers;
+    Rewrite::compile(key, out).apply(packet.frame.bytes_mut(), &headers, forwarded, partial);
+    packet.say(|p| Note::new(format!("ttl {}", p.headers.ttl), if key == out { "not rewritten".into() } else { format!("rewritten to {out}") }));
+    true
+}
+
+/// An ICMP error about a packet that left with the reverse of `key`: the quoted packet gets the
+/// addresses its sender knows, and the error goes to that sender (RFC 5508 §4).
+fn translate_error(packet: &mut Packet, key: wire::Tuple, out: wire::Tuple, forwarded: bool) -> bool {
+    let headers = packet.headers;
+    let (quoted_from, quoted_to) = (key.reversed(), out.reversed());
+    if !wire::rewrite::rewrite_quoted(packet.frame.bytes_mut(), &headers, quoted_from, quoted_to) {
+        return false;
+    }
+    // A router on the way keeps its own address; the translated host must not show.
+    let src = if headers.src() == key.src { out.src } else { headers.src() };
+    let to = wire::Tuple { src, dst: out.dst, ..headers.tuple };
+    Rewrite::compile(headers.tuple, to).apply(packet.frame.bytes_mut(), &headers, forwarded, false);
+    packet.say(|_| Note::new("ICMP error about a packet of the session", format!("for {}", out.dst)));
+    true
+}
+
+fn answer(gateway: &mut Gateway, packet: &Packet, kind: IcmpErrorKind, now: Time) {
+    if packet.origin == Origin::Received {
+        gateway.send_icmp_error(kind, packet.frame.bytes(), packet.ingress, now);
+    }
+}
+
+/// Lowers the MSS option of a SYN to what fits (RFC 879, RFC 6691).
+fn clamp_mss(gateway: &mut Gateway, packet: &mut Packet, mtu: u16) {
+    if packet.headers.tuple.proto != proto::TCP
+        || packet.headers.tcp_flags & tcp::flags::SYN == 0
+        || packet.headers.fragment != Fragmentation::Whole
+    {
+        return;
+    }
+    let Destination::Forward { egress, .. } = packet.destination else { return };
+    let overhead = TCP_OVERHEAD[usize::from(packet.headers.tuple.is_v6())];
+    let by_interface = |id| match gateway.interface(id).mss_clamp {
+        Some(0) => Some(mtu.saturating_sub(overhead)),
+        other => other,
+    };
+    let by_policy = packet
+        .session
+        .and_then(|(id, _)| gateway.sessions.get(id))
+        .and_then(|session| session.mss_clamp());
+    let limit = [by_interface(egress), by_interface(packet.ingress), by_policy].into_iter().flatten().min();
+    let Some(limit) = limit else { return };
+    let partial = matches!(packet.frame.offloads.checksum, Checksum::Partial { .. });
+    let headers = packet.headers;
+    if tcp::clamp_mss(packet.frame.bytes_mut(), &headers, limit, partial) {
+        gateway.counters.mss_clamped += 1;
+    }
+}
+
+/// Cuts a packet that may be cut (RFC 791 §2.3).
+fn fragment(gateway: &mut Gateway, packet: &mut Packet, mtu: u16) -> Verdict {
+    if let Checksum::Partial { start, offset } = packet.frame.offloads.checksum {
+        if wire::checksum::finish_partial(packet.frame.bytes_mut(), start, offset).is_err() {
+            return Verdict::Drop(DropReason::SuperPacketInvalid);
+        }
+        packet.frame.offloads.checksum = Checksum::Unchecked;
+    }
+    // A packet that came in fragments leaves in none larger than those it came in.
+    let limit = packet.reassembled.map_or(mtu, |largest| largest.min(mtu));
+    let headers = packet.headers;
+    let mut cutter = match wire::fragment::Fragmenter::new(packet.frame.bytes(), &headers, limit, 0) {
+        Ok(cutter) => cutter,
+        Err(reason) => return Verdict::Drop(reason),
+    };
+    let mut bytes = Vec::with_capacity(usize::from(mtu) + 32);
+    let mut pieces = Vec::new();
+    while cutter.next(&mut bytes) {
+        match gateway.frames.alloc_from(&bytes) {
+            Some(frame) => pieces.push(frame),
+            None => return Verdict::Drop(DropReason::BuffersExhausted),
+        }
+    }
+    gateway.counters.fragments_made += pieces.len() as u64;
+    let count = pieces.len();
+    packet.pieces = pieces;
+    packet.say(|p| Note::new(format!("{} bytes, mtu {mtu}", p.headers.ip_len()), format!("cut into {count} fragments")));
+    Verdict::Continue
+}

@@ -1,0 +1,36 @@
+//! RPF: does the way back to the source lead through the interface the packet came in by?
+
+use config::model::Rpf;
+use wire::Time;
+
+use crate::{
+    Gateway,
+    anomaly::is_link_local,
+    packet::{Packet, Verdict},
+    trace::Note,
+};
+
+pub(crate) fn run(gateway: &mut Gateway, packet: &mut Packet, _now: Time) -> Verdict {
+    let interface = gateway.interface(packet.ingress);
+    let (mode, name, line) = (interface.rpf, interface.name.clone(), interface.line);
+    let src = packet.headers.src();
+    // A link-local source is on the link by definition; it has no route.
+    let verdict = if is_link_local(src) {
+        Ok(())
+    } else {
+        gateway.routes.rpf(packet.vr, src, packet.ingress, mode)
+    };
+    packet.say(|_| {
+        let word = match mode {
+            Rpf::Strict => "strict",
+            Rpf::Loose => "loose",
+            Rpf::Off => "off",
+        };
+        let result = if verdict.is_ok() { "the way back is through it" } else { "it is not" };
+        Note::new(format!("route back to {src}, {word}"), result).by("interface", name, line)
+    });
+    match verdict {
+        Ok(()) => Verdict::Continue,
+        Err(reason) => Verdict::Drop(reason),
+    }
+}

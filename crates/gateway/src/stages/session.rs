@@ -1,0 +1,201 @@
+//! Session: which session is it, does the packet fit its state, do its decisions still hold?
+
+use config::model::IfId;
+use offload::Direction;
+use reason::{DemotionReason, DropReason};
+use wire::{Time, icmp, proto, rewrite::quoted_tuple, tcp::flags};
+
+use crate::{
+    Gateway,
+    packet::{Destination, Packet, Tier, Verdict},
+    session::{Kind, Observation, SessionId, transport},
+    trace::Note,
+};
+
+pub(crate) fn run(gateway: &mut Gateway, packet: &mut Packet, now: Time) -> Verdict {
+    if icmp::is_error(&packet.headers) {
+        return related(gateway, packet, now);
+    }
+    let tuple = packet.headers.tuple;
+    let Some((id, direction)) = gateway.sessions.lookup(packet.vr, &tuple) else {
+        return miss(packet);
+    };
+    if packet.is_simulated() {
+        return simulated_hit(gateway, packet, id, direction);
+    }
+    if let Err(reason) = gateway.reevaluate_if_stale(id, now) {
+        packet.say(|_| Note::new(tuple.to_string(), format!("session {id} ended by a change")));
+        return Verdict::Drop(reason);
+    }
+    if let Some(reason) = moved(gateway, packet, id, direction, now) {
+        return Verdict::Drop(reason);
+    }
+    if let Some(session) = gateway.sessions.get_mut(id) {
+        session.set_fragmented(packet.reassembled.is_some());
+    }
+    let transport = transport(packet.frame.bytes(), &packet.headers);
+    let Some(observed) =
+        gateway.sessions.observe(id, direction, &packet.headers, transport, &gateway.windows, now)
+    else {
+        return miss(packet);
+    };
+    match observed {
+        Observation::Pass { closing, .. } => {
+            hit(gateway, packet, id, direction);
+            if closing {
+                gateway.demote_both(id, DemotionReason::TcpClose, now);
+            }
+            Verdict::Continue
+        }
+        Observation::Drop(reason) => {
+            packet.say(|_| Note::new(tuple.to_string(), format!("does not fit session {id}")));
+            Verdict::Drop(reason)
+        }
+        Observation::Reopen => {
+            gateway.end_session(id, DemotionReason::TcpClose, now);
+            miss(packet)
+        }
+    }
+}
+
+/// No session: the stages that set one up decide.
+fn miss(packet: &mut Packet) -> Verdict {
+    packet.say(|p| Note::new(p.headers.tuple.to_string(), "no session"));
+    Verdict::Continue
+}
+
+fn hit(gateway: &mut Gateway, packet: &mut Packet, id: SessionId, direction: Direction) {
+    packet.session = Some((id, direction));
+    packet.tier = Tier::SlowEstablished;
+    packet.destination = destination(gateway, id, direction);
+    let Some(session) = gateway.sessions.get(id) else { return };
+    packet.say(|p| {
+        let state = session.state().name();
+        Note::new(p.headers.tuple.to_string(), format!("session {id}, {}, {state}", direction.name()))
+    });
+}
+
+/// Where packets of a direction go.
+fn destination(gateway: &Gateway, id: SessionId, direction: Direction) -> Destination {
+    let Some(session) = gateway.sessions.get(id) else { return Destination::Undecided };
+    let egress = match (session.kind, direction) {
+        (Kind::LocalIn, Direction::Original) | (Kind::LocalOut, Direction::Reply) => {
+            return Destination::Local;
+        }
+        (Kind::Forward | Kind::LocalOut, Direction::Original) => session.egress,
+        (Kind::Forward | Kind::LocalIn, Direction::Reply) => session.ingress,
+    };
+    // A neighbour already in use is asked for by its address again; the table look-up is the same.
+    let target = session.key(direction.opposite()).src;
+    Destination::Forward { egress, gateway: gateway.gateway_towards(session.vr, target, egress) }
+}
+
+/// The session's packets come in by another interface than before: allowed when the way back leads
+/// there too (asymmetric or changed paths), refused when the address is spoofed.
+fn moved(
+    gateway: &mut Gateway,
+    packet: &mut Packet,
+    id: SessionId,
+    direction: Direction,
+    now: Time,
+) -> Option<DropReason> {
+    let session = gateway.sessions.get(id)?;
+    let expected = match direction {
+        Direction::Original => session.ingress,
+        Direction::Reply => session.egress,
+    };
+    if packet.ingress == expected || session.kind != Kind::Forward {
+        return None;
+    }
+    let mode = gateway.interface(packet.ingress).rpf;
+    let same_zone = gateway.interface(packet.ingress).zone == gateway.interface(expected).zone;
+    let src = packet.headers.src();
+    let way_back = gateway.routes.rpf(packet.vr, src, packet.ingress, mode);
+    if !same_zone || way_back.is_err() {
+        packet.say(|_| Note::new(format!("from {src}"), "comes in by an interface it may not use"));
+        return Some(DropReason::RpfFailed);
+    }
+    gateway.demote_both(id, DemotionReason::IngressMoved, now);
+    let session = gateway.sessions.get_mut(id)?;
+    match direction {
+        Direction::Original => session.ingress = packet.ingress,
+        Direction::Reply => session.egress = packet.ingress,
+    }
+    None
+}
+
+fn simulated_hit(
+    gateway: &mut Gateway,
+    packet: &mut Packet,
+    id: SessionId,
+    direction: Direction,
+) -> Verdict {
+    // A session that exists answers the question by itself; only an opening packet asks on.
+    if direction == Direction::Original && packet.headers.tcp_flags & flags::SYN != 0 {
+        packet.say(|p| Note::new(p.headers.tuple.to_string(), format!("session {id} exists; as if it did not")));
+        return Verdict::Continue;
+    }
+    hit(gateway, packet, id, direction);
+    Verdict::Continue
+}
+
+/// An ICMP error belongs to the session whose packet it quotes.
+fn related(gateway: &mut Gateway, packet: &mut Packet, now: Time) -> Verdict {
+    if is_redirect(&packet.headers) {
+        return Verdict::Drop(DropReason::IcmpRedirectIgnored);
+    }
+    let Some(quoted) = quoted_tuple(packet.frame.bytes(), &packet.headers) else {
+        return Verdict::Drop(DropReason::IcmpErrorUnrelated);
+    };
+    // The quoted packet left here; its answer would look like this.
+    let found = gateway.sessions.lookup(packet.vr, &quoted.reversed());
+    let Some((id, direction)) = found else {
+        packet.say(|_| Note::new(format!("quotes {quoted}"), "of no session"));
+        return Verdict::Drop(DropReason::IcmpErrorUnrelated);
+    };
+    if let Err(reason) = gateway.reevaluate_if_stale(id, now) {
+        return Verdict::Drop(reason);
+    }
+    packet.related = true;
+    hit(gateway, packet, id, direction);
+    packet.say(|_| Note::new(format!("ICMP error quotes {quoted}"), format!("belongs to session {id}")));
+    if packet.destination == Destination::Local { Verdict::Consume } else { Verdict::Continue }
+}
+
+/// ICMP redirect (RFC 792) and ICMPv6 redirect (RFC 4861 §4.5).
+fn is_redirect(headers: &wire::Headers) -> bool {
+    matches!((headers.tuple.proto, headers.icmp_type), (proto::ICMP, 5) | (proto::ICMPV6, 137))
+}
+
+impl Gateway {
+    /// The gateway address towards `target` on an interface; none when it is on the link.
+    fn gateway_towards(
+        &self,
+        vr: config::model::VrId,
+        target: core::net::IpAddr,
+        egress: IfId,
+    ) -> Option<core::net::IpAddr> {
+        match self.routes.lookup(vr, target) {
+            crate::route::Lookup::Via(set) => {
+                set.members.iter().find(|m| m.interface == egress).and_then(|m| m.gateway)
+            }
+            crate::route::Lookup::Local(_)
+            | crate::route::Lookup::Broadcast(_)
+            | crate::route::Lookup::Blackhole(_)
+            | crate::route::Lookup::None => None,
+        }
+    }
+
+    /// Adds a forwarded or delivered packet to its session's slow-path counters.
+    pub(crate) fn count_session(&mut self, packet: &Packet) {
+        if let Some((id, direction)) = packet.session
+            && let Some(session) = self.sessions.get_mut(id)
+        {
+            let (packets, bytes) = (packet.count(), u64::from(packet.headers.ip_len()));
+            session.add_slow(direction, packets, bytes);
+            if packet.tier == Tier::SlowSetup {
+                session.mark_setup(packets, bytes);
+            }
+        }
+    }
+}

@@ -1,0 +1,381 @@
+//! Commands become requests, answers become text.
+
+use std::{io::Write, path::Path, time::Duration};
+
+use api::{ApiError, ConfigText, ExitCode, Request, Response, SessionPick};
+
+use crate::{
+    cli::{Clear, Command, Explain, FlowArgs, Policy, Show, ShowNat, ShowOffload, TraceArgs},
+    client::{Answer, Client, Failure},
+    packet,
+    render::{self, Style},
+};
+
+/// How often a live trace asks for packets.
+const TRACE_POLL: Duration = Duration::from_millis(100);
+
+/// Sessions of a long list that are kept before they are printed, so that columns align.
+const CHUNK: usize = 4096;
+
+/// Where output goes: data to `out`, talk to `err`.
+pub struct Terminal<'a> {
+    /// Data.
+    pub out: &'a mut dyn Write,
+    /// Talk.
+    pub err: &'a mut dyn Write,
+    /// Colours of `out`.
+    pub style: Style,
+    /// Colours of `err`.
+    pub err_style: Style,
+    /// Print documents instead of text.
+    pub json: bool,
+}
+
+/// Runs a command that talks to a gateway.
+pub async fn execute(command: Command, socket: &Path, terminal: &mut Terminal<'_>) -> ExitCode {
+    match run(command, socket, terminal).await {
+        Ok(()) => ExitCode::Ok,
+        Err(failure) => terminal.fail(&failure),
+    }
+}
+
+async fn run(command: Command, socket: &Path, t: &mut Terminal<'_>) -> Result<(), Failure> {
+    let request = match command {
+        Command::Show(Show::Sessions { summary: false, offload, limit, filter }) => {
+            return sessions(&mut Client::connect(socket).await?, t, words(filter), limit, offload)
+                .await;
+        }
+        Command::Show(show) => return shown(&mut Client::connect(socket).await?, t, show).await,
+        Command::Trace(args) if !args.simulate => {
+            return trace(&mut Client::connect(socket).await?, t, args).await;
+        }
+        Command::Events { follow: true, since, filter } => {
+            let filter = words(filter);
+            let mut client = Client::connect(socket).await?;
+            return client.follow_events(filter.as_deref(), since, |line| t.event(line)).await;
+        }
+        Command::Events { follow: false, since, filter } => {
+            return events(&mut Client::connect(socket).await?, t, since, words(filter)).await;
+        }
+        Command::Trace(args) => Request::Simulate(packet::packet(&args).map_err(usage)?),
+        Command::Explain(Explain::Session { pick }) => Request::ExplainSession(session_pick(&pick)),
+        Command::Explain(Explain::Flow { flow }) => Request::ExplainFlow(key(&flow)?),
+        Command::Policy(Policy::Lookup { flow }) => Request::PolicyLookup(key(&flow)?),
+        Command::Clear(clear) => clear_request(clear),
+        Command::Diff { file } => Request::ConfigDiff(read_config(&file)?),
+        Command::Apply { file, confirm } => {
+            let ConfigText { source, text } = read_config(&file)?;
+            Request::ConfigApply { source, text, confirm_seconds: confirm }
+        }
+        Command::Confirm => Request::ConfigConfirm,
+        Command::Revert => Request::ConfigRevert,
+        Command::Reload => Request::ConfigReload,
+        Command::Run(_) | Command::Check { .. } | Command::Completions { .. } | Command::Man { .. } => {
+            return Err(usage("this command does not talk to a gateway".to_owned()));
+        }
+    };
+    let answer = Client::connect(socket).await?.ask(&request).await?;
+    t.answer(&answer);
+    Ok(())
+}
+
+/// One answer, or a list page by page.
+async fn shown(client: &mut Client, t: &mut Terminal<'_>, show: Show) -> Result<(), Failure> {
+    let request = match show {
+        Show::Sessions { .. } => Request::ShowSessionSummary,
+        Show::Ports => Request::ShowPorts,
+        Show::Interfaces => Request::ShowInterfaces,
+        Show::Nat(ShowNat::Vips) => Request::ShowNatVips,
+        Show::Nat(ShowNat::Pools) => Request::ShowNatPools,
+        Show::Engines => Request::ShowEngines,
+        Show::Offload(ShowOffload::Reasons) => Request::ShowOffloadReasons,
+        Show::Counters { delta } => Request::ShowCounters { delta },
+        Show::System => Request::ShowSystem,
+        Show::Anomaly => Request::ShowAnomaly,
+        Show::Policies { limit } => {
+            let request = |limit, cursor| Request::ShowPolicies { limit: Some(limit), cursor };
+            return pages(client, t, limit, request).await;
+        }
+        Show::Neighbours { limit } => {
+            let request = |limit, cursor| Request::ShowNeighbours { limit: Some(limit), cursor };
+            return pages(client, t, limit, request).await;
+        }
+        Show::Routes { vr, limit, destination } => {
+            let request = |limit, cursor| Request::ShowRoutes {
+                vr: vr.clone(),
+                destination,
+                limit: Some(limit),
+                cursor,
+            };
+            return pages(client, t, limit, request).await;
+        }
+    };
+    t.answer(&client.ask(&request).await?);
+    Ok(())
+}
+
+/// Asks for pages until `limit` rows (0: all) are there; JSON goes out page by page, text at the end.
+async fn pages(
+    client: &mut Client,
+    t: &mut Terminal<'_>,
+    limit: u64,
+    request: impl Fn(u32, Option<u64>) -> Request,
+) -> Result<(), Failure> {
+    let limit = if limit == 0 { u64::MAX } else { limit };
+    let mut whole: Option<Response> = None;
+    let mut cursor = None;
+    let mut rows = 0;
+    loop {
+        let page = limit.saturating_sub(rows).min(u64::from(api::PAGE)) as u32;
+        let answer = client.ask(&request(page, cursor)).await?;
+        if t.json {
+            t.answer(&answer);
+        }
+        let (count, next) = join(&mut whole, answer.response)?;
+        rows = count;
+        cursor = next;
+        if cursor.is_none() || rows >= limit {
+            break;
+        }
+    }
+    if let Some(whole) = whole.filter(|_| !t.json) {
+        t.print(&render::response(&whole, &t.style));
+    }
+    Ok(())
+}
+
+/// Adds a page to what is there; gives the rows so far and the next cursor.
+fn join(whole: &mut Option<Response>, page: Response) -> Result<(u64, Option<u64>), Failure> {
+    match (whole.as_mut(), page) {
+        (None, page) => *whole = Some(page),
+        (Some(Response::Policies(all)), Response::Policies(page)) => {
+            all.policies.extend(page.policies);
+            all.next = page.next;
+        }
+        (Some(Response::Routes(all)), Response::Routes(page)) => {
+            all.routes.extend(page.routes);
+            all.next = page.next;
+        }
+        (Some(Response::Neighbours(all)), Response::Neighbours(page)) => {
+            all.neighbours.extend(page.neighbours);
+            all.next = page.next;
+        }
+        (Some(_), _) => return Err(unexpected()),
+    }
+    match whole.as_ref() {
+        Some(Response::Policies(all)) => Ok((all.policies.len() as u64, all.next)),
+        Some(Response::Routes(all)) => Ok((all.routes.len() as u64, all.next)),
+        Some(Response::Neighbours(all)) => Ok((all.neighbours.len() as u64, all.next)),
+        _ => Err(unexpected()),
+    }
+}
+
+async fn sessions(
+    client: &mut Client,
+    t: &mut Terminal<'_>,
+    filter: Option<String>,
+    limit: u64,
+    offload: bool,
+) -> Result<(), Failure> {
+    let limit = if limit == 0 { u64::MAX } else { limit };
+    let mut kept = api::SessionsView::default();
+    let mut rows = 0;
+    loop {
+        let page = limit.saturating_sub(rows).min(u64::from(api::PAGE)) as u32;
+        let answer = client
+            .ask(&Request::ShowSessions {
+                filter: filter.clone(),
+                limit: Some(page),
+                cursor: kept.next,
+                offload,
+            })
+            .await?;
+        if t.json {
+            t.answer(&answer);
+        }
+        let Response::Sessions(view) = answer.response else { return Err(unexpected()) };
+        rows += view.sessions.len() as u64;
+        kept.sessions.extend(view.sessions);
+        kept.total = view.total;
+        kept.scanned += view.scanned;
+        kept.next = view.next;
+        if kept.next.is_none() || rows >= limit {
+            break;
+        }
+        if t.json {
+            kept.sessions.clear();
+        } else if kept.sessions.len() >= CHUNK {
+            t.print(&render::session_rows(&kept, &t.style));
+            kept.sessions.clear();
+        }
+    }
+    if !t.json {
+        t.print(&render::sessions(&kept, rows, &t.style));
+    }
+    Ok(())
+}
+
+async fn events(
+    client: &mut Client,
+    t: &mut Terminal<'_>,
+    since: Option<u64>,
+    filter: Option<String>,
+) -> Result<(), Failure> {
+    let mut since = since;
+    loop {
+        let request = Request::Events { filter: filter.clone(), since, limit: None };
+        let answer = client.ask(&request).await?;
+        t.answer(&answer);
+        let Response::Events(view) = answer.response else { return Err(unexpected()) };
+        if !view.more {
+            return Ok(());
+        }
+        since = Some(view.last);
+    }
+}
+
+async fn trace(client: &mut Client, t: &mut Terminal<'_>, args: TraceArgs) -> Result<(), Failure> {
+    let request = Request::TraceStart { filter: words(args.words), count: args.count };
+    let answer = client.ask(&request).await?;
+    let Response::TraceStarted(started) = &answer.response else { return Err(unexpected()) };
+    let trace = started.trace;
+    if !t.json {
+        t.talk(&format!(
+            "tracing the next {} packets that match; end it with Ctrl-C\n",
+            args.count
+        ));
+    }
+    loop {
+        let interrupted = tokio::select! {
+            () = tokio::time::sleep(TRACE_POLL) => false,
+            _ = tokio::signal::ctrl_c() => true,
+        };
+        let request =
+            if interrupted { Request::TraceStop { trace } } else { Request::TracePoll { trace } };
+        let answer = client.ask(&request).await?;
+        let Response::TracePolled(polled) = &answer.response else { return Err(unexpected()) };
+        let done = polled.done || interrupted;
+        if !polled.packets.is_empty() || (done && t.json) {
+            t.answer(&answer);
+        }
+        if done {
+            return Ok(());
+        }
+    }
+}
+
+impl Terminal<'_> {
+    /// Prints text; a reader that went away is no fault of ours.
+    pub fn print(&mut self, text: &str) {
+        let _ = self.out.write_all(text.as_bytes()).and_then(|()| self.out.flush());
+    }
+
+    /// Prints what is not data.
+    pub fn talk(&mut self, text: &str) {
+        let _ = self.err.write_all(text.as_bytes()).and_then(|()| self.err.flush());
+    }
+
+    /// Prints an answer, as text or as the document it came as.
+    pub fn answer(&mut self, answer: &Answer) {
+        if self.json {
+            self.print(&format!("{}\n", answer.document));
+        } else {
+            self.print(&render::response(&answer.response, &self.style));
+        }
+    }
+
+    /// Prints a failure with what to run next, and says which exit code goes with it.
+    pub fn fail(&mut self, failure: &Failure) -> ExitCode {
+        match failure {
+            Failure::Api { error, document } => {
+                if self.json {
+                    self.print(&format!("{document}\n"));
+                } else {
+                    self.talk(&render::error(error, &self.err_style));
+                }
+                error.exit_code()
+            }
+            Failure::Unreachable { socket, source } => {
+                let next = match source.kind() {
+                    std::io::ErrorKind::PermissionDenied => {
+                        "this user may not open the socket: join its group, or use sudo"
+                    }
+                    _ => "start it with `lockgate run` or `systemctl start lockgate`, or name its socket with --socket",
+                };
+                self.talk(&format!(
+                    "error: no gateway answers on {}: {source}\nnext: {next}\n",
+                    socket.display()
+                ));
+                ExitCode::Unreachable
+            }
+            Failure::Protocol(message) => {
+                self.talk(&format!(
+                    "error: {message}\nnext: compare `lockgate --version` with `lockgate show system --json`\n"
+                ));
+                ExitCode::Failed
+            }
+        }
+    }
+
+    fn event(&mut self, line: &str) -> bool {
+        let text = match serde_json::from_str::<api::EventView>(line) {
+            Ok(event) if !self.json => render::event(&event, &self.style),
+            _ => format!("{line}\n"),
+        };
+        self.out.write_all(text.as_bytes()).and_then(|()| self.out.flush()).is_ok()
+    }
+}
+
+/// A file of configuration; one that cannot be read is not found, or failed.
+pub fn read_config(file: &Path) -> Result<ConfigText, Failure> {
+    let source = file.display().to_string();
+    let text = std::fs::read_to_string(file).map_err(|e| {
+        let message = format!("{source}: {e}");
+        local(match e.kind() {
+            std::io::ErrorKind::NotFound => ApiError::not_found(message),
+            _ => ApiError::failed(message),
+        })
+    })?;
+    Ok(ConfigText { source, text })
+}
+
+/// An error found on this side of the socket.
+pub fn local(error: ApiError) -> Failure {
+    let document = api::ErrorDocument::from(error.clone());
+    let document = serde_json::to_string(&document).unwrap_or_default();
+    Failure::Api { error, document }
+}
+
+fn usage(message: String) -> Failure {
+    local(ApiError::bad_request(message))
+}
+
+fn unexpected() -> Failure {
+    Failure::Protocol("the gateway answers another question than was asked".to_owned())
+}
+
+fn words(words: Vec<String>) -> Option<String> {
+    (!words.is_empty()).then(|| words.join(" "))
+}
+
+fn key(flow: &FlowArgs) -> Result<api::LookupKey, Failure> {
+    packet::key(flow).map_err(usage)
+}
+
+fn session_pick(pick: &[String]) -> SessionPick {
+    match pick {
+        [word] if word.parse::<u64>().is_ok() => {
+            SessionPick { id: word.parse().ok(), filter: None }
+        }
+        words => SessionPick { id: None, filter: Some(words.join(" ")) },
+    }
+}
+
+fn clear_request(clear: Clear) -> Request {
+    match clear {
+        Clear::Sessions { filter, .. } => Request::ClearSessions { filter: words(filter) },
+        Clear::Counters => Request::ClearCounters,
+        Clear::Neighbours { interface, address } => Request::ClearNeighbours { interface, address },
+        Clear::Statistics { what } => Request::ClearStatistics { what: what.into() },
+    }
+}

@@ -1,0 +1,415 @@
+//! The command line, as clap sees it.
+
+use std::{net::IpAddr, path::PathBuf};
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// What every filter understands; in the help of every command that takes one.
+const FILTER_HELP: &str = "\
+FILTER is one expression, as in pcap-filter: `src 10.1.0.0/16 and port 443`, `proto udp or icmp`,
+`policy 12`, `reason table-full`, `state established`. Words next to each other mean `and`; `not` and
+parentheses work. Without a filter everything matches.";
+
+const EXIT_CODES: &str = "\
+Exit codes: 0 done, 1 failed, 2 usage, 3 not found, 4 no gateway answers on the socket,
+5 configuration refused, 6 a gateway already runs on the socket, 7 a capability is missing,
+8 a port could not be opened.";
+
+/// Lockgate, a Linux security gateway.
+#[derive(Debug, Parser)]
+#[command(name = "lockgate", version, about, after_help = EXIT_CODES, arg_required_else_help = true)]
+#[command(propagate_version = true, disable_help_subcommand = false, max_term_width = 110)]
+pub struct Cli {
+    /// Options of every command.
+    #[command(flatten)]
+    pub global: Global,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// Options of every command.
+#[derive(Clone, Debug, Args)]
+pub struct Global {
+    /// Control socket of the gateway
+    #[arg(long, global = true, env = "LOCKGATE_SOCKET", value_name = "PATH")]
+    #[arg(help_heading = "Global options")]
+    pub socket: Option<PathBuf>,
+    /// Print the document of the API, one a line, instead of text
+    #[arg(long, global = true, help_heading = "Global options")]
+    pub json: bool,
+    /// When to use colours; `NO_COLOR` is respected
+    #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
+    #[arg(help_heading = "Global options")]
+    pub color: ColorChoice,
+}
+
+/// When to use colours.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum ColorChoice {
+    /// On a terminal.
+    #[default]
+    Auto,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run the gateway in the foreground
+    Run(RunArgs),
+    /// Validate a configuration; needs no running gateway
+    Check {
+        /// Configuration file
+        #[arg(default_value = daemon::DEFAULT_CONFIG)]
+        file: PathBuf,
+    },
+    /// Compare a configuration with the running one
+    Diff {
+        /// Configuration file
+        #[arg(default_value = daemon::DEFAULT_CONFIG)]
+        file: PathBuf,
+    },
+    /// Run another configuration
+    Apply {
+        /// Configuration file
+        #[arg(default_value = daemon::DEFAULT_CONFIG)]
+        file: PathBuf,
+        /// Go back after this many seconds unless `lockgate confirm` comes first
+        #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..=86_400))]
+        confirm: Option<u32>,
+    },
+    /// Keep what `apply --confirm` applied
+    Confirm,
+    /// Go back to what ran before `apply --confirm`
+    Revert,
+    /// Read the configuration file again, as SIGHUP does
+    Reload,
+    /// Show tables, counters and states
+    #[command(subcommand, alias = "sh")]
+    Show(Show),
+    /// Say why a session is where it is
+    #[command(subcommand)]
+    Explain(Explain),
+    /// Follow packets through every stage, or send a made-up one
+    #[command(after_help = FILTER_HELP)]
+    Trace(TraceArgs),
+    /// Ask the policy table
+    #[command(subcommand)]
+    Policy(Policy),
+    /// End sessions, forget neighbours, zero counters
+    #[command(subcommand)]
+    Clear(Clear),
+    /// Show what happened
+    #[command(after_help = FILTER_HELP)]
+    Events {
+        /// Go on printing as events happen
+        #[arg(long, short)]
+        follow: bool,
+        /// Only events after this sequence number
+        #[arg(long, value_name = "NUMBER")]
+        since: Option<u64>,
+        /// Which events
+        filter: Vec<String>,
+    },
+    /// Print the completion script of a shell
+    Completions {
+        /// Shell
+        shell: clap_complete::Shell,
+    },
+    /// Print a man page, or write all of them to a directory
+    Man {
+        /// Directory
+        directory: Option<PathBuf>,
+    },
+}
+
+/// Options of `run`.
+#[derive(Clone, Debug, Args)]
+pub struct RunArgs {
+    /// Configuration file
+    #[arg(long, short, default_value = daemon::DEFAULT_CONFIG, value_name = "FILE")]
+    pub config: PathBuf,
+    /// What to log: `error`, `warn`, `info`, `debug` or `trace`
+    #[arg(long, default_value = "info", env = "LOCKGATE_LOG", value_name = "LEVEL")]
+    pub log: daemon::LogLevel,
+    /// Keep all capabilities instead of dropping what is not needed after start
+    #[arg(long)]
+    pub keep_capabilities: bool,
+}
+
+/// `show …`
+#[derive(Debug, Subcommand)]
+pub enum Show {
+    /// Ports with counters and link state
+    Ports,
+    /// Layer-3 interfaces with addresses and zones
+    Interfaces,
+    /// Sessions
+    #[command(after_help = FILTER_HELP)]
+    Sessions {
+        /// Counts by state and tier instead of a list
+        #[arg(long, conflicts_with_all = ["offload", "limit", "filter"])]
+        summary: bool,
+        /// Where each direction is served
+        #[arg(long)]
+        offload: bool,
+        /// Most sessions to list; 0 for all
+        #[arg(long, default_value_t = 100)]
+        limit: u64,
+        /// Which sessions
+        filter: Vec<String>,
+    },
+    /// Policies and local rules with hits
+    Policies {
+        /// Most rows; 0 for all
+        #[arg(long, default_value_t = 0)]
+        limit: u64,
+    },
+    /// Routes, or the route to one destination
+    Routes {
+        /// Virtual router
+        #[arg(long)]
+        vr: Option<String>,
+        /// Most rows; 0 for all
+        #[arg(long, default_value_t = 200)]
+        limit: u64,
+        /// Longest match for this address
+        destination: Option<IpAddr>,
+    },
+    /// Neighbours (ARP, ND)
+    #[command(alias = "neighbors")]
+    Neighbours {
+        /// Most rows; 0 for all
+        #[arg(long, default_value_t = 0)]
+        limit: u64,
+    },
+    /// Address translation
+    #[command(subcommand)]
+    Nat(ShowNat),
+    /// Engines: occupancy, work, refusals, punts, drift audit
+    Engines,
+    /// Promotion to engines
+    #[command(subcommand)]
+    Offload(ShowOffload),
+    /// Tier ladder, drops by reason, every other counter
+    Counters {
+        /// Also what was added since the last look with --delta
+        #[arg(long)]
+        delta: bool,
+    },
+    /// Version, uptime, configuration, memory, tables
+    System,
+    /// Anomaly checks and rate sensors
+    Anomaly,
+}
+
+/// `show nat …`
+#[derive(Debug, Subcommand)]
+pub enum ShowNat {
+    /// Virtual IPs
+    #[command(alias = "vip")]
+    Vips,
+    /// IP pools
+    #[command(alias = "pool")]
+    Pools,
+}
+
+/// `show offload …`
+#[derive(Debug, Subcommand)]
+pub enum ShowOffload {
+    /// Why sessions are not on an engine, counted
+    Reasons,
+}
+
+/// `explain …`
+#[derive(Debug, Subcommand)]
+pub enum Explain {
+    /// One session, by id or by filter
+    #[command(after_help = FILTER_HELP)]
+    Session {
+        /// Id, or a filter whose first match is meant
+        #[arg(required = true, value_name = "ID|FILTER")]
+        pick: Vec<String>,
+    },
+    /// The session a flow belongs to, in either direction
+    Flow {
+        /// The flow
+        #[command(flatten)]
+        flow: FlowArgs,
+    },
+}
+
+/// A conversation in words.
+#[derive(Clone, Debug, Args)]
+pub struct FlowArgs {
+    /// Interface it comes in by
+    #[arg(long = "in", value_name = "INTERFACE")]
+    pub interface: Option<String>,
+    /// Virtual router
+    #[arg(long)]
+    pub vr: Option<String>,
+    /// Protocol, source and destination: `tcp 10.1.1.5:51000 8.8.8.8:443 in lan`
+    #[arg(required = true, value_name = "FLOW", num_args = 1..)]
+    pub words: Vec<String>,
+}
+
+/// `policy …`
+#[derive(Debug, Subcommand)]
+pub enum Policy {
+    /// The policy a new session would meet
+    Lookup {
+        /// The conversation
+        #[command(flatten)]
+        flow: FlowArgs,
+    },
+}
+
+/// Options of `trace`.
+#[derive(Clone, Debug, Args)]
+pub struct TraceArgs {
+    /// Send a made-up packet through every stage; nothing is changed
+    #[arg(long)]
+    pub simulate: bool,
+    /// Packets to trace
+    #[arg(long, short, default_value_t = 10, conflicts_with = "simulate")]
+    #[arg(value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub count: u32,
+    /// Made-up packet: interface it comes in by
+    #[arg(long = "in", value_name = "INTERFACE", requires = "simulate")]
+    pub interface: Option<String>,
+    /// Made-up packet: virtual router
+    #[arg(long, requires = "simulate")]
+    pub vr: Option<String>,
+    /// Made-up packet: TCP flags, of `SAFRPU`
+    #[arg(long, requires = "simulate", value_parser = crate::packet::tcp_flags)]
+    pub flags: Option<api::TcpFlagsSpec>,
+    /// Made-up packet: bytes of the IP packet
+    #[arg(long, requires = "simulate")]
+    pub length: Option<u16>,
+    /// Made-up packet: TTL or hop limit
+    #[arg(long, requires = "simulate")]
+    pub ttl: Option<u8>,
+    /// Made-up packet: may be fragmented
+    #[arg(long, requires = "simulate")]
+    pub may_fragment: bool,
+    /// A filter; with --simulate a packet: `tcp 10.1.1.5:51000 8.8.8.8:443 in lan`
+    #[arg(value_name = "FILTER|PACKET")]
+    pub words: Vec<String>,
+}
+
+/// `clear …`
+#[derive(Debug, Subcommand)]
+pub enum Clear {
+    /// End sessions
+    #[command(after_help = FILTER_HELP)]
+    Sessions {
+        /// End every session; needed when there is no filter
+        #[arg(long, conflicts_with = "filter", required_unless_present = "filter")]
+        all: bool,
+        /// Which sessions
+        filter: Vec<String>,
+    },
+    /// Counters back to zero
+    Counters,
+    /// Forget resolved neighbours
+    #[command(alias = "neighbors")]
+    Neighbours {
+        /// Only on this interface
+        #[arg(long, value_name = "INTERFACE")]
+        interface: Option<String>,
+        /// Only this address
+        address: Option<IpAddr>,
+    },
+    /// Statistics of one table back to zero
+    Statistics {
+        /// Which
+        what: Statistics,
+    },
+}
+
+/// Whose statistics.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Statistics {
+    /// Hits of policies and local rules
+    Policies,
+    /// Port counters
+    Ports,
+    /// Engine counters
+    Engines,
+    /// Anomaly counters
+    Anomaly,
+    /// Refusals and demotions by reason
+    Offload,
+}
+
+impl From<Statistics> for api::StatisticsKind {
+    fn from(statistics: Statistics) -> Self {
+        match statistics {
+            Statistics::Policies => Self::Policies,
+            Statistics::Ports => Self::Ports,
+            Statistics::Engines => Self::Engines,
+            Statistics::Anomaly => Self::Anomaly,
+            Statistics::Offload => Self::Offload,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    fn parse(line: &str) -> Result<Cli, clap::Error> {
+        Cli::try_parse_from(line.split_whitespace())
+    }
+
+    #[test]
+    fn the_definition_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn filters_are_the_words_that_are_left() {
+        let cli = parse("lockgate show sessions --offload src 10.0.0.1 and port 443 --json").expect("valid");
+        assert!(cli.global.json);
+        let Command::Show(Show::Sessions { offload, filter, limit, .. }) = cli.command else {
+            panic!("{:?}", cli.command)
+        };
+        assert!(offload);
+        assert_eq!((filter.join(" ").as_str(), limit), ("src 10.0.0.1 and port 443", 100));
+    }
+
+    #[test]
+    fn clearing_everything_has_to_be_said() {
+        assert!(parse("lockgate clear sessions").is_err());
+        assert!(parse("lockgate clear sessions --all port 443").is_err());
+        assert!(parse("lockgate clear sessions --all").is_ok());
+        assert!(parse("lockgate clear sessions port 443").is_ok());
+    }
+
+    #[test]
+    fn usage_errors_have_exit_code_two() {
+        for line in [
+            "lockgate show nothing",
+            "lockgate apply --confirm 0",
+            "lockgate trace --ttl 3 port 443",
+            "lockgate explain session",
+        ] {
+            assert_eq!(parse(line).expect_err(line).exit_code(), 2, "{line}");
+        }
+    }
+
+    #[test]
+    fn simulated_packets_and_filters_share_the_words() {
+        let cli = parse("lockgate trace --simulate --in lan --flags SA tcp 10.0.0.1:1 -- -> 8.8.8.8:2")
+            .expect("valid");
+        let Command::Trace(args) = cli.command else { panic!("{:?}", cli.command) };
+        assert!(args.simulate && args.flags.is_some_and(|f| f.syn && f.ack && !f.fin));
+        assert_eq!(args.words, ["tcp", "10.0.0.1:1", "->", "8.8.8.8:2"]);
+    }
+}

@@ -1,0 +1,60 @@
+//! Views as text. Every renderer is a pure function of a view and a [`Style`].
+//!
+//! Numbers are scaled (`1.20 M`) and times are short (`2m05s`); the JSON has them exact.
+
+mod config;
+mod counters;
+mod engine;
+mod error;
+mod event;
+mod explain;
+mod nat;
+mod policy;
+mod port;
+mod route;
+mod session;
+mod style;
+mod system;
+mod table;
+#[cfg(test)]
+mod tests;
+mod trace;
+mod units;
+
+pub use config::diagnostics;
+pub use error::error;
+pub use event::event;
+pub use session::{rows as session_rows, sessions};
+pub use style::Style;
+
+use api::Response;
+
+/// An answer as text, ending in a newline.
+pub fn response(response: &Response, style: &Style) -> String {
+    match response {
+        Response::Ports(view) => port::ports(view, style),
+        Response::Interfaces(view) => port::interfaces(view, style),
+        Response::Sessions(view) => sessions(view, view.sessions.len() as u64, style),
+        Response::SessionSummary(view) => session::summary(view, style),
+        Response::Policies(view) => policy::policies(view, style),
+        Response::Routes(view) => route::routes(view, style),
+        Response::Neighbours(view) => route::neighbours(view, style),
+        Response::NatVips(view) => nat::vips(view, style),
+        Response::NatPools(view) => nat::pools(view, style),
+        Response::Engines(view) => engine::engines(view, style),
+        Response::OffloadReasons(view) => engine::offload_reasons(view, style),
+        Response::Counters(view) => counters::counters(view, style),
+        Response::System(view) => system::system(view, style),
+        Response::Anomaly(view) => system::anomaly(view, style),
+        Response::Explained(view) => explain::explain(view, style),
+        Response::PolicyLookup(view) => policy::lookup(view, style),
+        Response::Trace(view) => trace::trace(view, style),
+        Response::TraceStarted(view) => trace::started(view, style),
+        Response::TracePolled(view) => trace::polled(view, style),
+        Response::Cleared(view) => counters::cleared(view, style),
+        Response::Events(view) => event::events(view, style),
+        Response::ConfigChecked(view) => config::checked(view, style),
+        Response::ConfigDiff(view) => config::diff(view, style),
+        Response::ConfigApplied(view) => config::applied(view, style),
+    }
+}

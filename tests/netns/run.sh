@@ -1,0 +1,141 @@
+#!/usr/bin/env bash
+# The gateway between two hosts in network namespaces, on veth pairs with their default offloads.
+# Needs root, iproute2, ping, traceroute, curl, iperf3, python3. Usage: run.sh PATH_OF_LOCKGATE
+#
+#   host lgc ── lan (lgg) gateway (lgg) wan ── host lgs
+#   10.1.0.5                 10.1.0.1 203.0.113.1              203.0.113.9
+#   2001:db8:1::5        2001:db8:1::1 2001:db8:2::1        2001:db8:2::9
+set -uo pipefail
+cd "$(dirname "$0")"
+LOCKGATE=$(realpath "${1:?usage: run.sh PATH_OF_LOCKGATE}" 2>/dev/null || realpath "../../$1")
+WORK=$(mktemp -d)
+SOCKET=$WORK/ctl.sock
+PASSED=0 FAILED=0 BACKGROUND=()
+
+if [ "$(id -u)" != 0 ]; then echo "run.sh needs root for network namespaces" >&2; exit 1; fi
+for tool in ip ping traceroute curl iperf3 python3; do
+  command -v "$tool" >/dev/null || { echo "run.sh needs $tool: apt-get install iproute2 iputils-ping traceroute curl iperf3 python3" >&2; exit 1; }
+done
+
+cleanup() {
+  for pid in "${BACKGROUND[@]}"; do kill "$pid" 2>/dev/null; done
+  wait 2>/dev/null
+  for ns in lgc lgg lgs; do ip netns del $ns 2>/dev/null; done
+  rm -rf "$WORK"
+}
+trap cleanup EXIT
+cleanup_old() { for ns in lgc lgg lgs; do ip netns del $ns 2>/dev/null; done; }
+
+in_c() { ip netns exec lgc "$@"; }
+in_g() { ip netns exec lgg "$@"; }
+in_s() { ip netns exec lgs "$@"; }
+lg() { in_g "$LOCKGATE" --socket "$SOCKET" "$@"; }
+
+# check NAME COMMAND...: the command must succeed
+check() {
+  local name=$1; shift
+  if "$@" >"$WORK/out" 2>&1; then PASSED=$((PASSED + 1)); printf '  ok    %s\n' "$name"
+  else FAILED=$((FAILED + 1)); printf '  FAIL  %s\n' "$name"; sed 's/^/        /' "$WORK/out" | tail -15; fi
+}
+# refuse NAME COMMAND...: the command must fail
+refuse() { local name=$1; shift; check "$name" bash -c '! "$@"' _ "$@"; }
+# has NAME PATTERN COMMAND...: the output must match
+has() {
+  local name=$1 pattern=$2; shift 2
+  "$@" >"$WORK/out" 2>&1
+  if grep -qE -- "$pattern" "$WORK/out"; then PASSED=$((PASSED + 1)); printf '  ok    %s\n' "$name"
+  else FAILED=$((FAILED + 1)); printf '  FAIL  %s (no match for %s)\n' "$name" "$pattern"; sed 's/^/        /' "$WORK/out" | tail -25; fi
+}
+# until_ok SECONDS COMMAND...: polls for a condition
+until_ok() { local end=$((SECONDS + $1)); shift; until "$@" >/dev/null 2>&1; do [ $SECONDS -lt $end ] || return 1; read -rt 0.1 <> <(:); done; }
+
+cleanup_old
+ip netns add lgc; ip netns add lgg; ip netns add lgs
+ip link add lan netns lgg type veth peer name eth0 netns lgc
+ip link add wan netns lgg type veth peer name eth0 netns lgs
+# The gateway's kernel must stay out of it: no addresses, no forwarding.
+for dev in lan wan; do in_g sysctl -qw net.ipv6.conf.$dev.disable_ipv6=1; in_g ip link set $dev up; done
+in_g ip link set lo up; in_c ip link set lo up; in_s ip link set lo up
+in_c ip addr add 10.1.0.5/24 dev eth0; in_c ip addr add 2001:db8:1::5/64 dev eth0 nodad; in_c ip link set eth0 up
+in_s ip addr add 203.0.113.9/24 dev eth0; in_s ip addr add 2001:db8:2::9/64 dev eth0 nodad; in_s ip link set eth0 up
+in_c ip route add default via 10.1.0.1; in_c ip -6 route add default via 2001:db8:1::1
+in_s ip route add 198.51.100.0/24 via 203.0.113.1; in_s ip -6 route add 2001:db8:1::/64 via 2001:db8:2::1
+
+sed "s#@SOCKET@#$SOCKET#" gateway.toml > "$WORK/gateway.toml"
+check "configuration is valid" "$LOCKGATE" check "$WORK/gateway.toml"
+in_g "$LOCKGATE" run --config "$WORK/gateway.toml" >"$WORK/daemon.log" 2>&1 &
+DAEMON=$!; BACKGROUND+=($DAEMON)
+check "daemon answers on its socket" until_ok 10 lg show system
+
+in_s python3 -m http.server --bind :: 8080 --directory "$WORK" >/dev/null 2>&1 & BACKGROUND+=($!)
+in_s python3 -m http.server --bind :: 8081 --directory "$WORK" >/dev/null 2>&1 & BACKGROUND+=($!)
+in_c python3 -m http.server --bind :: 80 --directory "$WORK" >/dev/null 2>&1 & BACKGROUND+=($!)
+in_s iperf3 -s >/dev/null 2>&1 & BACKGROUND+=($!)
+head -c 3000000 /dev/urandom > "$WORK/blob"
+sum() { md5sum < "$1" | cut -d' ' -f1; }
+fetch() { local where=$1 url=$2; "$where" curl -gsS -m 10 -o "$WORK/got.$$" "$url" && [ "$(sum "$WORK/got.$$")" = "$(sum "$WORK/blob")" ]; }
+until_ok 5 in_s curl -gsS -m 1 -o /dev/null 'http://[::1]:8080/blob'
+until_ok 5 in_c curl -gsS -m 1 -o /dev/null 'http://[::1]:80/blob'
+
+echo "== the gateway itself"
+check "ping the gateway, IPv4" in_c ping -c 2 -W 2 10.1.0.1
+check "ping the gateway, IPv6" in_c ping -c 2 -W 2 2001:db8:1::1
+
+echo "== through the gateway"
+check "ping, IPv4 through SNAT" in_c ping -c 3 -i 0.2 -W 2 203.0.113.9
+check "ping, IPv6" in_c ping -c 3 -i 0.2 -W 2 2001:db8:2::9
+check "ping with 4000 bytes (fragments)" in_c ping -c 2 -s 4000 -W 2 203.0.113.9
+check "ping with 4000 bytes (fragments), IPv6" in_c ping -c 2 -s 4000 -W 2 2001:db8:2::9
+check "curl, IPv4 through SNAT, checksummed" fetch in_c http://203.0.113.9:8080/blob
+check "curl, IPv6, checksummed" fetch in_c 'http://[2001:db8:2::9]:8080/blob'
+check "curl, VIP with port forward, checksummed" fetch in_s http://198.51.100.10:8088/blob
+refuse "curl to the denied port" in_c curl -gsS -m 2 http://203.0.113.9:8081/blob
+refuse "curl to the denied port, IPv6" in_c curl -gsS -m 2 'http://[2001:db8:2::9]:8081/blob'
+has "traceroute shows the gateway, IPv4" '10\.1\.0\.1' in_c traceroute -n -q 1 -w 2 -m 4 203.0.113.9
+has "traceroute arrives, IPv4" '203\.0\.113\.9 .*ms' in_c traceroute -n -q 1 -w 2 -m 4 203.0.113.9
+has "traceroute shows the gateway, IPv6" '2001:db8:1::1' in_c traceroute -6 -n -q 1 -w 2 -m 4 2001:db8:2::9
+
+echo "== iperf3, with trace and explain on the running flows"
+iperf() { in_c iperf3 -J -t 3 "$@" > "$WORK/iperf.json" 2>&1; }
+gbps() { python3 -c 'import json,sys; e=json.load(open(sys.argv[1]))["end"]; print("%.2f Gbit/s" % (e["sum_received"]["bits_per_second"]/1e9))' "$WORK/iperf.json"; }
+for options in "-c 203.0.113.9" "-R -c 203.0.113.9" "-c 2001:db8:2::9" "-R -c 2001:db8:2::9"; do
+  # shellcheck disable=SC2086
+  check "iperf3 $options" iperf $options
+  printf '        %s\n' "$(gbps 2>/dev/null)"
+done
+in_c iperf3 -t 6 -c 203.0.113.9 >"$WORK/iperf.log" 2>&1 & IPERF=$!
+hitting() { lg show sessions --offload --json 'tcp and dst port 5201' | grep -q '"status":"hitting"'; }
+check "the flow becomes hitting" until_ok 4 hitting
+has "explain session names policy and tier" 'lan-out' lg explain session 'tcp and dst port 5201'
+has "trace of a fast flow" 'fast-path' timeout 10 "$(command -v ip)" netns exec lgg "$LOCKGATE" --socket "$SOCKET" trace --count 3 'tcp and dst port 5201'
+echo "== reload while iperf3 runs"
+sed -i 's/^# marker.*/# marker changed\n[[policy]]\nid = 7\nname = "extra"\nfrom = "inside"\nto = "outside"\nservice = "tcp\/9999"\naction = "deny"/' "$WORK/gateway.toml"
+check "reload" lg reload
+wait $IPERF; STATUS=$?
+check "iperf3 survived the reload" [ $STATUS = 0 ]
+has "the change shows as a demotion" 'policy-changed' lg show offload reasons
+echo "policy = nonsense" >> "$WORK/gateway.toml"
+refuse "a broken configuration is refused" lg reload
+check "and the old one still runs" in_c ping -c 1 -W 2 203.0.113.9
+
+echo "== what the gateway says"
+has "deny is counted" 'policy-deny' lg show counters
+has "SNAT shows in sessions" '203\.0\.113\.1' lg show sessions 'icmp or tcp'
+has "simulate ends with the offload verdict" 'offload' lg trace --simulate 'tcp 10.1.0.5:40000 -> 203.0.113.9:443 in lan'
+has "simulate of the denied port names the policy" 'no-telnet' lg trace --simulate 'tcp 10.1.0.5:40000 -> 203.0.113.9:8081 in lan'
+has "policy lookup" 'lan-out' lg policy lookup 'tcp 10.1.0.5:40000 -> 203.0.113.9:443 in lan'
+for what in ports interfaces sessions policies routes neighbours 'nat vip' 'nat pools' engines 'offload reasons' counters system; do
+  # shellcheck disable=SC2086
+  check "show $what" lg show $what
+  # shellcheck disable=SC2086
+  has "show $what --json" '"schema":1' lg show $what --json
+done
+check "clear sessions" lg clear sessions 'icmp'
+check "events" lg events
+check "daemon stops cleanly on SIGTERM" bash -c "kill -TERM $DAEMON; end=\$((SECONDS+5)); while kill -0 $DAEMON 2>/dev/null; do [ \$SECONDS -lt \$end ] || exit 1; done"
+has "an unreachable daemon has its own message" 'lockgate run|not running|unreachable|no daemon' lg show ports
+
+if [ $FAILED != 0 ]; then echo; echo "daemon log:"; tail -20 "$WORK/daemon.log"; fi
+echo
+echo "$PASSED passed, $FAILED failed"
+[ $FAILED = 0 ]
