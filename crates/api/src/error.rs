@@ -62,11 +62,7 @@ fn one_line(diagnostics: &[DiagnosticView]) -> String {
     let errors = diagnostics.iter().filter(|d| d.severity == "error").count();
     match diagnostics.iter().find(|d| d.severity == "error") {
         Some(first) => {
-            let more = if errors > 1 {
-                format!(" and {} more", errors - 1)
-            } else {
-                String::new()
-            };
+            let more = if errors > 1 { format!(" and {} more", errors - 1) } else { String::new() };
             format!("line {}: {}{more}", first.line, first.message)
         }
         None => "no reason given".to_owned(),
@@ -76,37 +72,27 @@ fn one_line(diagnostics: &[DiagnosticView]) -> String {
 impl ApiError {
     /// A [`ApiError::NotFound`].
     pub fn not_found(message: impl Into<String>) -> Self {
-        Self::NotFound {
-            message: message.into(),
-        }
+        Self::NotFound { message: message.into() }
     }
 
     /// A [`ApiError::BadRequest`].
     pub fn bad_request(message: impl Into<String>) -> Self {
-        Self::BadRequest {
-            message: message.into(),
-        }
+        Self::BadRequest { message: message.into() }
     }
 
     /// A [`ApiError::Busy`].
     pub fn busy(message: impl Into<String>) -> Self {
-        Self::Busy {
-            message: message.into(),
-        }
+        Self::Busy { message: message.into() }
     }
 
     /// A [`ApiError::Unsupported`].
     pub fn unsupported(message: impl Into<String>) -> Self {
-        Self::Unsupported {
-            message: message.into(),
-        }
+        Self::Unsupported { message: message.into() }
     }
 
     /// A [`ApiError::Failed`].
     pub fn failed(message: impl Into<String>) -> Self {
-        Self::Failed {
-            message: message.into(),
-        }
+        Self::Failed { message: message.into() }
     }
 
     /// The exit code of a command that ends with this.
@@ -144,10 +130,7 @@ pub struct ErrorDocument {
 
 impl From<ApiError> for ErrorDocument {
     fn from(error: ApiError) -> Self {
-        Self {
-            schema: crate::SCHEMA,
-            error,
-        }
+        Self { schema: crate::SCHEMA, error }
     }
 }
 

@@ -48,10 +48,7 @@ pub struct Document {
 
 impl From<Response> for Document {
     fn from(response: Response) -> Self {
-        Self {
-            schema: SCHEMA,
-            response,
-        }
+        Self { schema: SCHEMA, response }
     }
 }
 
@@ -131,10 +128,7 @@ mod tests {
         let document = Document::from(Response::Ports(PortsView::default()));
         let text = serde_json::to_string(&document).expect("serialises");
         assert_eq!(text, r#"{"schema":1,"kind":"ports","ports":[]}"#);
-        assert_eq!(
-            serde_json::from_str::<Document>(&text).expect("valid"),
-            document
-        );
+        assert_eq!(serde_json::from_str::<Document>(&text).expect("valid"), document);
     }
 
     #[test]
@@ -147,20 +141,10 @@ mod tests {
         };
         assert_eq!((error.exit_code() as u8, error.http_status()), (2, 400));
         assert_eq!(ApiError::not_found("x").exit_code() as u8, 3);
-        let refused = ApiError::ConfigRefused {
-            diagnostics: Vec::new(),
-        };
+        let refused = ApiError::ConfigRefused { diagnostics: Vec::new() };
         assert_eq!((refused.exit_code() as u8, refused.http_status()), (5, 422));
         let text = serde_json::to_string(&ErrorDocument::from(error.clone())).expect("serialises");
-        assert!(
-            text.starts_with(r#"{"schema":1,"error":"bad-filter","#),
-            "{text}"
-        );
-        assert_eq!(
-            serde_json::from_str::<ErrorDocument>(&text)
-                .expect("valid")
-                .error,
-            error
-        );
+        assert!(text.starts_with(r#"{"schema":1,"error":"bad-filter","#), "{text}");
+        assert_eq!(serde_json::from_str::<ErrorDocument>(&text).expect("valid").error, error);
     }
 }

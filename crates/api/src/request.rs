@@ -278,10 +278,7 @@ mod tests {
     #[test]
     fn requests_survive_json_and_defaults_may_be_left_out() {
         let parse = |text: &str| serde_json::from_str::<Request>(text);
-        assert_eq!(
-            parse(r#"{"request":"show-ports"}"#).expect("valid"),
-            Request::ShowPorts
-        );
+        assert_eq!(parse(r#"{"request":"show-ports"}"#).expect("valid"), Request::ShowPorts);
         assert_eq!(
             parse(r#"{"request":"show-sessions","filter":"port 443"}"#).expect("valid"),
             Request::ShowSessions {
@@ -294,9 +291,7 @@ mod tests {
         let packet = r#"{"request":"simulate","src":"10.0.0.1","dst":"2001:db8::1","proto":6,
             "dst_port":443,"tcp_flags":{"syn":true}}"#;
         let request = parse(packet).expect("valid");
-        let Request::Simulate(spec) = &request else {
-            panic!("{request:?}")
-        };
+        let Request::Simulate(spec) = &request else { panic!("{request:?}") };
         assert_eq!(spec.tcp_flags.map(TcpFlagsSpec::bits), Some(2));
         let text = serde_json::to_string(&request).expect("serialises");
         assert_eq!(parse(&text).expect("valid"), request);

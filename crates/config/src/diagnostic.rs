@@ -90,12 +90,7 @@ impl Diagnostic {
             .unwrap_or(1);
         let mut out = String::new();
         let head = format!("{}[{}]", self.severity, self.code);
-        let _ = writeln!(
-            out,
-            "{}: {}",
-            paint.with(tint, &head),
-            paint.with("1", &self.message)
-        );
+        let _ = writeln!(out, "{}: {}", paint.with(tint, &head), paint.with("1", &self.message));
         let remark = match (self.found.is_empty(), self.expected.is_empty()) {
             (_, true) => String::new(),
             (true, false) => format!("expected {}", self.expected),
@@ -112,13 +107,7 @@ impl Diagnostic {
             excerpt(&mut out, paint, gutter, place, '-', "34", remark);
         }
         let help = paint.with("1;36", "help");
-        let _ = writeln!(
-            out,
-            "{:gutter$} {} {help}: {}",
-            "",
-            paint.with("34", "="),
-            self.help
-        );
+        let _ = writeln!(out, "{:gutter$} {} {help}: {}", "", paint.with("34", "="), self.help);
         out
     }
 }
@@ -148,10 +137,7 @@ impl Diagnostics {
 
     /// How many of them are errors.
     pub fn errors(&self) -> usize {
-        self.list
-            .iter()
-            .filter(|d| d.severity == Severity::Error)
-            .count()
+        self.list.iter().filter(|d| d.severity == Severity::Error).count()
     }
 
     /// All of them as text with source excerpts and a closing count. `color` adds ANSI escapes.
@@ -164,11 +150,7 @@ impl Diagnostics {
         let errors = self.errors();
         let warnings = self.list.len() - errors;
         let plural = |n: usize| if n == 1 { "" } else { "s" };
-        let _ = write!(
-            out,
-            "configuration refused: {errors} error{}",
-            plural(errors)
-        );
+        let _ = write!(out, "configuration refused: {errors} error{}", plural(errors));
         if warnings > 0 {
             let _ = write!(out, ", {warnings} warning{}", plural(warnings));
         }
@@ -188,11 +170,7 @@ struct Paint(bool);
 
 impl Paint {
     fn with(self, code: &str, text: &str) -> String {
-        if self.0 {
-            format!("\x1b[{code}m{text}\x1b[0m")
-        } else {
-            text.to_owned()
-        }
+        if self.0 { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
     }
 }
 
@@ -212,11 +190,6 @@ fn excerpt(
     let marks: String = core::iter::repeat_n(mark, place.width as usize).collect();
     let indent = place.indent as usize;
     let label = format!("{marks} {remark}");
-    let _ = writeln!(
-        out,
-        "{:gutter$} {bar} {:indent$}{}",
-        "",
-        "",
-        paint.with(tint, label.trim_end())
-    );
+    let _ =
+        writeln!(out, "{:gutter$} {bar} {:indent$}{}", "", "", paint.with(tint, label.trim_end()));
 }

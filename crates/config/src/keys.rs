@@ -77,11 +77,7 @@ impl Kind {
                 format!("bytes from {min} to {max}, or text such as \"4MiB\"")
             }
             Self::Duration { min, max } => {
-                format!(
-                    "a duration such as \"30s\" or \"2h4m\", {} to {}",
-                    span(*min),
-                    span(*max)
-                )
+                format!("a duration such as \"30s\" or \"2h4m\", {} to {}", span(*min), span(*max))
             }
             Self::Words(words) => {
                 format!("one of {}", crate::suggest::listed(words.iter().copied()))
@@ -131,6 +127,9 @@ impl Section {
     pub fn title(&self) -> String {
         match self.form {
             _ if self.path.is_empty() => "the file".to_owned(),
+            Form::Inline if self.path.ends_with(".*") => {
+                format!("an entry of [{}]", self.path.trim_end_matches(".*"))
+            }
             Form::Table => format!("[{}]", self.path),
             Form::Array => format!("[[{}]]", self.path),
             Form::Inline => format!("`{}`", self.path),

@@ -50,17 +50,12 @@ pub fn parse(source_name: &str, text: &str) -> Result<Parsed, Diagnostics> {
     for fault in &faults {
         doc.syntax(fault);
     }
-    let config = if faults.is_empty() {
-        Some(build::config(&doc, root.get_ref()))
-    } else {
-        None
-    };
+    let config = if faults.is_empty() { Some(build::config(&doc, root.get_ref())) } else { None };
     let diagnostics = doc.finish();
     match config {
-        Some(config) if !diagnostics.iter().any(|d| d.severity == Severity::Error) => Ok(Parsed {
-            config,
-            warnings: diagnostics,
-        }),
+        Some(config) if !diagnostics.iter().any(|d| d.severity == Severity::Error) => {
+            Ok(Parsed { config, warnings: diagnostics })
+        }
         _ => Err(Diagnostics::new(diagnostics)),
     }
 }

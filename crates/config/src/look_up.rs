@@ -4,15 +4,13 @@ use core::fmt;
 
 use crate::model::{
     Action, Config, IfId, Interface, IpRange, OffloadMode, Policy, Pool, PoolId, Port,
-    SensorAction, VirtualRouter, VrId, Weakening, Zone, ZoneId,
+    SensorAction, Service, VirtualRouter, VrId, Weakening, Zone, ZoneId,
 };
 
 /// The configuration of an empty file: no ports, no policies, defaults everywhere else.
 impl Default for Config {
     fn default() -> Self {
-        crate::parse("default", "")
-            .expect("invariant: the empty text is valid")
-            .config
+        crate::parse("default", "").expect("invariant: the empty text is valid").config
     }
 }
 
@@ -24,10 +22,7 @@ impl Config {
 
     /// The interface of that name.
     pub fn interface_by_name(&self, name: &str) -> Option<(IfId, &Interface)> {
-        let position = self
-            .interfaces
-            .iter()
-            .position(|interface| interface.name == name)?;
+        let position = self.interfaces.iter().position(|interface| interface.name == name)?;
         Some((IfId(position as u16), self.interfaces.get(position)?))
     }
 
@@ -43,10 +38,7 @@ impl Config {
 
     /// The port of that name, with its position.
     pub fn port_by_name(&self, name: &str) -> Option<(usize, &Port)> {
-        self.ports
-            .iter()
-            .enumerate()
-            .find(|(_, port)| port.name == name)
+        self.ports.iter().enumerate().find(|(_, port)| port.name == name)
     }
 
     /// The zone of that name.
@@ -57,9 +49,7 @@ impl Config {
 
     /// Name of a zone; `?` where there is none of that id.
     pub fn zone_name(&self, id: ZoneId) -> &str {
-        self.zones
-            .get(usize::from(id.0))
-            .map_or("?", |zone| &zone.name)
+        self.zones.get(usize::from(id.0)).map_or("?", |zone| &zone.name)
     }
 
     /// The virtual router of that name.
@@ -70,9 +60,7 @@ impl Config {
 
     /// Name of a virtual router; `?` where there is none of that id.
     pub fn virtual_router_name(&self, id: VrId) -> &str {
-        self.virtual_routers
-            .get(usize::from(id.0))
-            .map_or("?", |vr| &vr.name)
+        self.virtual_routers.get(usize::from(id.0)).map_or("?", |vr| &vr.name)
     }
 
     /// The pool behind an id.
@@ -106,6 +94,13 @@ impl fmt::Display for IpRange {
             true => write!(f, "{}", self.first),
             false => write!(f, "{}-{}", self.first, self.last),
         }
+    }
+}
+
+/// `tcp/443`, as it would be written.
+impl fmt::Display for Service {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&crate::services::show(self))
     }
 }
 

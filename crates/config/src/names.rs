@@ -25,14 +25,15 @@ impl Names {
     /// Collects the `name` of every table; reports missing, malformed, reserved and double ones.
     /// Gives a name for every table, in order.
     pub fn collect(doc: &Doc<'_>, what: &'static str, tabs: &[Tab<'_, '_>]) -> (Self, Vec<String>) {
-        let section = tabs
-            .first()
-            .map_or_else(|| format!("[[{what}]]"), |tab| tab.section.title());
-        let mut names = Self {
-            what,
-            section,
-            map: BTreeMap::new(),
-        };
+        let section = tabs.first().map_or_else(|| format!("[[{what}]]"), |tab| tab.section.title());
+        let mut names = Self { what, section, map: BTreeMap::new() };
+        if let Some(tab) = tabs.get(MOST) {
+            doc.error("too-many", &tab.span, format!("more than {MOST} {what}s"))
+                .found(tabs.len().to_string())
+                .expected(format!("at most {MOST}"))
+                .help("split the configuration over several gateways")
+                .emit();
+        }
         let all = tabs
             .iter()
             .enumerate()
@@ -41,14 +42,7 @@ impl Names {
                     return String::new();
                 };
                 if let Some(name) = tab.read("name", &text, values::name) {
-                    names.add(
-                        doc,
-                        &At {
-                            value: &name.value,
-                            span: name.span,
-                        },
-                        position,
-                    );
+                    names.add(doc, &At { value: &name.value, span: name.span }, position);
                 }
                 text.value.to_owned()
             })
@@ -58,32 +52,21 @@ impl Names {
 
     /// No names yet.
     pub fn new(what: &'static str, section: &str) -> Self {
-        Self {
-            what,
-            section: section.to_owned(),
-            map: BTreeMap::new(),
-        }
+        Self { what, section: section.to_owned(), map: BTreeMap::new() }
     }
 
     /// Adds a name, or reports that it is taken or reserved.
     pub fn add(&mut self, doc: &Doc<'_>, name: &At<&str>, position: usize) {
         if RESERVED.contains(&name.value) {
-            doc.error(
-                "reserved-name",
-                &name.span,
-                format!("`{}` is a reserved word", name.value),
-            )
-            .found(doc.snippet(&name.span))
-            .expected(format!(
-                "a name other than {}",
-                listed(RESERVED.iter().copied())
-            ))
-            .help(format!(
-                "choose another name, such as \"{}-{}\"",
-                self.what.replace(' ', "-"),
-                name.value
-            ))
-            .emit();
+            doc.error("reserved-name", &name.span, format!("`{}` is a reserved word", name.value))
+                .found(doc.snippet(&name.span))
+                .expected(format!("a name other than {}", listed(RESERVED.iter().copied())))
+                .help(format!(
+                    "choose another name, such as \"{}-{}\"",
+                    self.what.replace(' ', "-"),
+                    name.value
+                ))
+                .emit();
             return;
         }
         if let Some((_, first)) = self.map.get(name.value) {
@@ -94,16 +77,12 @@ impl Names {
             )
             .found(doc.snippet(&name.span))
             .expected("a name of its own")
-            .help(format!(
-                "rename one of them, or remove it; such as \"{}-2\"",
-                name.value
-            ))
+            .help(format!("rename one of them, or remove it; such as \"{}-2\"", name.value))
             .related(first, "the first is here")
             .emit();
             return;
         }
-        self.map
-            .insert(name.value.to_owned(), (position, name.span.clone()));
+        self.map.insert(name.value.to_owned(), (position, name.span.clone()));
     }
 
     /// The position of a name, without a report.
@@ -141,17 +120,13 @@ impl Names {
 
     /// Reports that there is nothing of that name.
     pub fn unknown(&self, doc: &Doc<'_>, at: &At<&str>, help: String) {
-        doc.error(
-            "unknown-name",
-            &at.span,
-            format!("there is no {} `{}`", self.what, at.value),
-        )
-        .found(doc.snippet(&at.span))
-        .expected(match self.is_empty() {
-            true => format!("{}; none is configured", article(self.what)),
-            false => format!("one of {}", listed(self.all())),
-        })
-        .help(help)
-        .emit();
+        doc.error("unknown-name", &at.span, format!("there is no {} `{}`", self.what, at.value))
+            .found(doc.snippet(&at.span))
+            .expected(match self.is_empty() {
+                true => format!("{}; none is configured", article(self.what)),
+                false => format!("one of {}", listed(self.all())),
+            })
+            .help(help)
+            .emit();
     }
 }

@@ -40,19 +40,9 @@ const EXCERPT: usize = 160;
 impl<'a> Doc<'a> {
     pub fn new(name: &'a str, text: &'a str) -> Self {
         let starts = core::iter::once(0)
-            .chain(
-                text.bytes()
-                    .enumerate()
-                    .filter(|(_, b)| *b == b'\n')
-                    .map(|(i, _)| i + 1),
-            )
+            .chain(text.bytes().enumerate().filter(|(_, b)| *b == b'\n').map(|(i, _)| i + 1))
             .collect();
-        Self {
-            name,
-            text,
-            starts,
-            found: RefCell::default(),
-        }
+        Self { name, text, starts, found: RefCell::default() }
     }
 
     /// The name of the file.
@@ -67,11 +57,7 @@ impl<'a> Doc<'a> {
 
     /// How many errors there are so far.
     pub fn errors(&self) -> usize {
-        self.found
-            .borrow()
-            .iter()
-            .filter(|d| d.severity == Severity::Error)
-            .count()
+        self.found.borrow().iter().filter(|d| d.severity == Severity::Error).count()
     }
 
     /// Begins an error.
@@ -110,21 +96,14 @@ impl<'a> Doc<'a> {
             help,
             related: Vec::new(),
         };
-        Draft {
-            doc: self,
-            diagnostic,
-        }
+        Draft { doc: self, diagnostic }
     }
 
     /// Records a fault that the TOML parser found.
     pub fn syntax(&self, fault: &toml::de::Error) {
         let span = fault.span().unwrap_or(0..0);
         let message = fault.message().lines().collect::<Vec<_>>().join("; ");
-        let code = if message.contains("duplicate key") {
-            "duplicate-key"
-        } else {
-            "syntax"
-        };
+        let code = if message.contains("duplicate key") { "duplicate-key" } else { "syntax" };
         let help = if code == "duplicate-key" {
             "keep one of the two; a list takes several values: `key = [\"a\", \"b\"]`"
         } else if message.contains("string") || message.contains("quot") {
@@ -165,30 +144,18 @@ impl<'a> Doc<'a> {
         let first = self.starts.get(line.0 as usize - 1).copied().unwrap_or(0);
         let whole = self.text.get(first..).unwrap_or_default();
         let whole = whole.lines().next().unwrap_or_default();
-        let column = self
-            .text
-            .get(first..start)
-            .unwrap_or_default()
-            .chars()
-            .count()
-            + 1;
+        let column = self.text.get(first..start).unwrap_or_default().chars().count() + 1;
         let covered = self.text.get(start..end).unwrap_or_default();
         let covered = covered.lines().next().unwrap_or_default().chars().count();
         // a line too long for a terminal is shown from a little before the place
-        let skip = if whole.chars().count() > EXCERPT {
-            column.saturating_sub(40)
-        } else {
-            0
-        };
+        let skip = if whole.chars().count() > EXCERPT { column.saturating_sub(40) } else { 0 };
         let excerpt: String = whole
             .chars()
             .skip(skip)
             .take(EXCERPT)
             .map(|c| if c.is_control() { ' ' } else { c })
             .collect();
-        let room = (excerpt.chars().count() + 1)
-            .saturating_sub(column - skip - 1)
-            .max(1);
+        let room = (excerpt.chars().count() + 1).saturating_sub(column - skip - 1).max(1);
         Place {
             line: line.0,
             column: column as u32,
@@ -233,9 +200,7 @@ impl Draft<'_> {
     }
 
     pub fn related(mut self, span: &Span, remark: impl Into<String>) -> Self {
-        self.diagnostic
-            .related
-            .push((self.doc.place(span), remark.into()));
+        self.diagnostic.related.push((self.doc.place(span), remark.into()));
         self
     }
 
@@ -268,12 +233,7 @@ impl<'d, 'i> Tab<'d, 'i> {
         table: &'d DeTable<'i>,
         span: Span,
     ) -> Self {
-        let tab = Self {
-            doc,
-            section,
-            table,
-            span,
-        };
+        let tab = Self { doc, section, table, span };
         for key in table.keys() {
             if section.key(key.get_ref()).is_none() {
                 tab.unknown(key.get_ref(), &key.span());
@@ -292,11 +252,7 @@ impl<'d, 'i> Tab<'d, 'i> {
             },
         };
         self.doc
-            .error(
-                "unknown-key",
-                span,
-                format!("unknown key `{key}` in {}", self.section.title()),
-            )
+            .error("unknown-key", span, format!("unknown key `{key}` in {}", self.section.title()))
             .found(format!("`{key}`"))
             .expected(format!("one of {}", listed(known)))
             .help(help)
@@ -311,37 +267,27 @@ impl<'d, 'i> Tab<'d, 'i> {
     /// The value of a key of the section, when it is there.
     pub fn get(&self, name: &str) -> Option<Val<'d, 'i>> {
         let key = self.key(name);
-        self.table
-            .iter()
-            .find(|(k, _)| k.get_ref() == name)
-            .map(|(_, value)| Val {
-                key,
-                value: value.get_ref(),
-                span: value.span(),
-            })
+        self.table.iter().find(|(k, _)| k.get_ref() == name).map(|(_, value)| Val {
+            key,
+            value: value.get_ref(),
+            span: value.span(),
+        })
     }
 
     /// The span of a key's value, or of the table when the key is not there.
     pub fn span_of(&self, name: &str) -> Span {
-        self.get(name)
-            .map_or_else(|| self.span.clone(), |val| val.span)
+        self.get(name).map_or_else(|| self.span.clone(), |val| val.span)
     }
 
     fn key(&self, name: &str) -> &'static Key {
-        self.section
-            .key(name)
-            .expect("invariant: the parser asks for keys of its own table only")
+        self.section.key(name).expect("invariant: the parser asks for keys of its own table only")
     }
 
     /// Reports that a key is not there.
     pub fn missing(&self, name: &str) {
         let key = self.key(name);
         self.doc
-            .error(
-                "missing-key",
-                &self.span,
-                format!("{} has no `{name}`", self.section.title()),
-            )
+            .error("missing-key", &self.span, format!("{} has no `{name}`", self.section.title()))
             .found("nothing")
             .expected(format!("`{name}`: {}", key.kind.describe()))
             .help(format!("add `{name} = {}`", key.example))
@@ -355,11 +301,7 @@ impl<'d, 'i> Tab<'d, 'i> {
 
     fn mistyped_at(&self, key: &Key, value: &DeValue<'_>, span: &Span) {
         self.doc
-            .error(
-                "wrong-type",
-                span,
-                format!("`{}` takes {}", key.name, key.kind.describe()),
-            )
+            .error("wrong-type", span, format!("`{}` takes {}", key.name, key.kind.describe()))
             .found(format!("{} {}", article(value.type_str()), self.doc.snippet(span)).trim())
             .expected(key.kind.describe())
             .help(format!("write `{} = {}`", key.name, key.example))
@@ -380,10 +322,7 @@ impl<'d, 'i> Tab<'d, 'i> {
     pub fn text(&self, name: &str) -> Option<At<&'d str>> {
         let val = self.get(name)?;
         match val.value.as_str() {
-            Some(value) => Some(At {
-                value,
-                span: val.span,
-            }),
+            Some(value) => Some(At { value, span: val.span }),
             None => {
                 self.mistyped(&val);
                 None
@@ -413,10 +352,7 @@ impl<'d, 'i> Tab<'d, 'i> {
         parse: impl Fn(&str) -> Result<T, Bad>,
     ) -> Option<At<T>> {
         match parse(text.value) {
-            Ok(value) => Some(At {
-                value,
-                span: text.span.clone(),
-            }),
+            Ok(value) => Some(At { value, span: text.span.clone() }),
             Err(bad) => {
                 self.bad(name, &text.span, bad);
                 None
@@ -430,10 +366,7 @@ impl<'d, 'i> Tab<'d, 'i> {
             return Vec::new();
         };
         match val.value {
-            DeValue::String(text) => vec![At {
-                value: text.as_ref(),
-                span: val.span,
-            }],
+            DeValue::String(text) => vec![At { value: text.as_ref(), span: val.span }],
             DeValue::Array(items) => {
                 if items.is_empty() {
                     self.empty(&val);
@@ -441,10 +374,9 @@ impl<'d, 'i> Tab<'d, 'i> {
                 items
                     .iter()
                     .filter_map(|item| match item.get_ref() {
-                        DeValue::String(text) => Some(At {
-                            value: text.as_ref(),
-                            span: item.span(),
-                        }),
+                        DeValue::String(text) => {
+                            Some(At { value: text.as_ref(), span: item.span() })
+                        }
                         other => {
                             self.mistyped_at(val.key, other, &item.span());
                             None
@@ -461,17 +393,10 @@ impl<'d, 'i> Tab<'d, 'i> {
 
     fn empty(&self, val: &Val<'_, '_>) {
         self.doc
-            .error(
-                "empty-list",
-                &val.span,
-                format!("`{}` is an empty list", val.key.name),
-            )
+            .error("empty-list", &val.span, format!("`{}` is an empty list", val.key.name))
             .found("`[]`")
             .expected(val.key.kind.describe())
-            .help(format!(
-                "write `{} = {}`, or leave the key out",
-                val.key.name, val.key.example
-            ))
+            .help(format!("write `{} = {}`, or leave the key out", val.key.name, val.key.example))
             .emit();
     }
 
@@ -512,14 +437,9 @@ impl<'d, 'i> Tab<'d, 'i> {
         };
         let value = match val.value {
             DeValue::Integer(_) => return self.int(name).map_or_else(default, |at| at.value),
-            DeValue::String(text) => self.read(
-                name,
-                &At {
-                    value: text,
-                    span: val.span.clone(),
-                },
-                values::size,
-            ),
+            DeValue::String(text) => {
+                self.read(name, &At { value: text, span: val.span.clone() }, values::size)
+            }
             _ => {
                 self.mistyped(&val);
                 None
@@ -536,22 +456,13 @@ impl<'d, 'i> Tab<'d, 'i> {
             _ => (0, u64::MAX),
         };
         match value {
-            Some(value) if value >= i128::from(min) && value <= i128::from(max) => Some(At {
-                value: value as u64,
-                span: val.span.clone(),
-            }),
+            Some(value) if value >= i128::from(min) && value <= i128::from(max) => {
+                Some(At { value: value as u64, span: val.span.clone() })
+            }
             _ => {
-                let nearest = if value.is_some_and(|v| v < i128::from(min)) {
-                    min
-                } else {
-                    max
-                };
+                let nearest = if value.is_some_and(|v| v < i128::from(min)) { min } else { max };
                 self.doc
-                    .error(
-                        "out-of-range",
-                        &val.span,
-                        format!("`{}` is out of range", val.key.name),
-                    )
+                    .error("out-of-range", &val.span, format!("`{}` is out of range", val.key.name))
                     .found(self.doc.snippet(&val.span))
                     .expected(format!("{min} to {max}"))
                     .help(format!("the nearest value allowed is {nearest}"))
@@ -568,6 +479,17 @@ impl<'d, 'i> Tab<'d, 'i> {
             value: values::duration(key.default).unwrap_or_default(),
             span: self.span_of(name),
         };
+        if let Some(val) = self.get(name)
+            && let DeValue::Integer(number) = val.value
+        {
+            let bad = Bad::new(
+                "a duration needs its unit",
+                key.kind.describe(),
+                format!("write `{name} = \"{number}s\"`"),
+            );
+            self.bad(name, &val.span, bad);
+            return default();
+        }
         let Some(at) = self.value(name, values::duration) else {
             return default();
         };
@@ -580,21 +502,10 @@ impl<'d, 'i> Tab<'d, 'i> {
         }
         let nearest = if at.value < low { low } else { high };
         self.doc
-            .error(
-                "out-of-range",
-                &at.span,
-                format!("`{name}` is out of range"),
-            )
+            .error("out-of-range", &at.span, format!("`{name}` is out of range"))
             .found(self.doc.snippet(&at.span))
-            .expected(format!(
-                "{} to {}",
-                values::show_duration(low),
-                values::show_duration(high)
-            ))
-            .help(format!(
-                "the nearest value allowed is \"{}\"",
-                values::show_duration(nearest)
-            ))
+            .expected(format!("{} to {}", values::show_duration(low), values::show_duration(high)))
+            .help(format!("the nearest value allowed is \"{}\"", values::show_duration(nearest)))
             .emit();
         default()
     }
@@ -623,17 +534,10 @@ impl<'d, 'i> Tab<'d, 'i> {
         }
         let help = match nearest(text.value, words.iter().copied()) {
             Some(near) => format!("did you mean \"{near}\"?"),
-            None => format!(
-                "write `{name} = \"{}\"`",
-                words.first().copied().unwrap_or_default()
-            ),
+            None => format!("write one of {}", listed(words.iter().copied())),
         };
         self.doc
-            .error(
-                "unknown-word",
-                &text.span,
-                format!("`{name}` cannot be \"{}\"", text.value),
-            )
+            .error("unknown-word", &text.span, format!("`{name}` cannot be \"{}\"", text.value))
             .found(self.doc.snippet(&text.span))
             .expected(format!("one of {}", listed(words.iter().copied())))
             .help(help)
@@ -686,18 +590,8 @@ impl<'d, 'i> Tab<'d, 'i> {
         let mut entries: Vec<_> = table
             .iter()
             .map(|(key, value)| {
-                let named = At {
-                    value: key.get_ref().as_ref(),
-                    span: key.span(),
-                };
-                (
-                    named,
-                    Val {
-                        key: val.key,
-                        value: value.get_ref(),
-                        span: value.span(),
-                    },
-                )
+                let named = At { value: key.get_ref().as_ref(), span: key.span() };
+                (named, Val { key: val.key, value: value.get_ref(), span: value.span() })
             })
             .collect();
         entries.sort_by_key(|(key, _)| key.span.start);
@@ -711,11 +605,7 @@ impl<'d, 'i> Tab<'d, 'i> {
             Form::Inline => format!("write `{} = {{ … }}`", section.path),
         };
         self.doc
-            .error(
-                "wrong-type",
-                span,
-                format!("`{}` must be {}", section.path, section.title()),
-            )
+            .error("wrong-type", span, format!("`{}` must be {}", section.path, section.title()))
             .found(article(value.type_str()))
             .expected(section.form.describe())
             .help(help)

@@ -42,11 +42,7 @@ fn describe(page: &mut String, section: &Section) {
             text => format!("`{text}`"),
         };
         let takes = key.kind.describe();
-        let _ = writeln!(
-            page,
-            "| `{}` | {takes} | {default} | {} |",
-            key.name, key.meaning
-        );
+        let _ = writeln!(page, "| `{}` | {takes} | {default} | {} |", key.name, key.meaning);
     }
 }
 
@@ -60,11 +56,7 @@ mod tests {
         for section in SECTIONS {
             assert!(page.contains(section.about), "{}", section.path);
             for key in section.keys {
-                assert!(
-                    page.contains(&format!("| `{}` | ", key.name)),
-                    "{}",
-                    key.name
-                );
+                assert!(page.contains(&format!("| `{}` | ", key.name)), "{}", key.name);
                 assert!(page.contains(key.meaning), "{}", key.name);
             }
         }
@@ -72,10 +64,7 @@ mod tests {
 
     #[test]
     fn no_cell_breaks_its_table() {
-        for line in reference_page()
-            .lines()
-            .filter(|line| line.starts_with('|'))
-        {
+        for line in reference_page().lines().filter(|line| line.starts_with('|')) {
             let bars = line.matches('|').count();
             assert!(bars == 5 || bars == 3, "{line}");
         }

@@ -38,6 +38,8 @@ pub static PREDEFINED: &[(&str, &[&str])] = &[
     ("ntp", &["udp/123"]),
     ("ospf", &["ip/89"]),
     ("ping", &["icmp/echo-request", "icmpv6/echo-request"]),
+    ("ping4", &["icmp/echo-request"]),
+    ("ping6", &["icmpv6/echo-request"]),
     ("pop3", &["tcp/110"]),
     ("pop3s", &["tcp/995"]),
     ("postgresql", &["tcp/5432"]),
@@ -129,21 +131,13 @@ pub(crate) fn literal(text: &str) -> Result<Service, Bad> {
                 .to_owned(),
         };
         let expected = format!("one of {}, `ip/number`", listed(known()));
-        return Err(Bad::new(
-            format!("`{name}` is not a protocol"),
-            expected,
-            help,
-        ));
+        return Err(Bad::new(format!("`{name}` is not a protocol"), expected, help));
     };
     match (*number, rest) {
         (proto::ICMP, rest) => icmp(proto::ICMP, ICMP_TYPES, rest),
         (proto::ICMPV6, rest) => icmp(proto::ICMPV6, ICMPV6_TYPES, rest),
         (number @ (proto::TCP | proto::UDP | proto::SCTP), rest) => with_ports(number, rest),
-        (number, None) => Ok(Service {
-            proto: number,
-            src_ports: ALL_PORTS,
-            dst_ports: ALL_PORTS,
-        }),
+        (number, None) => Ok(Service { proto: number, src_ports: ALL_PORTS, dst_ports: ALL_PORTS }),
         (_, Some(_)) => Err(Bad::new(
             format!("{name} has no ports"),
             format!("\"{name}\""),
@@ -153,21 +147,15 @@ pub(crate) fn literal(text: &str) -> Result<Service, Bad> {
 }
 
 fn by_number(text: &str, rest: Option<&str>) -> Result<Service, Bad> {
-    let number = rest
-        .and_then(|rest| rest.parse::<u8>().ok())
-        .ok_or_else(|| {
-            let message = format!("\"{text}\" is not a protocol number");
-            Bad::new(
-                message,
-                "`ip/number`, 0 to 255",
-                "write a protocol number, such as \"ip/89\" for OSPF",
-            )
-        })?;
-    Ok(Service {
-        proto: number,
-        src_ports: ALL_PORTS,
-        dst_ports: ALL_PORTS,
-    })
+    let number = rest.and_then(|rest| rest.parse::<u8>().ok()).ok_or_else(|| {
+        let message = format!("\"{text}\" is not a protocol number");
+        Bad::new(
+            message,
+            "`ip/number`, 0 to 255",
+            "write a protocol number, such as \"ip/89\" for OSPF",
+        )
+    })?;
+    Ok(Service { proto: number, src_ports: ALL_PORTS, dst_ports: ALL_PORTS })
 }
 
 fn with_ports(proto: u8, rest: Option<&str>) -> Result<Service, Bad> {
@@ -182,21 +170,13 @@ fn with_ports(proto: u8, rest: Option<&str>) -> Result<Service, Bad> {
         None | Some("any") => Ok(ALL_PORTS),
         Some(text) => values::ports(text),
     };
-    Ok(Service {
-        proto,
-        src_ports: read(from)?,
-        dst_ports: read(to)?,
-    })
+    Ok(Service { proto, src_ports: read(from)?, dst_ports: read(to)? })
 }
 
 fn icmp(proto: u8, types: &[(&'static str, u16)], rest: Option<&str>) -> Result<Service, Bad> {
     let kind = match rest {
         None | Some("any") => {
-            return Ok(Service {
-                proto,
-                src_ports: ALL_PORTS,
-                dst_ports: 0..=255,
-            });
+            return Ok(Service { proto, src_ports: ALL_PORTS, dst_ports: 0..=255 });
         }
         Some(text) => match types.iter().find(|(name, _)| *name == text) {
             Some((_, number)) => *number,
@@ -211,11 +191,7 @@ fn icmp(proto: u8, types: &[(&'static str, u16)], rest: Option<&str>) -> Result<
             })?,
         },
     };
-    Ok(Service {
-        proto,
-        src_ports: ALL_PORTS,
-        dst_ports: kind..=kind,
-    })
+    Ok(Service { proto, src_ports: ALL_PORTS, dst_ports: kind..=kind })
 }
 
 /// A service as it is written.
@@ -224,19 +200,12 @@ pub(crate) fn show(service: &Service) -> String {
         (first, last) if first == last => first.to_string(),
         (first, last) => format!("{first}-{last}"),
     };
-    let name = PROTOCOLS
-        .iter()
-        .find(|(_, number)| *number == service.proto)
-        .map(|(name, _)| *name);
+    let name = PROTOCOLS.iter().find(|(_, number)| *number == service.proto).map(|(name, _)| *name);
     let mut out = match name {
         Some(name) => name.to_owned(),
         None => return format!("ip/{}", service.proto),
     };
-    let every = if matches!(name, Some("icmp" | "icmpv6")) {
-        0..=255
-    } else {
-        ALL_PORTS
-    };
+    let every = if matches!(name, Some("icmp" | "icmpv6")) { 0..=255 } else { ALL_PORTS };
     if service.dst_ports != every {
         out.push_str(&format!("/{}", range(&service.dst_ports)));
     }
@@ -269,20 +238,9 @@ mod tests {
     #[test]
     fn source_ports_and_types() {
         let service = literal("udp/500 from 1024-65535").expect("valid");
-        assert_eq!(
-            (service.src_ports, service.dst_ports),
-            (1024..=65535, 500..=500)
-        );
+        assert_eq!((service.src_ports, service.dst_ports), (1024..=65535, 500..=500));
         assert_eq!(literal("icmpv6").expect("valid").dst_ports, 0..=255);
-        for bad in [
-            "tcpp/80",
-            "gre/5",
-            "tcp/70000",
-            "tcp/9-8",
-            "icmp/256",
-            "ip/x",
-            "tcp/",
-        ] {
+        for bad in ["tcpp/80", "gre/5", "tcp/70000", "tcp/9-8", "icmp/256", "ip/x", "tcp/"] {
             assert!(literal(bad).is_err(), "{bad}");
         }
     }

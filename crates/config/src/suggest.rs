@@ -1,7 +1,51 @@
 //! "Did you mean": the nearest of the known words by edit distance.
 
-/// The known word nearest to `word`, when it is near enough to be a slip of the hand.
+/// Words of other systems, and ours for them.
+const SYNONYMS: &[(&str, &str)] = &[
+    ("accept", "allow"),
+    ("addr", "address"),
+    ("addresses", "address"),
+    ("block", "deny"),
+    ("dest", "destination"),
+    ("dev", "device"),
+    ("drop", "deny"),
+    ("dst", "destination"),
+    ("dstaddr", "destination"),
+    ("dstintf", "to"),
+    ("firewall", "policy"),
+    ("gateway", "via"),
+    ("gw", "via"),
+    ("ip", "address"),
+    ("ippool", "pool"),
+    ("masquerade", "interface"),
+    ("neighbor", "neighbour"),
+    ("nexthop", "via"),
+    ("next-hop", "via"),
+    ("pass", "allow"),
+    ("permit", "allow"),
+    ("policies", "policy"),
+    ("prefix", "to"),
+    ("rule", "policy"),
+    ("services", "service"),
+    ("src", "source"),
+    ("srcaddr", "source"),
+    ("srcintf", "from"),
+    ("timeout", "timeouts"),
+    ("vdom", "virtual-router"),
+    ("vrf", "virtual-router"),
+];
+
+/// The known word nearest to `word`: ours for a word of another system, or the one that a slip of
+/// the hand was meant to be.
 pub(crate) fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let known: Vec<&str> = known.into_iter().collect();
+    let ours = SYNONYMS.iter().filter(|(theirs, _)| *theirs == word);
+    ours.filter_map(|(_, ours)| known.iter().find(|known| *known == ours).copied())
+        .next()
+        .or_else(|| by_distance(word, known))
+}
+
+fn by_distance<'a>(word: &str, known: Vec<&'a str>) -> Option<&'a str> {
     let word = word.to_lowercase().replace('_', "-");
     let length = word.chars().count();
     let bound = (length / 3).clamp(1, 3).min(length.saturating_sub(1));
@@ -14,16 +58,12 @@ pub(crate) fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) 
 }
 
 /// At most this many names are listed in a message.
-const LISTED: usize = 12;
+const LISTED: usize = 8;
 
 /// `a`, `b` and `c`; cut when there are too many.
 pub(crate) fn listed<'a>(words: impl IntoIterator<Item = &'a str>) -> String {
     let words: Vec<&str> = words.into_iter().collect();
-    let shown: Vec<String> = words
-        .iter()
-        .take(LISTED)
-        .map(|w| format!("`{w}`"))
-        .collect();
+    let shown: Vec<String> = words.iter().take(LISTED).map(|w| format!("`{w}`")).collect();
     match (shown.len(), words.len() - shown.len()) {
         (0, _) => "none".to_owned(),
         (_, 0) => shown.join(", "),
@@ -64,5 +104,6 @@ mod tests {
         assert_eq!(nearest("mss_clamp", known), Some("mss-clamp"));
         assert_eq!(nearest("zoen", known), Some("zone"));
         assert_eq!(nearest("gateway", known), None);
+        assert_eq!(nearest("gateway", ["to", "via"]), Some("via"));
     }
 }

@@ -20,11 +20,7 @@ impl Bad {
         expected: impl Into<String>,
         help: impl Into<String>,
     ) -> Self {
-        Self {
-            message: message.into(),
-            expected: expected.into(),
-            help: help.into(),
-        }
+        Self { message: message.into(), expected: expected.into(), help: help.into() }
     }
 }
 
@@ -38,11 +34,7 @@ pub(crate) fn name(text: &str) -> Result<String, Bad> {
     if begins && text.len() <= NAME && text.chars().all(fits) {
         return Ok(text.to_owned());
     }
-    let cleaned: String = text
-        .chars()
-        .map(|c| if fits(c) { c } else { '-' })
-        .take(NAME)
-        .collect();
+    let cleaned: String = text.chars().map(|c| if fits(c) { c } else { '-' }).take(NAME).collect();
     let cleaned = cleaned.trim_start_matches(['-', '_', '.']);
     let help = match cleaned {
         "" => "choose a name such as \"lan\"".to_owned(),
@@ -62,11 +54,7 @@ pub(crate) fn ip(text: &str) -> Result<IpAddr, Bad> {
             }
             _ => "write an address such as \"192.0.2.1\" or \"2001:db8::1\"".to_owned(),
         };
-        Bad::new(
-            format!("\"{text}\" is not an IP address"),
-            "an IPv4 or IPv6 address",
-            help,
-        )
+        Bad::new(format!("\"{text}\" is not an IP address"), "an IPv4 or IPv6 address", help)
     })
 }
 
@@ -80,11 +68,7 @@ pub(crate) fn prefix(text: &str) -> Result<IpNet, Bad> {
             }
             Err(_) => "write a prefix such as \"10.0.0.0/8\" or \"2001:db8::/32\"".to_owned(),
         };
-        return Err(Bad::new(
-            format!("\"{text}\" is not a prefix"),
-            "`address/length`",
-            help,
-        ));
+        return Err(Bad::new(format!("\"{text}\" is not a prefix"), "`address/length`", help));
     };
     if net.addr() == net.network() {
         return Ok(net);
@@ -123,32 +107,17 @@ pub(crate) fn interface_address(text: &str) -> Result<IpNet, Bad> {
     };
     let help = match first_host {
         Some(host) if host != ip && !is_never_a_host(host) => {
-            format!(
-                "take an address of a host in it, such as \"{host}/{}\"",
-                net.prefix_len()
-            )
+            format!("take an address of a host in it, such as \"{host}/{}\"", net.prefix_len())
         }
         _ => "take the address of a host, such as \"10.1.0.1/24\"".to_owned(),
     };
     if is_never_a_host(ip) {
-        return Err(Bad::new(
-            format!("{ip} can never be the address of an interface"),
-            WHAT,
-            help,
-        ));
+        return Err(Bad::new(format!("{ip} can never be the address of an interface"), WHAT, help));
     }
     let roomy = net.prefix_len() + 1 < net.max_prefix_len();
     if roomy && ip == net.network() {
-        let what = if ip.is_ipv4() {
-            "network address"
-        } else {
-            "subnet-router anycast address"
-        };
-        return Err(Bad::new(
-            format!("{ip} is the {what} of {}", net.trunc()),
-            WHAT,
-            help,
-        ));
+        let what = if ip.is_ipv4() { "network address" } else { "subnet-router anycast address" };
+        return Err(Bad::new(format!("{ip} is the {what} of {}", net.trunc()), WHAT, help));
     }
     if roomy && ip.is_ipv4() && ip == net.broadcast() {
         return Err(Bad::new(
@@ -174,10 +143,7 @@ pub(crate) fn range(text: &str) -> Result<IpRange, Bad> {
         return prefix(text).map(|net| net_range(&net));
     }
     let Some((first, last)) = text.split_once('-') else {
-        return ip(text).map(|ip| IpRange {
-            first: ip,
-            last: ip,
-        });
+        return ip(text).map(|ip| IpRange { first: ip, last: ip });
     };
     let (first, last) = (ip(first.trim())?, ip(last.trim())?);
     if first.is_ipv4() != last.is_ipv4() {
@@ -199,10 +165,7 @@ pub(crate) fn range(text: &str) -> Result<IpRange, Bad> {
 
 /// The addresses of a prefix.
 pub(crate) fn net_range(net: &IpNet) -> IpRange {
-    IpRange {
-        first: net.network(),
-        last: net.broadcast(),
-    }
+    IpRange { first: net.network(), last: net.broadcast() }
 }
 
 fn bits(ip: IpAddr) -> u8 {
@@ -245,14 +208,9 @@ pub(crate) fn duration(text: &str) -> Result<Duration, Bad> {
         (unit, rest) = split_when(rest, |c| !c.is_ascii_alphabetic());
         rest = rest.trim_start();
         let number: u64 = number.parse().map_err(|_| bad())?;
-        let (_, scale) = UNITS
-            .iter()
-            .find(|(name, _)| *name == unit)
-            .ok_or_else(bad)?;
-        total = number
-            .checked_mul(*scale)
-            .and_then(|part| total.checked_add(part))
-            .ok_or_else(bad)?;
+        let (_, scale) = UNITS.iter().find(|(name, _)| *name == unit).ok_or_else(bad)?;
+        total =
+            number.checked_mul(*scale).and_then(|part| total.checked_add(part)).ok_or_else(bad)?;
     }
     Ok(Duration::from_millis(total))
 }
@@ -268,13 +226,9 @@ pub(crate) fn show_duration(duration: Duration) -> String {
         return "0s".to_owned();
     }
     let mut out = String::new();
-    for (unit, scale) in [
-        ("d", 86_400_000),
-        ("h", 3_600_000),
-        ("m", 60_000),
-        ("s", 1000),
-        ("ms", 1),
-    ] {
+    for (unit, scale) in
+        [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1000), ("ms", 1)]
+    {
         if left / scale > 0 {
             out.push_str(&format!("{}{unit}", left / scale));
             left %= scale;
@@ -294,20 +248,13 @@ pub(crate) fn size(text: &str) -> Result<u64, Bad> {
         _ => None,
     };
     let number = number.parse::<u64>().ok();
-    number
-        .zip(scale)
-        .and_then(|(n, scale)| n.checked_mul(scale))
-        .ok_or_else(|| {
-            let help = match number {
-                Some(n) => format!("write \"{n}MiB\" or \"{n}KiB\""),
-                None => "write a size such as \"4MiB\"".to_owned(),
-            };
-            Bad::new(
-                format!("\"{text}\" is not a size"),
-                "bytes, `KiB`, `MiB` or `GiB`",
-                help,
-            )
-        })
+    number.zip(scale).and_then(|(n, scale)| n.checked_mul(scale)).ok_or_else(|| {
+        let help = match number {
+            Some(n) => format!("write \"{n}MiB\" or \"{n}KiB\""),
+            None => "write a size such as \"4MiB\"".to_owned(),
+        };
+        Bad::new(format!("\"{text}\" is not a size"), "bytes, `KiB`, `MiB` or `GiB`", help)
+    })
 }
 
 /// Ports: `443` or `8000-8010`.
@@ -326,11 +273,7 @@ pub(crate) fn ports(text: &str) -> Result<RangeInclusive<u16>, Bad> {
     let (first, last) = (port(first)?, port(last)?);
     if last < first {
         let help = format!("write {last}-{first}");
-        return Err(Bad::new(
-            "the range of ports ends before it begins",
-            WHAT,
-            help,
-        ));
+        return Err(Bad::new("the range of ports ends before it begins", WHAT, help));
     }
     Ok(first..=last)
 }
@@ -339,21 +282,13 @@ pub(crate) fn ports(text: &str) -> Result<RangeInclusive<u16>, Bad> {
 pub(crate) fn time_of_day(text: &str) -> Result<u16, Bad> {
     let parsed = text.split_once(':').and_then(|(hour, minute)| {
         let two = |t: &str| (t.len() == 2).then(|| t.parse::<u16>().ok()).flatten();
-        let hour = if hour.len() == 1 {
-            hour.parse().ok()
-        } else {
-            two(hour)
-        }?;
+        let hour = if hour.len() == 1 { hour.parse().ok() } else { two(hour) }?;
         let minutes = hour * 60 + two(minute).filter(|m| *m < 60)?;
         (minutes <= 1440).then_some(minutes)
     });
     parsed.ok_or_else(|| {
         let help = "write a time of day such as \"08:00\"; the end of the day is \"24:00\"";
-        Bad::new(
-            format!("\"{text}\" is not a time of day"),
-            "`hh:mm` from 00:00 to 24:00",
-            help,
-        )
+        Bad::new(format!("\"{text}\" is not a time of day"), "`hh:mm` from 00:00 to 24:00", help)
     })
 }
 
@@ -397,23 +332,10 @@ mod tests {
 
     #[test]
     fn durations_read_and_show() {
-        for (text, secs) in [
-            ("30s", 30),
-            ("2h4m", 7440),
-            ("1d 12h", 129_600),
-            ("5 min", 300),
-        ] {
+        for (text, secs) in [("30s", 30), ("2h4m", 7440), ("1d 12h", 129_600), ("5 min", 300)] {
             assert_eq!(duration(text), Ok(Duration::from_secs(secs)), "{text}");
         }
-        for bad in [
-            "",
-            "30",
-            "s",
-            "3x",
-            "-1s",
-            "99999999999999999999s",
-            "18446744073709551615w",
-        ] {
+        for bad in ["", "30", "s", "3x", "-1s", "99999999999999999999s", "18446744073709551615w"] {
             assert!(duration(bad).is_err(), "{bad}");
         }
         assert_eq!(show_duration(Duration::from_millis(7_440_500)), "2h4m500ms");

@@ -52,14 +52,9 @@ fn line() -> impl Strategy<Value = String> {
         title if title.starts_with('[') => format!("{title}\n").replace('*', "a"),
         _ => "[objects.address]\n".to_owned(),
     });
-    let pair = (
-        section,
-        any::<prop::sample::Index>(),
-        prop::sample::select(VALUES),
-    )
-        .prop_map(|(section, index, value)| {
-            format!("{} = {value}\n", index.get(section.keys).name)
-        });
+    let pair = (section, any::<prop::sample::Index>(), prop::sample::select(VALUES)).prop_map(
+        |(section, index, value)| format!("{} = {value}\n", index.get(section.keys).name),
+    );
     prop_oneof![2 => header, 8 => pair, 1 => "[ -~é\n]{0,20}\n"]
 }
 
@@ -67,12 +62,7 @@ fn check(text: &str) {
     match parse("any", text) {
         Ok(parsed) => {
             assert!(diff(&parsed.config, &parsed.config).is_empty());
-            assert!(
-                parsed
-                    .warnings
-                    .iter()
-                    .all(|warning| !warning.render(true).is_empty())
-            );
+            assert!(parsed.warnings.iter().all(|warning| !warning.render(true).is_empty()));
         }
         Err(faults) => {
             assert!(faults.errors() > 0);

@@ -10,11 +10,7 @@ fn every_example_is_in_order() {
             continue;
         }
         seen += 1;
-        let name = path
-            .file_name()
-            .expect("a file")
-            .to_string_lossy()
-            .into_owned();
+        let name = path.file_name().expect("a file").to_string_lossy().into_owned();
         let text = std::fs::read_to_string(&path).expect("readable");
         let parsed =
             lockgate_config::parse(&name, &text).unwrap_or_else(|faults| panic!("{faults}"));

@@ -37,6 +37,12 @@ fn companions(section: &Section, key: &str) -> &'static [(&'static str, &'static
         ("virtual-router", _) => &[("name", "\"mine\"")],
         ("port", "read" | "write") => &[("name", "\"mine\""), ("kind", "\"pcap\"")],
         ("port", _) => &[("name", "\"mine\"")],
+        ("interface", "address") => &[
+            ("name", "\"mine\""),
+            ("port", "\"lan0\""),
+            ("vlan", "7"),
+            ("virtual-router", "\"guest\""),
+        ],
         ("interface", _) => &[("name", "\"mine\""), ("port", "\"lan0\""), ("vlan", "7")],
         ("route", "blackhole") => &[("to", "\"10.99.0.0/16\"")],
         ("route", "virtual-router") => &[("to", "\"10.99.0.0/16\""), ("blackhole", "true")],
@@ -45,17 +51,13 @@ fn companions(section: &Section, key: &str) -> &'static [(&'static str, &'static
         ("objects.schedule.*", _) => &[("to", "\"18:30\"")],
         ("policy", _) => &[("id", "3"), ("action", "\"allow\"")],
         ("local-in" | "local-out", _) => &[("name", "\"mine\""), ("action", "\"allow\"")],
-        ("vip", _) => &[
-            ("name", "\"mine\""),
-            ("external", "\"203.0.113.77\""),
-            ("mapped", "\"10.1.0.7\""),
-        ],
+        ("vip", _) => {
+            &[("name", "\"mine\""), ("external", "\"203.0.113.77\""), ("mapped", "\"10.1.0.7\"")]
+        }
         ("forward", _) => &[("external-port", "80")],
-        ("pool", "block-size" | "blocks-per-host") => &[
-            ("name", "\"mine\""),
-            ("addresses", "\"203.0.113.7\""),
-            ("kind", "\"port-block\""),
-        ],
+        ("pool", "block-size" | "blocks-per-host") => {
+            &[("name", "\"mine\""), ("addresses", "\"203.0.113.7\""), ("kind", "\"port-block\"")]
+        }
         ("pool", _) => &[("name", "\"mine\""), ("addresses", "\"203.0.113.7\"")],
         ("central-snat", _) => &[("name", "\"mine\""), ("nat", "\"off\"")],
         ("neighbour", _) => &[
@@ -71,15 +73,8 @@ fn companions(section: &Section, key: &str) -> &'static [(&'static str, &'static
 /// A text in which `key` of `section` has that value.
 fn written(section: &Section, key: &str, value: &str) -> String {
     let mut pairs = vec![(key, value)];
-    pairs.extend(
-        companions(section, key)
-            .iter()
-            .filter(|(name, _)| *name != key),
-    );
-    let lines: String = pairs
-        .iter()
-        .map(|(name, value)| format!("{name} = {value}\n"))
-        .collect();
+    pairs.extend(companions(section, key).iter().filter(|(name, _)| *name != key));
+    let lines: String = pairs.iter().map(|(name, value)| format!("{name} = {value}\n")).collect();
     let inline = lines.trim_end().replace('\n', ", ");
     let base = match (section.path, key) {
         // the base has these tables already
@@ -130,11 +125,8 @@ fn no_key_is_accepted_unread() {
             let text = written(section, key.name, "1979-05-27T07:32:00Z");
             let faults =
                 parse("keys", &text).expect_err(&format!("{} of {}", key.name, section.title()));
-            let line = text
-                .lines()
-                .position(|line| line.contains("1979"))
-                .expect("written") as u32
-                + 1;
+            let line =
+                text.lines().position(|line| line.contains("1979")).expect("written") as u32 + 1;
             let near = faults
                 .iter()
                 .any(|fault| fault.line() == line || section.path == "objects.schedule.*");
@@ -147,10 +139,7 @@ fn no_key_is_accepted_unread() {
 fn the_empty_file_gives_the_documented_defaults() {
     let config = Config::default();
     assert_eq!(config.hostname, "lockgate");
-    assert_eq!(
-        config.control.socket.to_str(),
-        Some("/run/lockgate/ctl.sock")
-    );
+    assert_eq!(config.control.socket.to_str(), Some("/run/lockgate/ctl.sock"));
     assert_eq!(config.virtual_routers.len(), 1);
     assert_eq!(config.timeouts.tcp_established.as_secs(), 7440);
     assert_eq!(config.timeouts.udp.as_secs(), 120);
@@ -162,11 +151,7 @@ fn the_empty_file_gives_the_documented_defaults() {
     assert_eq!(config.offload.one_way_packets, 16);
     assert!(config.offload.weaken.is_empty() && config.anomaly.syn.is_none());
     for section in SECTIONS {
-        for key in section
-            .keys
-            .iter()
-            .filter(|key| key.default.parse::<u64>().is_ok())
-        {
+        for key in section.keys.iter().filter(|key| key.default.parse::<u64>().is_ok()) {
             let lockgate_config::keys::Kind::Int { min, max } = key.kind else {
                 panic!("{} has a number for its default but takes none", key.name)
             };
@@ -184,10 +169,7 @@ fn resolved_values_are_what_was_written() {
 [objects.address.all]
 "#
     );
-    assert!(
-        parse("keys", &text).is_err(),
-        "a table is no address object"
-    );
+    assert!(parse("keys", &text).is_err(), "a table is no address object");
     let text = BASE.replace("servers = \"10.2.0.0/24\"", "servers = [\"10.2.0.0/25\", \"10.2.0.128/25\", \"far\"]\nfar = \"2001:db8::1-2001:db8::9\"")
         + r#"
 [[vip]]
@@ -208,9 +190,7 @@ service = ["dns", "udp/53"]
 schedule = "office-hours"
 action = "allow"
 "#;
-    let config = parse("keys", &text)
-        .unwrap_or_else(|faults| panic!("{faults}"))
-        .config;
+    let config = parse("keys", &text).unwrap_or_else(|faults| panic!("{faults}")).config;
     let policy = config.policy_by_id(12).expect("the policy");
     assert_eq!(policy.name, "policy-12");
     assert_eq!(
@@ -218,47 +198,27 @@ action = "allow"
         1 + text.lines().position(|l| l == "[[policy]]").expect("there") as u32
     );
     let shown = |set: &lockgate_config::model::AddressSet| {
-        set.ranges
-            .iter()
-            .map(ToString::to_string)
-            .collect::<Vec<_>>()
+        set.ranges.iter().map(ToString::to_string).collect::<Vec<_>>()
     };
-    assert_eq!(
-        shown(&policy.source),
-        ["10.2.0.0-10.2.0.255", "2001:db8::1-2001:db8::9"]
-    );
+    assert_eq!(shown(&policy.source), ["10.2.0.0-10.2.0.255", "2001:db8::1-2001:db8::9"]);
     assert!(policy.source.negate && !policy.source.any);
     assert_eq!(shown(&policy.destination), ["10.2.0.10", "10.3.0.1"]);
-    assert_eq!(
-        policy.services.services.len(),
-        2,
-        "the second udp/53 is the same service"
-    );
+    assert_eq!(policy.services.services.len(), 2, "the second udp/53 is the same service");
     assert_eq!(policy.from.len(), 2);
     assert!(policy.to.is_empty());
     let schedule = policy.schedule.as_ref().expect("the schedule");
     assert_eq!(
         schedule.kind,
-        lockgate_config::model::ScheduleKind::Recurring {
-            days: 0b1_1111,
-            from: 0,
-            to: 1440
-        }
+        lockgate_config::model::ScheduleKind::Recurring { days: 0b1_1111, from: 0, to: 1440 }
     );
     let forward = config.vips[0].forward.as_ref().expect("the ports");
-    assert_eq!(
-        (forward.external.clone(), forward.mapped),
-        (8000..=8010, 9000)
-    );
+    assert_eq!((forward.external.clone(), forward.mapped), (8000..=8010, 9000));
     let route = &config.routes[0];
     let (wan, _) = config.interface_by_name("wan").expect("wan");
     let gateway = "203.0.113.1".parse().expect("an address");
     assert_eq!(
         route.next_hop,
-        lockgate_config::model::NextHop::Gateway {
-            address: gateway,
-            interface: wan
-        }
+        lockgate_config::model::NextHop::Gateway { address: gateway, interface: wan }
     );
     assert_eq!(config.zone_name(config.interfaces[0].zone), "inside");
 }
@@ -269,14 +229,9 @@ fn once_schedules_are_in_utc() {
         let text = format!(
             "[objects.schedule.s]\n{extra}\n[[policy]]\nid = 1\naction = \"deny\"\nschedule = \"s\"\n"
         );
-        let config = parse("keys", &text)
-            .unwrap_or_else(|faults| panic!("{faults}"))
-            .config;
-        let lockgate_config::model::ScheduleKind::Once { from, to } = config.policies[0]
-            .schedule
-            .as_ref()
-            .expect("the schedule")
-            .kind
+        let config = parse("keys", &text).unwrap_or_else(|faults| panic!("{faults}")).config;
+        let lockgate_config::model::ScheduleKind::Once { from, to } =
+            config.policies[0].schedule.as_ref().expect("the schedule").kind
         else {
             panic!("not once")
         };
@@ -284,16 +239,10 @@ fn once_schedules_are_in_utc() {
     };
     // 2026-05-01T00:00:00Z is 1 777 593 600
     let utc = (1_777_593_600, 1_777_597_200);
-    assert_eq!(
-        once("from = 2026-05-01T00:00:00Z\nto = 2026-05-01T01:00:00Z"),
-        utc
-    );
+    assert_eq!(once("from = 2026-05-01T00:00:00Z\nto = 2026-05-01T01:00:00Z"), utc);
     assert_eq!(
         once("from = 2026-05-01T02:00:00\nto = 2026-05-01T03:00:00\nutc-offset = \"+02:00\""),
         utc
     );
-    assert_eq!(
-        once("from = \"2026-04-30T19:00:00-05:00\"\nto = 2026-05-01T01:00:00Z"),
-        utc
-    );
+    assert_eq!(once("from = \"2026-04-30T19:00:00-05:00\"\nto = 2026-05-01T01:00:00Z"), utc);
 }

@@ -1,7 +1,10 @@
 //! The configuration as the API shows it: diagnostics, contents, changes.
 
-use api::{ApiError, ConfigCheckedView, ConfigText, ContentCount, DiagnosticView};
-use config::{Config, Diagnostic, Diagnostics, Parsed};
+use api::{
+    ApiError, ChangeView, ConfigCheckedView, ConfigText, ContentCount, DiagnosticView,
+    FieldChangeView,
+};
+use config::{Change, ChangeKind, Config, Diagnostic, Diagnostics, Parsed};
 
 /// Validates a text.
 ///
@@ -36,6 +39,32 @@ pub fn diagnostic_view(diagnostic: &Diagnostic) -> DiagnosticView {
     }
 }
 
+/// What changes from one configuration to another, object by object.
+pub fn changes(old: &Config, new: &Config) -> Vec<ChangeView> {
+    config::diff(old, new).changes.iter().map(change).collect()
+}
+
+fn change(change: &Change) -> ChangeView {
+    let fields = change.fields.iter().map(|field| FieldChangeView {
+        field: field.field.to_owned(),
+        before: field.old.clone(),
+        after: field.new.clone(),
+    });
+    ChangeView {
+        change: match change.kind {
+            ChangeKind::Added => "added",
+            ChangeKind::Removed => "removed",
+            ChangeKind::Changed => "changed",
+            ChangeKind::Moved => "moved",
+        }
+        .into(),
+        section: change.section.to_owned(),
+        name: change.name.clone(),
+        line: change.new_line.or(change.old_line).unwrap_or(0),
+        fields: fields.collect(),
+    }
+}
+
 fn contents(config: &Config) -> Vec<ContentCount> {
     [
         ("ports", config.ports.len()),
@@ -54,9 +83,4 @@ fn contents(config: &Config) -> Vec<ContentCount> {
     .into_iter()
     .map(|(what, count)| ContentCount { what: what.into(), count: count as u64 })
     .collect()
-}
-
-/// What changes from one configuration to another, by object.
-pub fn changes(old: &Config, new: &Config) -> Vec<ChangeView> {
-    config::diff(old, new).iter().map(change_view).collect()
 }

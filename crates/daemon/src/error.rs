@@ -39,7 +39,7 @@ pub enum StartError {
     },
     /// A port could not be opened.
     #[error("{0}")]
-    Port(#[from] crate::OpenError),
+    Port(crate::OpenError),
     /// The control socket could not be made.
     #[error("control socket {}: {source}", path.display())]
     Socket {
@@ -69,25 +69,38 @@ pub enum StartError {
     ForwardingEnded,
 }
 
+impl From<crate::OpenError> for StartError {
+    fn from(error: crate::OpenError) -> Self {
+        match (error.capability, &error.port) {
+            (Some(capability), Some(port)) => {
+                Self::MissingCapability { capability, port: port.clone() }
+            }
+            _ => Self::Port(error),
+        }
+    }
+}
+
 impl StartError {
     /// What to run next.
     pub fn remedy(&self) -> String {
         match self {
-            Self::ConfigUnreadable { .. } => "name the file with `lockgate run --config FILE`".into(),
-            Self::ConfigRefused { .. } => {
-                "mend the lines above, then `lockgate check FILE`".into()
+            Self::ConfigUnreadable { .. } => {
+                "name the file with `lockgate run --config FILE`".into()
             }
+            Self::ConfigRefused { .. } => "mend the lines above, then `lockgate check FILE`".into(),
             Self::AlreadyRunning { socket, .. } => format!(
                 "talk to it with `lockgate --socket {} show system`, or give this one another --socket",
                 socket.display()
             ),
-            Self::MissingCapability { .. } => "run it as root, by packaging/lockgate.service, or after \
+            Self::MissingCapability { .. } => {
+                "run it as root, by packaging/lockgate.service, or after \
                  `setcap cap_net_raw,cap_net_admin+ep $(command -v lockgate)`"
-                .into(),
-            Self::Port(_) => "look at the device with `ip link`, and at the port with `lockgate check`".into(),
-            Self::Socket { .. } => {
-                "name a directory this user may write to with --socket".into()
+                    .into()
             }
+            Self::Port(_) => {
+                "look at the device with `ip link`, and at the port with `lockgate check`".into()
+            }
+            Self::Socket { .. } => "name a directory this user may write to with --socket".into(),
             Self::Metrics { .. } => "give `control.metrics` a free address".into(),
             Self::System { .. } | Self::ForwardingEnded => "the log above says more".into(),
         }

@@ -19,16 +19,20 @@ mod http;
 mod instance;
 mod metrics;
 mod notify;
+mod open;
 mod privileges;
 mod runner;
 mod start;
+#[cfg(test)]
+mod tests;
 
 pub use config_view::{check, diagnostic_view, refused};
 pub use control::Control;
 pub use error::StartError;
 pub use forward::{Forwarder, Handle};
-pub use http::router;
+pub use http::serve;
 pub use metrics::exposition;
+pub use open::open;
 pub use runner::{OpenError, Runner};
 pub use start::{LogLevel, Options, run};
 

@@ -100,11 +100,9 @@ fn sessions(page: &mut Page, view: &api::SessionSummaryView) {
     page.head("lockgate_sessions_ended_total", "counter", "Sessions ended.");
     page.row(&[], view.ended as f64);
     page.head("lockgate_sessions_offload", "gauge", "Sessions by how far they are offloaded.");
-    for (word, count) in [
-        ("full", view.offloaded),
-        ("partial", view.partly_offloaded),
-        ("none", view.not_offloaded),
-    ] {
+    for (word, count) in
+        [("full", view.offloaded), ("partial", view.partly_offloaded), ("none", view.not_offloaded)]
+    {
         page.row(&[("offload", word)], count as f64);
     }
     page.head("lockgate_flows_installed", "gauge", "Directions installed on an engine.");
@@ -120,28 +118,25 @@ fn offload_reasons(page: &mut Page, view: &api::OffloadReasonsView) {
         "Sessions a reason keeps off an engine now; a session with several counts in each.",
     );
     for row in &view.standing {
-        let labels =
-            [("reason", &*row.reason.name), ("class", &*row.reason.class), ("engine", &*row.engine)];
+        let labels = [
+            ("reason", &*row.reason.name),
+            ("class", &*row.reason.class),
+            ("engine", &*row.engine),
+        ];
         page.row(&labels, row.sessions as f64);
     }
 }
 
 fn counters(page: &mut Page, view: &api::CountersView) {
-    for (name, help) in [
-        ("lockgate_packets_total", "Packets of sessions, by tier and direction."),
-        ("lockgate_bytes_total", "Bytes of IP packets of sessions, by tier and direction."),
+    type Of = fn(&api::Traffic) -> u64;
+    for (name, help, of) in [
+        ("lockgate_packets_total", "Packets, by the tier that served them.", (|t| t.packets) as Of),
+        ("lockgate_bytes_total", "Bytes of IP packets, by the tier that served them.", |t| t.bytes),
     ] {
         page.head(name, "counter", help);
-        for row in &view.tiers {
-            for (tier, traffic) in [
-                ("fast", row.traffic.fast),
-                ("slow-established", row.traffic.slow_established),
-                ("slow-setup", row.traffic.slow_setup),
-            ] {
-                let value =
-                    if name.contains("packets") { traffic.packets } else { traffic.bytes };
-                page.row(&[("tier", tier), ("direction", row.direction.name())], value as f64);
-            }
+        for step in &view.ladder {
+            let labels = [("tier", &*step.tier), ("engine", step.engine.as_deref().unwrap_or(""))];
+            page.row(&labels, of(&step.traffic) as f64);
         }
     }
     page.head("lockgate_drops_total", "counter", "Packets dropped, by reason.");
@@ -172,14 +167,15 @@ fn engines(page: &mut Page, view: &api::EnginesView) {
     gauge("lockgate_engine_drift_total", "counter", "Differences found by the audit.", &|e| {
         e.audit.found
     });
+    type Of = fn(&api::EngineView) -> &[api::ReasonCount];
     for (name, help, of) in [
         (
             "lockgate_offload_refusals_total",
             "Flows an engine did not take, by reason.",
-            (|e: &api::EngineView| e.refusals.clone()) as fn(&api::EngineView) -> _,
+            (|e| &e.refusals) as Of,
         ),
         ("lockgate_offload_demotions_total", "Flows that left an engine, by reason.", |e| {
-            e.demotions.clone()
+            &e.demotions
         }),
     ] {
         page.head(name, "counter", help);
@@ -197,12 +193,15 @@ fn engines(page: &mut Page, view: &api::EnginesView) {
             page.row(&labels, row.packets as f64);
         }
     }
-    page.head("lockgate_punts_dropped_total", "counter", "Punts lost, by cause and what lost them.");
+    page.head(
+        "lockgate_punts_dropped_total",
+        "counter",
+        "Punts lost, by cause and what lost them.",
+    );
     for engine in &view.engines {
         for row in &engine.punts {
             for (by, count) in [("ring-full", row.ring_full), ("limit", row.limited)] {
-                let labels =
-                    [("engine", &*engine.name), ("cause", &*row.cause.name), ("by", by)];
+                let labels = [("engine", &*engine.name), ("cause", &*row.cause.name), ("by", by)];
                 page.row(&labels, count as f64);
             }
         }
@@ -230,10 +229,21 @@ fn ports(page: &mut Page, view: &api::PortsView) {
 }
 
 fn pools(page: &mut Page, view: &api::NatPoolsView) {
+    page.head("lockgate_nat_pool_ports_used", "gauge", "Ports in use, by protocol.");
+    for pool in &view.pools {
+        for (proto, used) in [
+            ("tcp", pool.tcp_used),
+            ("udp", pool.udp_used),
+            ("sctp", pool.sctp_used),
+            ("icmp", pool.icmp_used),
+        ] {
+            page.row(&[("pool", &pool.name), ("proto", proto)], used as f64);
+        }
+    }
     type Of = fn(&api::PoolView) -> u64;
     for (name, kind, help, of) in [
-        ("lockgate_nat_pool_used", "gauge", "Bindings in use.", (|p| p.used) as Of),
-        ("lockgate_nat_pool_capacity", "gauge", "Bindings there are.", |p| p.capacity),
+        ("lockgate_nat_pool_ports", "gauge", "Ports of each protocol.", (|p| p.ports_total) as Of),
+        ("lockgate_nat_pool_sessions", "gauge", "Sessions that hold a binding.", |p| p.sessions),
         ("lockgate_nat_pool_exhausted_total", "counter", "Times nothing was free.", |p| {
             p.exhausted
         }),
@@ -332,8 +342,6 @@ mod tests {
             reason: ReasonView::of(NotEligible::AwaitingReply),
             engine: "soft".into(),
             sessions: 5,
-            flows: 10,
-            evaluations: 6,
         };
         let views = [
             Response::System(api::SystemView {
@@ -353,7 +361,11 @@ mod tests {
                 ..Default::default()
             }),
             Response::Counters(api::CountersView {
-                tiers: vec![api::DirectionTiers::default()],
+                ladder: vec![api::LadderStep {
+                    tier: "fast".into(),
+                    engine: Some("soft".into()),
+                    ..Default::default()
+                }],
                 drops: vec![count(ReasonView::of(DropReason::ImplicitDeny), 2)],
                 ..Default::default()
             }),
@@ -368,7 +380,7 @@ mod tests {
         for key in [
             r#"lockgate_sessions{proto="tcp",state="established"}"#,
             r#"lockgate_sessions_not_offloaded{reason="awaiting-reply",class="not-eligible",engine="soft"}"#,
-            r#"lockgate_packets_total{tier="fast",direction="original"}"#,
+            r#"lockgate_packets_total{tier="fast",engine="soft"}"#,
             r#"lockgate_drops_total{reason="implicit-deny"}"#,
             r#"lockgate_offload_demotions_total{engine="soft",reason="policy-changed"}"#,
             r#"lockgate_punts_total{engine="soft",cause="flow-miss"}"#,

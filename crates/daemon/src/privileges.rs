@@ -3,7 +3,9 @@
 use std::io;
 
 use config::{Config, model::PortKind};
-use rustix::thread::{CapabilitySet, CapabilitySets, capabilities, set_capabilities, set_no_new_privs};
+use rustix::thread::{
+    CapabilitySet, CapabilitySets, capabilities, set_capabilities, set_no_new_privs,
+};
 
 use crate::StartError;
 

@@ -61,8 +61,7 @@ pub fn run(
     // Sockets are made before capabilities go, and threads afterwards: capabilities are a thread's.
     let listener = instance.listen()?;
     if !options.keep_capabilities {
-        privileges::drop_to_needed()
-            .map_err(|e| system("dropping capabilities", e.into()))?;
+        privileges::drop_to_needed().map_err(|e| system("dropping capabilities", e.into()))?;
     }
     let forwarder = Forwarder::start(runner, started)
         .map_err(|e| system("starting the forwarding thread", e))?;
@@ -91,9 +90,8 @@ async fn serve(
         let mut stopped = stopped.clone();
         async move { drop(stopped.wait_for(|stop| *stop).await) }
     };
-    let router = http::router(Arc::clone(&control));
-    let server = axum::serve(listener, router).with_graceful_shutdown(until_stop());
-    let mut servers = vec![tokio::spawn(async move { server.await })];
+    let server = http::serve(listener, Arc::clone(&control), until_stop());
+    let mut servers = vec![tokio::spawn(server)];
     if let Some(address) = metrics_address {
         let listener = TcpListener::bind(address)
             .await
@@ -106,7 +104,7 @@ async fn serve(
     notify::ready();
     let ended = until_signal(&control, &mut forwarder, hangup, terminate, interrupt).await;
     notify::stopping();
-    drop(stop.send(true));
+    let _ = stop.send(true);
     for mut server in servers {
         if tokio::time::timeout(GRACE, &mut server).await.is_err() {
             server.abort();

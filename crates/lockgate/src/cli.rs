@@ -252,7 +252,7 @@ pub struct FlowArgs {
     /// Virtual router
     #[arg(long)]
     pub vr: Option<String>,
-    /// Protocol, source and destination: `tcp 10.1.1.5:51000 8.8.8.8:443`
+    /// Protocol, source and destination: `tcp 10.1.1.5:51000 8.8.8.8:443 in lan`
     #[arg(required = true, value_name = "FLOW", num_args = 1..)]
     pub words: Vec<String>,
 }
@@ -296,7 +296,7 @@ pub struct TraceArgs {
     /// Made-up packet: may be fragmented
     #[arg(long, requires = "simulate")]
     pub may_fragment: bool,
-    /// A filter; with --simulate a packet: `tcp 10.1.1.5:51000 8.8.8.8:443`
+    /// A filter; with --simulate a packet: `tcp 10.1.1.5:51000 8.8.8.8:443 in lan`
     #[arg(value_name = "FILTER|PACKET")]
     pub words: Vec<String>,
 }
@@ -375,7 +375,8 @@ mod tests {
 
     #[test]
     fn filters_are_the_words_that_are_left() {
-        let cli = parse("lockgate show sessions --offload src 10.0.0.1 and port 443 --json").expect("valid");
+        let cli = parse("lockgate show sessions --offload src 10.0.0.1 and port 443 --json")
+            .expect("valid");
         assert!(cli.global.json);
         let Command::Show(Show::Sessions { offload, filter, limit, .. }) = cli.command else {
             panic!("{:?}", cli.command)
@@ -406,8 +407,9 @@ mod tests {
 
     #[test]
     fn simulated_packets_and_filters_share_the_words() {
-        let cli = parse("lockgate trace --simulate --in lan --flags SA tcp 10.0.0.1:1 -- -> 8.8.8.8:2")
-            .expect("valid");
+        let cli =
+            parse("lockgate trace --simulate --in lan --flags SA tcp 10.0.0.1:1 -- -> 8.8.8.8:2")
+                .expect("valid");
         let Command::Trace(args) = cli.command else { panic!("{:?}", cli.command) };
         assert!(args.simulate && args.flags.is_some_and(|f| f.syn && f.ack && !f.fin));
         assert_eq!(args.words, ["tcp", "10.0.0.1:1", "->", "8.8.8.8:2"]);

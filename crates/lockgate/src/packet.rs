@@ -57,17 +57,30 @@ pub fn tcp_flags(text: &str) -> Result<TcpFlagsSpec, String> {
 
 fn parse(
     words: &[String],
-    interface: Option<String>,
-    vr: Option<String>,
+    mut interface: Option<String>,
+    mut vr: Option<String>,
 ) -> Result<LookupKey, String> {
     let words: Vec<&str> =
         words.iter().flat_map(|w| w.split_whitespace()).filter(|w| *w != "->").collect();
-    let [proto, src, dst] = words[..] else {
+    let [proto, src, dst, ref rest @ ..] = words[..] else {
         return Err(format!(
-            "expected a protocol, a source and a destination, such as `tcp 10.1.1.5:51000 8.8.8.8:443`; got `{}`",
+            "expected a protocol, a source and a destination, such as \
+             `tcp 10.1.1.5:51000 8.8.8.8:443 in lan`; got `{}`",
             words.join(" ")
         ));
     };
+    for pair in rest.chunks(2) {
+        match *pair {
+            ["in", name] => interface = Some(name.to_owned()),
+            ["vr", name] => vr = Some(name.to_owned()),
+            [word, ..] => {
+                return Err(format!(
+                    "`{word}` is not known here; after the destination come `in INTERFACE` and `vr NAME`"
+                ));
+            }
+            [] => {}
+        }
+    }
     let (src, src_port) = end(src)?;
     let (dst, dst_port) = end(dst)?;
     if src.is_ipv4() != dst.is_ipv4() {
@@ -138,6 +151,8 @@ mod tests {
         assert_eq!((v6.dst.to_string().as_str(), v6.dst_port), ("2001:db8::2", 53));
         let ping = key("icmp 2001:db8::1 2001:db8::2").expect("valid");
         assert_eq!((ping.proto, ping.dst_port), (58, 128));
+        let named = key("tcp 10.0.0.1:1 -> 10.0.0.2:2 in lan vr blue").expect("valid");
+        assert_eq!((named.interface.as_deref(), named.vr.as_deref()), (Some("lan"), Some("blue")));
         assert_eq!(key("89 10.0.0.1 10.0.0.2").expect("valid").proto, 89);
     }
 
@@ -148,6 +163,8 @@ mod tests {
             ("tcp 10.1.1.5 8.8.8.8", "needs a port"),
             ("tpc 10.1.1.5 8.8.8.8:1", "`tpc` is no protocol"),
             ("tcp 10.1.1 8.8.8.8:1", "`10.1.1` is no address"),
+            ("tcp 10.1.1.5 8.8.8.8:1 via lan", "`via` is not known"),
+            ("tcp 10.1.1.5 8.8.8.8:1 in", "`in` is not known"),
             ("udp 10.1.1.5 [::1]:1", "same IP version"),
             ("gre 10.1.1.5:1 8.8.8.8", "have ports"),
         ] {

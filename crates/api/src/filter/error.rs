@@ -18,12 +18,7 @@ pub struct FilterError {
 impl FilterError {
     pub(super) fn new(text: &str, byte: usize, expected: &'static str, message: String) -> Self {
         let at = text.get(..byte).unwrap_or(text).chars().count();
-        Self {
-            at,
-            expected,
-            message,
-            text: text.to_owned(),
-        }
+        Self { at, expected, message, text: text.to_owned() }
     }
 }
 
@@ -37,17 +32,9 @@ impl fmt::Display for FilterError {
         let start = self.at.saturating_sub(BEFORE);
         let shown = self.text.chars().skip(start).take(WIDTH);
         // one column a character: what would move the caret is shown as a blank
-        let shown: String = shown
-            .map(|c| if c.is_control() { ' ' } else { c })
-            .collect();
+        let shown: String = shown.map(|c| if c.is_control() { ' ' } else { c }).collect();
         writeln!(f, "  {}", shown.trim_end())?;
-        write!(
-            f,
-            "  {:width$}^ expected {}",
-            "",
-            self.expected,
-            width = self.at - start
-        )
+        write!(f, "  {:width$}^ expected {}", "", self.expected, width = self.at - start)
     }
 }
 

@@ -61,10 +61,7 @@ impl Prefix {
 
     /// A single address.
     pub fn host(address: IpAddr) -> Self {
-        Self {
-            address,
-            len: width(address),
-        }
+        Self { address, len: width(address) }
     }
 
     /// Whether it is a single address.
@@ -83,11 +80,7 @@ impl Prefix {
 impl fmt::Display for Prefix {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.address)?;
-        if self.is_host() {
-            Ok(())
-        } else {
-            write!(f, "/{}", self.len)
-        }
+        if self.is_host() { Ok(()) } else { write!(f, "/{}", self.len) }
     }
 }
 
@@ -115,10 +108,7 @@ impl Ranges {
     /// Whether a number is among them.
     pub fn contains(&self, n: u32) -> bool {
         let after = self.0.partition_point(|(first, _)| *first <= n);
-        after
-            .checked_sub(1)
-            .and_then(|i| self.0.get(i))
-            .is_some_and(|(_, last)| n <= *last)
+        after.checked_sub(1).and_then(|i| self.0.get(i)).is_some_and(|(_, last)| n <= *last)
     }
 }
 
@@ -206,11 +196,7 @@ impl Expr {
                 other => flat.push(other),
             }
         }
-        if flat.len() == 1 {
-            flat.remove(0)
-        } else {
-            Self::All(flat)
-        }
+        if flat.len() == 1 { flat.remove(0) } else { Self::All(flat) }
     }
 
     /// The parts joined by `or`; without parts, or with one that everything matches, everything.
@@ -255,11 +241,7 @@ impl Term {
     /// Whether something matches.
     pub fn matches(&self, subject: &impl Subject) -> bool {
         let address = |end, test: &dyn Fn(IpAddr) -> bool| {
-            ends(end)
-                .iter()
-                .flat_map(|end| subject.addresses(*end))
-                .flatten()
-                .any(test)
+            ends(end).iter().flat_map(|end| subject.addresses(*end)).flatten().any(test)
         };
         match self {
             Self::Version(version) => {
@@ -268,21 +250,14 @@ impl Term {
             Self::Protocol(number) => subject.protocol() == Some(*number),
             Self::Address(end, prefix) => address(*end, &|ip| prefix.contains(ip)),
             Self::Port(end, ports) => {
-                let mut found = ends(*end)
-                    .iter()
-                    .flat_map(|end| subject.ports(*end))
-                    .flatten();
+                let mut found = ends(*end).iter().flat_map(|end| subject.ports(*end)).flatten();
                 found.any(|port| ports.contains(port.into()))
             }
-            Self::Nat(prefix) => subject
-                .translated()
-                .into_iter()
-                .flatten()
-                .any(|ip| prefix.contains(ip)),
+            Self::Nat(prefix) => {
+                subject.translated().into_iter().flatten().any(|ip| prefix.contains(ip))
+            }
             Self::Policy(numbers) => subject.policy().is_some_and(|n| numbers.contains(n)),
-            Self::State(name) => subject
-                .state()
-                .is_some_and(|s| s.eq_ignore_ascii_case(name)),
+            Self::State(name) => subject.state().is_some_and(|s| s.eq_ignore_ascii_case(name)),
             Self::Tier(name) => subject.has_tier(name),
             Self::Reason(name) => subject.has_reason(name),
             Self::Interface(side, name) => subject.has_interface(*side, name),
@@ -389,21 +364,11 @@ impl fmt::Display for Name<'_> {
 }
 
 /// Protocols with a word of their own (IANA numbers).
-pub(super) const PROTOCOLS: [(&str, u8); 7] = [
-    ("tcp", 6),
-    ("udp", 17),
-    ("icmp", 1),
-    ("icmp6", 58),
-    ("sctp", 132),
-    ("gre", 47),
-    ("esp", 50),
-];
+pub(super) const PROTOCOLS: [(&str, u8); 7] =
+    [("tcp", 6), ("udp", 17), ("icmp", 1), ("icmp6", 58), ("sctp", 132), ("gre", 47), ("esp", 50)];
 
 fn protocol_name(number: u8) -> Option<&'static str> {
-    PROTOCOLS
-        .iter()
-        .find(|(_, n)| *n == number)
-        .map(|(name, _)| *name)
+    PROTOCOLS.iter().find(|(_, n)| *n == number).map(|(name, _)| *name)
 }
 
 fn ends(end: End) -> &'static [End] {

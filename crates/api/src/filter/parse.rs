@@ -46,13 +46,8 @@ const WORDS: [&str; 27] = [
     "id",
 ];
 
-const CLASSES: [Class; 5] = [
-    Class::Drop,
-    Class::NotEligible,
-    Class::Refusal,
-    Class::Demotion,
-    Class::Punt,
-];
+const CLASSES: [Class; 5] =
+    [Class::Drop, Class::NotEligible, Class::Refusal, Class::Demotion, Class::Punt];
 
 /// Reads a filter.
 pub(super) fn parse(text: &str) -> Result<Expr, FilterError> {
@@ -61,12 +56,7 @@ pub(super) fn parse(text: &str) -> Result<Expr, FilterError> {
         return Err(FilterError::new(text, 0, "a shorter filter", message));
     }
     let tokens = tokens(text)?;
-    let mut parser = Parser {
-        text,
-        tokens: &tokens,
-        next: 0,
-        terms: 0,
-    };
+    let mut parser = Parser { text, tokens: &tokens, next: 0, terms: 0 };
     if tokens.is_empty() {
         return Ok(Expr::everything());
     }
@@ -111,11 +101,7 @@ impl<'a> Parser<'a> {
         }
         if self.accept(&Kind::Open) {
             let inner = self.any(depth + 1)?;
-            return if self.accept(&Kind::Close) {
-                Ok(inner)
-            } else {
-                Err(self.error("`)`"))
-            };
+            return if self.accept(&Kind::Close) { Ok(inner) } else { Err(self.error("`)`")) };
         }
         self.terms += 1;
         if self.terms > MAX_TERMS {
@@ -187,10 +173,7 @@ impl<'a> Parser<'a> {
             Ok(Term::Zone(side, self.name("a zone")?))
         } else {
             self.accept_word("interface");
-            Ok(Term::Interface(
-                side,
-                self.name("an interface, or `zone` and a zone")?,
-            ))
+            Ok(Term::Interface(side, self.name("an interface, or `zone` and a zone")?))
         }
     }
 
@@ -207,15 +190,10 @@ impl<'a> Parser<'a> {
 
     fn protocol(&mut self) -> Result<Term, FilterError> {
         let found = self.word().and_then(|word| {
-            let named = PROTOCOLS
-                .iter()
-                .find(|(name, _)| name.eq_ignore_ascii_case(word));
-            named
-                .map(|(_, n)| *n)
-                .or_else(|| number(word)?.try_into().ok())
+            let named = PROTOCOLS.iter().find(|(name, _)| name.eq_ignore_ascii_case(word));
+            named.map(|(_, n)| *n).or_else(|| number(word)?.try_into().ok())
         });
-        self.take(found, "a protocol by name or number, such as `tcp` or 89")
-            .map(Term::Protocol)
+        self.take(found, "a protocol by name or number, such as `tcp` or 89").map(Term::Protocol)
     }
 
     fn reason(&mut self) -> Result<Term, FilterError> {
@@ -224,10 +202,7 @@ impl<'a> Parser<'a> {
             return Err(self.error(REASON));
         };
         let word = word.to_ascii_lowercase();
-        if let Some(row) = CLASSES
-            .iter()
-            .find_map(|class| reason::by_name(*class, &word))
-        {
+        if let Some(row) = CLASSES.iter().find_map(|class| reason::by_name(*class, &word)) {
             self.next += 1;
             return Ok(Term::Reason(row.name));
         }
@@ -238,21 +213,13 @@ impl<'a> Parser<'a> {
         let found = self.word().and_then(|word| {
             let digits = word.strip_prefix("0x").unwrap_or(word);
             let hexadecimal = digits.bytes().all(|b| b.is_ascii_hexdigit());
-            if hexadecimal {
-                u64::from_str_radix(digits, 16).ok()
-            } else {
-                None
-            }
+            if hexadecimal { u64::from_str_radix(digits, 16).ok() } else { None }
         });
-        self.take(found, "a session's id in hexadecimal, such as 1a2b")
-            .map(Term::Id)
+        self.take(found, "a session's id in hexadecimal, such as 1a2b").map(Term::Id)
     }
 
     fn ports(&mut self) -> Result<Ranges, FilterError> {
-        self.ranges(
-            u16::MAX.into(),
-            "a port number from 0 to 65535, or a range such as 1000-2000",
-        )
+        self.ranges(u16::MAX.into(), "a port number from 0 to 65535, or a range such as 1000-2000")
     }
 
     fn ranges(&mut self, max: u32, expected: &'static str) -> Result<Ranges, FilterError> {
@@ -321,9 +288,7 @@ impl<'a> Parser<'a> {
     }
 
     fn here(&self) -> usize {
-        self.tokens
-            .get(self.next)
-            .map_or(self.text.trim_end().len(), |token| token.at)
+        self.tokens.get(self.next).map_or(self.text.trim_end().len(), |token| token.at)
     }
 
     fn error(&self, expected: &'static str) -> FilterError {
@@ -361,10 +326,7 @@ fn range(word: &str, max: u32) -> Option<(u32, u32)> {
 
 /// Digits only: `u32::from_str` also takes a plus sign.
 fn number(word: &str) -> Option<u32> {
-    word.bytes()
-        .all(|b| b.is_ascii_digit())
-        .then(|| word.parse().ok())
-        .flatten()
+    word.bytes().all(|b| b.is_ascii_digit()).then(|| word.parse().ok()).flatten()
 }
 
 /// The word that differs least, if it differs by two letters at most.
@@ -384,9 +346,7 @@ fn distance(a: &str, b: &str) -> usize {
         let mut diagonal = i;
         let mut left = i + 1;
         for (cell, y) in row.iter_mut().skip(1).zip(b.chars()) {
-            let cost = (diagonal + usize::from(x != y))
-                .min(left + 1)
-                .min(*cell + 1);
+            let cost = (diagonal + usize::from(x != y)).min(left + 1).min(*cell + 1);
             diagonal = core::mem::replace(cell, cost);
             left = cost;
         }

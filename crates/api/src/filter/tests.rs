@@ -112,10 +112,7 @@ fn every_term_matches_what_it_names_and_nothing_without_it() {
         let (yes, no) = (filter(yes), filter(no));
         assert!(yes.matches(&Everything), "{yes}");
         assert!(!no.matches(&Everything), "{no}");
-        assert!(
-            !yes.matches(&Nothing) && !no.matches(&Nothing),
-            "{yes}; {no}"
-        );
+        assert!(!yes.matches(&Nothing) && !no.matches(&Nothing), "{yes}; {no}");
     }
     assert!(filter("").matches(&Nothing));
 }
@@ -164,11 +161,7 @@ fn operators_bind_as_documented_and_the_normal_form_says_so() {
 fn an_error_points_at_its_place() {
     let rows = [
         ("src 10.0.0.1 and port abc", 22, "`abc` cannot stand here"),
-        (
-            "polcy 7",
-            0,
-            "`polcy` is no word of the filter language; did you mean `policy`?",
-        ),
+        ("polcy 7", 0, "`polcy` is no word of the filter language; did you mean `policy`?"),
         (
             "port 80 443",
             8,
@@ -183,19 +176,11 @@ fn an_error_points_at_its_place() {
         ("net 10.0.0.0/33", 4, "`10.0.0.0/33` cannot stand here"),
         ("host 10.0.0.0/8", 5, "`10.0.0.0/8` cannot stand here"),
         ("id xyz", 3, "`xyz` cannot stand here"),
-        (
-            "id 11112222333344445",
-            3,
-            "`11112222333344445` cannot stand here",
-        ),
+        ("id 11112222333344445", 3, "`11112222333344445` cannot stand here"),
         ("reason because", 7, "no reason is called `because`"),
         ("tcp & udp", 4, "a single `&` means nothing here"),
         ("in \"lan0", 3, "the quotes are never closed"),
-        (
-            "tcp; udp",
-            3,
-            "the character ';' has no meaning outside quotes",
-        ),
+        ("tcp; udp", 3, "the character ';' has no meaning outside quotes"),
         ("ö ä§", 3, "the character '§' has no meaning outside quotes"),
         ("()", 1, "`)` cannot stand here"),
         ("\"tcp\"", 0, "a name in quotes cannot stand here"),
@@ -205,9 +190,7 @@ fn an_error_points_at_its_place() {
         assert_eq!((error.at, error.message.as_str()), (at, message), "{text}");
     }
     assert_eq!(
-        Filter::parse("src 10.0.0.1 and port abc")
-            .expect_err("no number")
-            .to_string(),
+        Filter::parse("src 10.0.0.1 and port abc").expect_err("no number").to_string(),
         "`abc` cannot stand here\n\
          \x20 src 10.0.0.1 and port abc\n\
          \x20                       ^ expected a port number from 0 to 65535, or a range such as \
@@ -242,10 +225,7 @@ fn a_wanted_session_is_found_only_where_nothing_else_can_match() {
 #[test]
 fn json_carries_the_text() {
     let filter: Filter = serde_json::from_str("\"tcp  port 80\"").expect("a filter");
-    assert_eq!(
-        serde_json::to_string(&filter).expect("json"),
-        "\"tcp and port 80\""
-    );
+    assert_eq!(serde_json::to_string(&filter).expect("json"), "\"tcp and port 80\"");
     assert!(serde_json::from_str::<Filter>("\"tcp port\"").is_err());
 }
 
@@ -293,15 +273,13 @@ fn any_term() -> impl Strategy<Value = Term> {
 }
 
 fn any_expr() -> impl Strategy<Value = Expr> {
-    any_term()
-        .prop_map(Expr::Term)
-        .prop_recursive(5, 40, 4, |inner| {
-            prop_oneof![
-                prop::collection::vec(inner.clone(), 1..4).prop_map(Expr::all),
-                prop::collection::vec(inner.clone(), 1..4).prop_map(Expr::any),
-                inner.prop_map(Expr::negate),
-            ]
-        })
+    any_term().prop_map(Expr::Term).prop_recursive(5, 40, 4, |inner| {
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 1..4).prop_map(Expr::all),
+            prop::collection::vec(inner.clone(), 1..4).prop_map(Expr::any),
+            inner.prop_map(Expr::negate),
+        ]
+    })
 }
 
 proptest! {
@@ -342,10 +320,7 @@ fn check(text: &str) -> Result<(), TestCaseError> {
     match Filter::parse(text) {
         Ok(filter) => {
             let normal = filter.to_string();
-            prop_assert_eq!(
-                Filter::parse(&normal).map_err(|e| e.to_string()),
-                Ok(filter)
-            );
+            prop_assert_eq!(Filter::parse(&normal).map_err(|e| e.to_string()), Ok(filter));
         }
         Err(error) => {
             prop_assert!(error.at <= text.chars().count());

@@ -91,10 +91,5 @@ fn quoted(
             c => name.push(c),
         }
     }
-    Err(FilterError::new(
-        text,
-        at,
-        "a closing `\"`",
-        "the quotes are never closed".into(),
-    ))
+    Err(FilterError::new(text, at, "a closing `\"`", "the quotes are never closed".into()))
 }

@@ -54,21 +54,30 @@ pub struct ConfigDiffView {
     pub warnings: Vec<DiagnosticView>,
 }
 
-/// One change.
+/// What happened to one object.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ChangeView {
-    /// `added`, `removed` or `changed`.
+    /// `added`, `removed`, `changed`, or `moved` when only its place in the order differs.
     pub change: Name,
-    /// What: `policy 12 "lan-out"`.
-    pub object: String,
-    /// Field, for `changed`.
-    pub field: Option<String>,
+    /// Section of the configuration: `policy`, `interface`, …
+    pub section: String,
+    /// How the object is known; empty for sections that exist once.
+    pub name: String,
+    /// Line in the new configuration; in the old one for what was removed.
+    pub line: u32,
+    /// Fields that differ, for `changed`.
+    pub fields: Vec<FieldChangeView>,
+}
+
+/// One field that differs.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FieldChangeView {
+    /// Key.
+    pub field: String,
     /// Value in the running configuration.
     pub before: Option<String>,
     /// Value in the new one.
     pub after: Option<String>,
-    /// Line in the new configuration; 0 for what was removed.
-    pub line: u32,
 }
 
 /// What runs now.

@@ -58,9 +58,6 @@ pub struct RemedyView {
 impl ExplainView {
     /// Placements of one direction, in the order of the engines.
     pub fn placements(&self, direction: DirectionView) -> impl Iterator<Item = &PlacementView> {
-        self.session
-            .placements
-            .iter()
-            .filter(move |p| p.direction == direction)
+        self.session.placements.iter().filter(move |p| p.direction == direction)
     }
 }

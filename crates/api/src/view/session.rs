@@ -64,13 +64,7 @@ impl TupleView {
 /// `tcp 10.1.1.5:51000 -> 8.8.8.8:443`
 impl fmt::Display for TupleView {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{} {} -> {}",
-            proto_name(self.proto),
-            self.source(),
-            self.destination()
-        )?;
+        write!(f, "{} {} -> {}", proto_name(self.proto), self.source(), self.destination())?;
         if matches!(self.proto, 1 | 58) {
             write!(f, " id {}", self.src_port | self.dst_port)?;
         }

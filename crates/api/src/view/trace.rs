@@ -298,13 +298,8 @@ const SETUP: &[Stage] = &[
     Stage::Neighbour,
     Stage::Transmit,
 ];
-const ESTABLISHED: &[Stage] = &[
-    Stage::Ingress,
-    Stage::Session,
-    Stage::Offload,
-    Stage::Neighbour,
-    Stage::Transmit,
-];
+const ESTABLISHED: &[Stage] =
+    &[Stage::Ingress, Stage::Session, Stage::Offload, Stage::Neighbour, Stage::Transmit];
 const FAST: &[Stage] = &[Stage::FastPath, Stage::Transmit];
 const LOCAL_IN: &[Stage] = &[
     Stage::Ingress,
@@ -317,13 +312,8 @@ const LOCAL_IN: &[Stage] = &[
     Stage::Deliver,
 ];
 const LOCAL_IN_ESTABLISHED: &[Stage] = &[Stage::Ingress, Stage::Session, Stage::Deliver];
-const LOCAL_OUT: &[Stage] = &[
-    Stage::Session,
-    Stage::Route,
-    Stage::LocalOut,
-    Stage::Neighbour,
-    Stage::Transmit,
-];
+const LOCAL_OUT: &[Stage] =
+    &[Stage::Session, Stage::Route, Stage::LocalOut, Stage::Neighbour, Stage::Transmit];
 
 /// Computes the first stage a packet should have reached and did not. `None` when it reached all of
 /// them, or was taken on purpose (an ARP answer, say).
@@ -354,10 +344,7 @@ pub fn first_missing_phase(phases: &[Phase]) -> Option<MissingPhase> {
     };
     let stage = expected.iter().copied().find(|stage| !reached(*stage))?;
     let sentence = match last {
-        None => format!(
-            "no stage saw the packet; the first would have been {}",
-            stage.name()
-        ),
+        None => format!("no stage saw the packet; the first would have been {}", stage.name()),
         Some(phase) => match (&phase.reason, phase.result) {
             (Some(reason), PhaseResult::Drop) => format!(
                 "{} was never reached: {} dropped the packet with {}",
@@ -372,18 +359,10 @@ pub fn first_missing_phase(phases: &[Phase]) -> Option<MissingPhase> {
                     phase.stage.name()
                 )
             }
-            _ => format!(
-                "{} was never reached after {}",
-                stage.name(),
-                phase.stage.name()
-            ),
+            _ => format!("{} was never reached after {}", stage.name(), phase.stage.name()),
         },
     };
-    Some(MissingPhase {
-        stage,
-        after: last.map(|p| p.stage),
-        sentence,
-    })
+    Some(MissingPhase { stage, after: last.map(|p| p.stage), sentence })
 }
 
 #[cfg(test)]
@@ -404,10 +383,7 @@ mod tests {
 
     #[test]
     fn a_forwarded_packet_misses_nothing() {
-        let all: Vec<_> = SETUP
-            .iter()
-            .map(|s| phase(*s, PhaseResult::Continue))
-            .collect();
+        let all: Vec<_> = SETUP.iter().map(|s| phase(*s, PhaseResult::Continue)).collect();
         assert_eq!(first_missing_phase(&all), None);
         let fast = [
             phase(Stage::FastPath, PhaseResult::Hit),
@@ -418,18 +394,13 @@ mod tests {
 
     #[test]
     fn a_drop_names_the_stage_that_comes_next() {
-        let mut phases: Vec<_> = SETUP[..7]
-            .iter()
-            .map(|s| phase(*s, PhaseResult::Continue))
-            .collect();
+        let mut phases: Vec<_> =
+            SETUP[..7].iter().map(|s| phase(*s, PhaseResult::Continue)).collect();
         let policy = phases.last_mut().expect("policy is the seventh");
         policy.result = PhaseResult::Drop;
         policy.reason = Some(ReasonView::of(reason::DropReason::ImplicitDeny));
         let missing = first_missing_phase(&phases).expect("dropped");
-        assert_eq!(
-            (missing.stage, missing.after),
-            (Stage::Snat, Some(Stage::Policy))
-        );
+        assert_eq!((missing.stage, missing.after), (Stage::Snat, Some(Stage::Policy)));
         assert_eq!(
             missing.sentence,
             "snat was never reached: policy dropped the packet with implicit-deny"
@@ -447,10 +418,7 @@ mod tests {
         ];
         let missing = first_missing_phase(&phases).expect("held");
         assert_eq!(missing.stage, Stage::Transmit);
-        assert_eq!(
-            missing.sentence,
-            "transmit is still to come: neighbour holds the packet"
-        );
+        assert_eq!(missing.sentence, "transmit is still to come: neighbour holds the packet");
     }
 
     #[test]
@@ -462,9 +430,6 @@ mod tests {
             phase(Stage::Deliver, PhaseResult::Consume),
         ];
         assert_eq!(first_missing_phase(&phases), None);
-        assert_eq!(
-            first_missing_phase(&[]).map(|m| m.stage),
-            Some(Stage::Ingress)
-        );
+        assert_eq!(first_missing_phase(&[]).map(|m| m.stage), Some(Stage::Ingress));
     }
 }

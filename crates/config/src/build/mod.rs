@@ -59,9 +59,7 @@ pub(crate) fn config<'d>(doc: &'d Doc<'d>, root: &'d DeTable<'_>) -> Config {
     let sound = doc.errors() == before;
     let mut config = Config {
         source: doc.name().to_owned(),
-        hostname: top
-            .value("hostname", values::name)
-            .map_or_else(default_hostname, |at| at.value),
+        hostname: top.value("hostname", values::name).map_or_else(default_hostname, |at| at.value),
         control: settings::control(&top),
         virtual_routers,
         ports,
@@ -92,31 +90,15 @@ pub(crate) fn config<'d>(doc: &'d Doc<'d>, root: &'d DeTable<'_>) -> Config {
     let objects = objects::Objects::read(&scope, &top, &vip_names, &config.vips);
     config.central_snat = rules::central_snat(&scope, &top, &objects, &config);
     config.policies = rules::policies(&scope, &top, &objects, &config);
-    config.local_in = rules::local(
-        &scope,
-        &top,
-        &objects,
-        "local-in",
-        &keys::LOCAL_IN,
-        "from",
-        &config,
-    );
-    config.local_out = rules::local(
-        &scope,
-        &top,
-        &objects,
-        "local-out",
-        &keys::LOCAL_OUT,
-        "to",
-        &config,
-    );
+    config.local_in =
+        rules::local(&scope, &top, &objects, "local-in", &keys::LOCAL_IN, "from", &config);
+    config.local_out =
+        rules::local(&scope, &top, &objects, "local-out", &keys::LOCAL_OUT, "to", &config);
     config
 }
 
 fn default_hostname() -> String {
-    keys::ROOT
-        .key("hostname")
-        .map_or_else(String::new, |key| key.default.to_owned())
+    keys::ROOT.key("hostname").map_or_else(String::new, |key| key.default.to_owned())
 }
 
 /// The virtual router that always exists.

@@ -37,11 +37,7 @@ fn bounded(tab: &Tab<'_, '_>, key: &str) -> Option<At<IpRange>> {
     let at = tab.value(key, values::range)?;
     if count(&at.value) > ADDRESSES {
         tab.doc
-            .error(
-                "out-of-range",
-                &at.span,
-                format!("`{key}` holds too many addresses"),
-            )
+            .error("out-of-range", &at.span, format!("`{key}` holds too many addresses"))
             .found(tab.doc.snippet(&at.span))
             .expected(format!("at most {ADDRESSES} addresses"))
             .help("take a smaller range, or several")
@@ -50,11 +46,7 @@ fn bounded(tab: &Tab<'_, '_>, key: &str) -> Option<At<IpRange>> {
     }
     if values::is_never_a_host(at.value.first) || values::is_never_a_host(at.value.last) {
         tab.doc
-            .error(
-                "bad-value",
-                &at.span,
-                format!("`{key}` holds addresses that no host can have"),
-            )
+            .error("bad-value", &at.span, format!("`{key}` holds addresses that no host can have"))
             .found(tab.doc.snippet(&at.span))
             .expected("unicast addresses")
             .help("take addresses such as \"203.0.113.10\"")
@@ -75,21 +67,10 @@ fn port_range(tab: &Tab<'_, '_>, key: &str) -> Option<At<RangeInclusive<u16>>> {
             return None;
         }
     };
-    let at = tab.read(
-        key,
-        &At {
-            value: text,
-            span: val.span.clone(),
-        },
-        values::ports,
-    )?;
+    let at = tab.read(key, &At { value: text, span: val.span.clone() }, values::ports)?;
     if *at.value.start() == 0 {
         tab.doc
-            .error(
-                "out-of-range",
-                &at.span,
-                format!("`{key}`: port 0 cannot be used"),
-            )
+            .error("out-of-range", &at.span, format!("`{key}`: port 0 cannot be used"))
             .found(tab.doc.snippet(&at.span))
             .expected("1 to 65535")
             .help("begin at port 1, or at 1024 for translated sources")
@@ -133,11 +114,7 @@ pub(super) fn pools(
         if word == "port-block" && u32::from(block_size) > room {
             let span = tab.span_of("block-size");
             tab.doc
-                .error(
-                    "out-of-range",
-                    &span,
-                    "a block is larger than the range of ports",
-                )
+                .error("out-of-range", &span, "a block is larger than the range of ports")
                 .found(block_size.to_string())
                 .expected(format!("at most {room}"))
                 .help("make `block-size` smaller or `ports` wider")
@@ -187,21 +164,11 @@ fn clash_of_pools(scope: &Scope<'_>, pool: &Pool, span: &Span, other: &Pool, oth
 /// Doubts a pool that takes an interface's own address, or whose addresses nobody would answer for.
 fn beside_interfaces(scope: &Scope<'_>, pool: &Pool, span: &Span, config: &Config) {
     let doc = scope.doc;
-    let within = |ip: core::net::IpAddr| {
-        meet(
-            &pool.addresses,
-            &IpRange {
-                first: ip,
-                last: ip,
-            },
-        )
-    };
+    let within = |ip: core::net::IpAddr| meet(&pool.addresses, &IpRange { first: ip, last: ip });
     let own = |of: &Interface| of.addresses.iter().any(|net| within(net.addr()));
     if let Some(interface) = config.interfaces.iter().find(|of| own(of)) {
-        let message = format!(
-            "pool `{}` holds the address of interface `{}`",
-            pool.name, interface.name
-        );
+        let message =
+            format!("pool `{}` holds the address of interface `{}`", pool.name, interface.name);
         let draft = match pool.kind {
             PoolKind::OneToOne => doc.error("pool-takes-own-address", span, message),
             PoolKind::Overload | PoolKind::PortBlock { .. } => {
@@ -215,25 +182,16 @@ fn beside_interfaces(scope: &Scope<'_>, pool: &Pool, span: &Span, config: &Confi
             .emit();
     }
     let deaf = config.interfaces.iter().find(|of| {
-        let on = of
-            .addresses
-            .iter()
-            .any(|net| meet(&pool.addresses, &values::net_range(&net.trunc())));
+        let on =
+            of.addresses.iter().any(|net| meet(&pool.addresses, &values::net_range(&net.trunc())));
         on && !(pool.proxy_arp && of.proxy_arp)
     });
     if let Some(interface) = deaf {
-        doc.warning(
-            "no-proxy-arp",
-            span,
-            format!("nobody answers ARP for pool `{}`", pool.name),
-        )
-        .found(doc.snippet(span))
-        .expected(format!(
-            "`proxy-arp` on the pool and on interface `{}`",
-            interface.name
-        ))
-        .help("write `proxy-arp = true` on both, or route the addresses to the gateway")
-        .emit();
+        doc.warning("no-proxy-arp", span, format!("nobody answers ARP for pool `{}`", pool.name))
+            .found(doc.snippet(span))
+            .expected(format!("`proxy-arp` on the pool and on interface `{}`", interface.name))
+            .help("write `proxy-arp = true` on both, or route the addresses to the gateway")
+            .emit();
     }
 }
 
@@ -246,15 +204,8 @@ pub(super) fn vips(scope: &Scope<'_>, top: &Tab<'_, '_>, config: &Config) -> (Na
         let interface = tab
             .text("interface")
             .filter(|at| at.value != "any")
-            .and_then(|at| {
-                scope
-                    .interfaces
-                    .find(scope.doc, &at)
-                    .map(|id| IfId(id as u16))
-            });
-        let forward = tab
-            .table("forward", &keys::FORWARD)
-            .map(|inner| port_forward(&inner));
+            .and_then(|at| scope.interfaces.find(scope.doc, &at).map(|id| IfId(id as u16)));
+        let forward = tab.table("forward", &keys::FORWARD).map(|inner| port_forward(&inner));
         let external = bounded(tab, "external");
         let mapped = bounded(tab, "mapped");
         let (Some(external), Some(mapped)) = (external, mapped) else {
@@ -285,16 +236,12 @@ pub(super) fn vips(scope: &Scope<'_>, top: &Tab<'_, '_>, config: &Config) -> (Na
 fn lengths_fit(tab: &Tab<'_, '_>, external: &At<IpRange>, mapped: &At<IpRange>) -> bool {
     let doc = tab.doc;
     if external.value.first.is_ipv4() != mapped.value.first.is_ipv4() {
-        doc.error(
-            "family-mix",
-            &mapped.span,
-            "a VIP maps one IP version to the other",
-        )
-        .found(doc.snippet(&mapped.span))
-        .expected("addresses of the version of `external`")
-        .help("write one VIP for IPv4 and one for IPv6")
-        .related(&external.span, "the external addresses are here")
-        .emit();
+        doc.error("family-mix", &mapped.span, "a VIP maps one IP version to the other")
+            .found(doc.snippet(&mapped.span))
+            .expected("addresses of the version of `external`")
+            .help("write one VIP for IPv4 and one for IPv6")
+            .related(&external.span, "the external addresses are here")
+            .emit();
         return false;
     }
     let (many, few) = (count(&external.value), count(&mapped.value));
@@ -302,22 +249,15 @@ fn lengths_fit(tab: &Tab<'_, '_>, external: &At<IpRange>, mapped: &At<IpRange>) 
         return true;
     }
     let help = match last_of(&mapped.value, many) {
-        Some(last) => format!(
-            "write `mapped = \"{}-{last}\"`, or one address",
-            mapped.value.first
-        ),
+        Some(last) => format!("write `mapped = \"{}-{last}\"`, or one address", mapped.value.first),
         None => "make the ranges equally long".to_owned(),
     };
-    doc.error(
-        "range-length",
-        &mapped.span,
-        "the ranges of the VIP differ in length",
-    )
-    .found(format!("{few} mapped addresses"))
-    .expected(format!("{many}, as many as are external, or 1"))
-    .help(help)
-    .related(&external.span, format!("{many} external addresses"))
-    .emit();
+    doc.error("range-length", &mapped.span, "the ranges of the VIP differ in length")
+        .found(format!("{few} mapped addresses"))
+        .expected(format!("{many}, as many as are external, or 1"))
+        .help(help)
+        .related(&external.span, format!("{many} external addresses"))
+        .emit();
     false
 }
 
@@ -348,11 +288,7 @@ fn port_forward(tab: &Tab<'_, '_>) -> Option<PortForward> {
     let length = external.end() - external.start();
     let Some(mapped) = mapped else {
         let first = *external.start();
-        return Some(PortForward {
-            proto,
-            external,
-            mapped: first,
-        });
+        return Some(PortForward { proto, external, mapped: first });
     };
     let (first, last) = (*mapped.value.start(), *mapped.value.end());
     let end = first.checked_add(length);
@@ -362,11 +298,7 @@ fn port_forward(tab: &Tab<'_, '_>) -> Option<PortForward> {
             None => format!("begin at {} or below", u16::MAX - length),
         };
         tab.doc
-            .error(
-                "range-length",
-                &mapped.span,
-                "the port ranges of the VIP differ in length",
-            )
+            .error("range-length", &mapped.span, "the port ranges of the VIP differ in length")
             .found(tab.doc.snippet(&mapped.span))
             .expected(format!("{} ports", u32::from(length) + 1))
             .help(help)
@@ -374,11 +306,7 @@ fn port_forward(tab: &Tab<'_, '_>) -> Option<PortForward> {
             .emit();
         return None;
     }
-    Some(PortForward {
-        proto,
-        external,
-        mapped: first,
-    })
+    Some(PortForward { proto, external, mapped: first })
 }
 
 fn clash_of_vips(scope: &Scope<'_>, vip: &Vip, span: &Span, other: &Vip, other_span: &Span) {
@@ -403,11 +331,7 @@ fn clash_of_vips(scope: &Scope<'_>, vip: &Vip, span: &Span, other: &Vip, other_s
 }
 
 fn beside_pools(scope: &Scope<'_>, vip: &Vip, span: &Span, config: &Config) {
-    for pool in config
-        .pools
-        .iter()
-        .filter(|pool| meet(&pool.addresses, &vip.external))
-    {
+    for pool in config.pools.iter().filter(|pool| meet(&pool.addresses, &vip.external)) {
         let clash = match &vip.forward {
             None => true,
             Some(_) if pool.kind == PoolKind::OneToOne => true,
@@ -422,10 +346,7 @@ fn beside_pools(scope: &Scope<'_>, vip: &Vip, span: &Span, config: &Config) {
             }
             _ => "separate the addresses",
         };
-        let message = format!(
-            "VIP `{}` and pool `{}` share addresses",
-            vip.name, pool.name
-        );
+        let message = format!("VIP `{}` and pool `{}` share addresses", vip.name, pool.name);
         let draft = scope.doc.error("vip-overlaps-pool", span, message);
         let draft = match scope.pools.span(&pool.name) {
             Some(pool_span) => draft.related(pool_span, "the pool is here"),
@@ -444,21 +365,14 @@ fn takes_own_address(scope: &Scope<'_>, vip: &Vip, span: &Span, config: &Config)
         return;
     }
     let own = |of: &Interface| {
-        of.addresses.iter().map(|net| net.addr()).any(|ip| {
-            meet(
-                &vip.external,
-                &IpRange {
-                    first: ip,
-                    last: ip,
-                },
-            )
-        })
+        of.addresses
+            .iter()
+            .map(|net| net.addr())
+            .any(|ip| meet(&vip.external, &IpRange { first: ip, last: ip }))
     };
     if let Some(interface) = config.interfaces.iter().find(|of| own(of)) {
-        let message = format!(
-            "VIP `{}` takes all traffic to interface `{}`",
-            vip.name, interface.name
-        );
+        let message =
+            format!("VIP `{}` takes all traffic to interface `{}`", vip.name, interface.name);
         scope
             .doc
             .warning("vip-takes-own-address", span, message)

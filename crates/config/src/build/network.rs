@@ -20,19 +20,13 @@ pub(super) fn virtual_routers(doc: &Doc<'_>, tabs: &[Tab<'_, '_>]) -> (Names, Ve
     let mut routers = vec![super::default_router()];
     let mut known = Names::new("virtual router", "[[virtual-router]]");
     for (tab, name) in tabs.iter().zip(names) {
-        let router = VirtualRouter {
-            name,
-            line: tab.line(),
-            offload: settings::mode(tab, "offload"),
-        };
+        let router =
+            VirtualRouter { name, line: tab.line(), offload: settings::mode(tab, "offload") };
         match (router.name.as_str(), routers.first_mut()) {
             ("default", Some(default)) => *default = router,
             _ => {
                 if let Some(span) = written.span(&router.name).cloned() {
-                    let at = At {
-                        value: router.name.as_str(),
-                        span,
-                    };
+                    let at = At { value: router.name.as_str(), span };
                     if known.get(at.value).is_none() {
                         known.add(doc, &at, routers.len());
                     }
@@ -41,14 +35,7 @@ pub(super) fn virtual_routers(doc: &Doc<'_>, tabs: &[Tab<'_, '_>]) -> (Names, Ve
             }
         }
     }
-    known.add(
-        doc,
-        &At {
-            value: "default",
-            span: 0..0,
-        },
-        0,
-    );
+    known.add(doc, &At { value: "default", span: 0..0 }, 0);
     (known, routers)
 }
 
@@ -79,14 +66,7 @@ pub(super) fn ports(doc: &Doc<'_>, tabs: &[Tab<'_, '_>], names: &[String]) -> Ve
                     && let Err(bad) = device_name(name)
                 {
                     let help = "add `device = \"…\"` with the name of the kernel interface";
-                    tab.bad(
-                        "name",
-                        &span,
-                        Bad {
-                            help: help.to_owned(),
-                            ..bad
-                        },
-                    );
+                    tab.bad("name", &span, Bad { help: help.to_owned(), ..bad });
                 }
                 if let Some(first) = devices.get(&device) {
                     doc.error(
@@ -117,10 +97,7 @@ pub(super) fn ports(doc: &Doc<'_>, tabs: &[Tab<'_, '_>], names: &[String]) -> Ve
                     if tab.get("read").is_none() && tab.get("write").is_none() {
                         tab.missing("read");
                     }
-                    PortKind::Pcap {
-                        read: path("read"),
-                        write: path("write"),
-                    }
+                    PortKind::Pcap { read: path("read"), write: path("write") }
                 }
                 _ => PortKind::Memory,
             };
@@ -162,11 +139,7 @@ pub(super) fn station_mac(text: &str) -> Result<Mac, Bad> {
         )
     })?;
     if mac.is_group() || mac.is_zero() {
-        let what = if mac.is_zero() {
-            "all zeros"
-        } else {
-            "a group address"
-        };
+        let what = if mac.is_zero() { "all zeros" } else { "a group address" };
         return Err(Bad::new(
             format!("{mac} is {what}"),
             "the MAC address of one station",
@@ -179,11 +152,7 @@ pub(super) fn station_mac(text: &str) -> Result<Mac, Bad> {
 /// Reports a key that has no place beside the others of its table.
 pub(super) fn unfitting(tab: &Tab<'_, '_>, key: &str, beside: &str) {
     tab.doc
-        .error(
-            "unfitting-key",
-            &tab.span_of(key),
-            format!("`{key}` has no meaning with {beside}"),
-        )
+        .error("unfitting-key", &tab.span_of(key), format!("`{key}` has no meaning with {beside}"))
         .found(format!("`{key}`"))
         .expected(format!("no `{key}`"))
         .help(format!("remove `{key}`"))
@@ -216,19 +185,9 @@ pub(super) fn zones(
             let position = zones.len();
             // a bad interface name has been reported already
             if written.is_some() || scope.interfaces.get(name).is_some() {
-                scope.zones.add(
-                    doc,
-                    &At {
-                        value: name,
-                        span: tab.span_of("zone"),
-                    },
-                    position,
-                );
+                scope.zones.add(doc, &At { value: name, span: tab.span_of("zone") }, position);
             }
-            zones.push(Zone {
-                name: name.to_owned(),
-                line,
-            });
+            zones.push(Zone { name: name.to_owned(), line });
             ZoneId(position as u16)
         })
         .collect();
@@ -252,11 +211,14 @@ pub(super) fn interfaces(
         .map(|((tab, name), zone)| {
             let port = port_of(scope, tab, name);
             let vlan = tab.int("vlan").map(|at| at.value as u16);
+            let legible = vlan.is_some() || tab.get("vlan").is_none();
             if let Some(port) = port {
                 if let Some(carried) = carried.get_mut(usize::from(port)) {
                     *carried = true;
                 }
-                check_tag(doc, tab, &mut taken, ports, port, vlan);
+                if legible {
+                    check_tag(doc, tab, &mut taken, ports, port, vlan);
+                }
             }
             let addresses: Vec<IpNet> = tab
                 .list("address")
@@ -295,18 +257,14 @@ pub(super) fn interfaces(
         .collect();
     for (port, _) in ports.iter().zip(carried).filter(|(_, carried)| !carried) {
         if let Some(span) = scope.ports.span(&port.name) {
-            doc.warning(
-                "unused-port",
-                span,
-                format!("port `{}` has no interface", port.name),
-            )
-            .found(doc.snippet(span))
-            .expected("an [[interface]] on it")
-            .help(format!(
-                "add [[interface]] with `port = \"{}\"`, or remove the port",
-                port.name
-            ))
-            .emit();
+            doc.warning("unused-port", span, format!("port `{}` has no interface", port.name))
+                .found(doc.snippet(span))
+                .expected("an [[interface]] on it")
+                .help(format!(
+                    "add [[interface]] with `port = \"{}\"`, or remove the port",
+                    port.name
+                ))
+                .emit();
         }
     }
     list
@@ -320,11 +278,7 @@ fn port_of(scope: &Scope<'_>, tab: &Tab<'_, '_>, name: &str) -> Option<u16> {
             let found = scope.ports.get(name).map(|port| port as u16);
             if found.is_none() {
                 tab.doc
-                    .error(
-                        "missing-key",
-                        &tab.span,
-                        format!("interface `{name}` names no port"),
-                    )
+                    .error("missing-key", &tab.span, format!("interface `{name}` names no port"))
                     .found("nothing")
                     .expected(format!("`port`, one of {}", listed(scope.ports.all())))
                     .help(match scope.ports.all().next() {
@@ -349,17 +303,9 @@ fn check_tag(
     let Some(on) = ports.get(usize::from(port)) else {
         return;
     };
-    let span = if vlan.is_some() {
-        tab.span_of("vlan")
-    } else {
-        tab.span_of("port")
-    };
+    let span = if vlan.is_some() { tab.span_of("vlan") } else { tab.span_of("port") };
     if vlan.is_some() && matches!(on.kind, PortKind::Tun { .. }) {
-        unfitting(
-            tab,
-            "vlan",
-            "a port of kind `tun`, which carries no Ethernet",
-        );
+        unfitting(tab, "vlan", "a port of kind `tun`, which carries no Ethernet");
     }
     if let Some(first) = taken.get(&(port, vlan)) {
         let what = match vlan {
@@ -383,10 +329,7 @@ fn check_tag(
 
 pub(super) fn router_of(scope: &Scope<'_>, tab: &Tab<'_, '_>) -> Option<VrId> {
     let at = tab.text("virtual-router")?;
-    scope
-        .virtual_routers
-        .find(scope.doc, &at)
-        .map(|vr| VrId(vr as u16))
+    scope.virtual_routers.find(scope.doc, &at).map(|vr| VrId(vr as u16))
 }
 
 fn mss_clamp(tab: &Tab<'_, '_>) -> Option<u16> {
@@ -435,10 +378,8 @@ pub(super) fn overlaps(scope: &Scope<'_>, tabs: &[Tab<'_, '_>], config: &Config)
                 if position == wide_position && !same_address {
                     continue;
                 }
-                let router = config
-                    .virtual_routers
-                    .get(usize::from(vr.0))
-                    .map_or("", |vr| &vr.name);
+                let router =
+                    config.virtual_routers.get(usize::from(vr.0)).map_or("", |vr| &vr.name);
                 let (later, earlier, shown, other) = match span.start > wide_span.start {
                     true => (span, wide_span, net, wide),
                     false => (wide_span, span, wide, net),

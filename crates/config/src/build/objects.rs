@@ -46,10 +46,7 @@ impl<'d> Objects<'d> {
             addresses: BTreeMap::new(),
             services: BTreeMap::new(),
             schedules: BTreeMap::new(),
-            vips: vips
-                .iter()
-                .map(|vip| (vip.name.clone(), vip.mapped))
-                .collect(),
+            vips: vips.iter().map(|vip| (vip.name.clone(), vip.mapped)).collect(),
         };
         let Some(tab) = top.table("objects", &keys::OBJECTS) else {
             return objects;
@@ -69,17 +66,10 @@ impl<'d> Objects<'d> {
         resolve_all(doc, &mut objects.addresses, "address object", &|text| {
             is_address(text).then(|| values::range(text).map(|range| vec![range]))
         });
-        resolve_all(
-            doc,
-            &mut objects.services,
-            "service",
-            &|text| match predefined(text) {
-                Some(services) => Some(Ok(services)),
-                None => {
-                    services::is_literal(text).then(|| services::literal(text).map(|s| vec![s]))
-                }
-            },
-        );
+        resolve_all(doc, &mut objects.services, "service", &|text| match predefined(text) {
+            Some(services) => Some(Ok(services)),
+            None => services::is_literal(text).then(|| services::literal(text).map(|s| vec![s])),
+        });
         for (name, val) in tab.entries("schedule") {
             let DeValue::Table(table) = val.value else {
                 mistyped(
@@ -108,16 +98,10 @@ impl<'d> Objects<'d> {
         if any && negate {
             let span = tab.span_of(&format!("{key}-negate"));
             self.doc
-                .error(
-                    "matches-nothing",
-                    &span,
-                    "everything but any address is nothing",
-                )
+                .error("matches-nothing", &span, "everything but any address is nothing")
                 .found(self.doc.snippet(&span))
                 .expected(format!("`{key}` with addresses to leave out"))
-                .help(format!(
-                    "remove `{key}-negate`, or name addresses in `{key}`"
-                ))
+                .help(format!("remove `{key}-negate`, or name addresses in `{key}`"))
                 .emit();
         }
         if any {
@@ -128,10 +112,7 @@ impl<'d> Objects<'d> {
                 negate: false,
             };
         }
-        let mut set = AddressSet {
-            negate,
-            ..AddressSet::default()
-        };
+        let mut set = AddressSet { negate, ..AddressSet::default() };
         for item in &items {
             set.names.push(item.value.to_owned());
             if let Some(entry) = self.addresses.get(item.value) {
@@ -139,8 +120,7 @@ impl<'d> Objects<'d> {
             } else if let Some(mapped) = self.vips.get(item.value).filter(|_| vips) {
                 set.ranges.push(*mapped);
             } else if is_address(item.value) {
-                set.ranges
-                    .extend(tab.read(key, item, values::range).map(|at| at.value));
+                set.ranges.extend(tab.read(key, item, values::range).map(|at| at.value));
             } else {
                 let vip_names = self.vips.keys().map(String::as_str).filter(|_| vips);
                 let known: Vec<&str> = self.addresses.keys().copied().chain(vip_names).collect();
@@ -158,23 +138,17 @@ impl<'d> Objects<'d> {
     pub fn services(&self, tab: &Tab<'_, '_>, key: &str) -> ServiceSet {
         let items = tab.list(key);
         if alone_any(tab, key, &items) {
-            return ServiceSet {
-                names: vec!["any".to_owned()],
-                services: Vec::new(),
-                any: true,
-            };
+            return ServiceSet { names: vec!["any".to_owned()], services: Vec::new(), any: true };
         }
         let mut set = ServiceSet::default();
         for item in &items {
             set.names.push(item.value.to_owned());
             if let Some(entry) = self.services.get(item.value) {
-                set.services
-                    .extend(entry.resolved.iter().flatten().cloned());
+                set.services.extend(entry.resolved.iter().flatten().cloned());
             } else if let Some(services) = predefined(item.value) {
                 set.services.extend(services);
             } else if services::is_literal(item.value) {
-                set.services
-                    .extend(tab.read(key, item, services::literal).map(|at| at.value));
+                set.services.extend(tab.read(key, item, services::literal).map(|at| at.value));
             } else {
                 let builtin = PREDEFINED.iter().map(|(name, _)| *name);
                 let known: Vec<&str> = self.services.keys().copied().chain(builtin).collect();
@@ -219,37 +193,26 @@ fn unknown(doc: &Doc<'_>, what: &str, at: &At<&str>, known: &[&str], help: Optio
         Some(near) => format!("did you mean \"{near}\"?"),
         None => format!("add `{}` to [{section}]", at.value),
     });
-    doc.error(
-        "unknown-name",
-        &at.span,
-        format!("there is no {what} `{}`", at.value),
-    )
-    .found(doc.snippet(&at.span))
-    .expected(match known.is_empty() {
-        true => format!("{}; none is configured", crate::read::article(what)),
-        false => format!("one of {}, or written out", listed(known.iter().copied())),
-    })
-    .help(help)
-    .emit();
+    doc.error("unknown-name", &at.span, format!("there is no {what} `{}`", at.value))
+        .found(doc.snippet(&at.span))
+        .expected(match known.is_empty() {
+            true => format!("{}; none is configured", crate::read::article(what)),
+            false => format!("one of {}, or written out", listed(known.iter().copied())),
+        })
+        .help(help)
+        .emit();
 }
 
 fn predefined(name: &str) -> Option<Vec<Service>> {
     let (_, texts) = PREDEFINED.iter().find(|(known, _)| *known == name)?;
-    Some(
-        texts
-            .iter()
-            .filter_map(|text| services::literal(text).ok())
-            .collect(),
-    )
+    Some(texts.iter().filter_map(|text| services::literal(text).ok()).collect())
 }
 
 /// Whether a text is written as an address rather than as a name.
 fn is_address(text: &str) -> bool {
     text.contains(['/', ':'])
         || (text.contains('.')
-            && text
-                .chars()
-                .all(|c| c.is_ascii_digit() || matches!(c, '.' | '-' | ' ')))
+            && text.chars().all(|c| c.is_ascii_digit() || matches!(c, '.' | '-' | ' ')))
 }
 
 /// Whether the list means everything: absent, or "any" alone.
@@ -257,10 +220,7 @@ pub(super) fn alone_any(tab: &Tab<'_, '_>, key: &str, items: &[At<&str>]) -> boo
     if tab.get(key).is_none() {
         return true;
     }
-    let Some(any) = items
-        .iter()
-        .find(|item| matches!(item.value, "any" | "all"))
-    else {
+    let Some(any) = items.iter().find(|item| matches!(item.value, "any" | "all")) else {
         return false;
     };
     if any.value == "all" || items.len() > 1 {
@@ -289,23 +249,13 @@ fn entries<'d, T>(tab: &Tab<'d, '_>, key: &str, is_literal: fn(&str) -> bool) ->
     for (name, val) in tab.entries(key) {
         check_name(tab, &name, is_literal);
         let members = match val.value {
-            DeValue::String(text) => vec![At {
-                value: text.as_ref(),
-                span: val.span.clone(),
-            }],
+            DeValue::String(text) => vec![At { value: text.as_ref(), span: val.span.clone() }],
             DeValue::Array(items) if !items.is_empty() => items
                 .iter()
                 .filter_map(|item| match item.get_ref() {
-                    DeValue::String(text) => Some(At {
-                        value: text.as_ref(),
-                        span: item.span(),
-                    }),
+                    DeValue::String(text) => Some(At { value: text.as_ref(), span: item.span() }),
                     other => {
-                        let val = Val {
-                            key: val.key,
-                            value: other,
-                            span: item.span(),
-                        };
+                        let val = Val { key: val.key, value: other, span: item.span() };
                         mistyped(tab.doc, &val, &name, "text, or a list of texts", "[\"…\"]");
                         None
                     }
@@ -322,43 +272,23 @@ fn entries<'d, T>(tab: &Tab<'d, '_>, key: &str, is_literal: fn(&str) -> bool) ->
                 Vec::new()
             }
         };
-        entries.insert(
-            name.value,
-            Entry {
-                name,
-                members,
-                resolved: None,
-                busy: false,
-            },
-        );
+        entries.insert(name.value, Entry { name, members, resolved: None, busy: false });
     }
     entries
 }
 
 fn mistyped(doc: &Doc<'_>, val: &Val<'_, '_>, name: &At<&str>, expected: &str, example: &str) {
-    doc.error(
-        "wrong-type",
-        &val.span,
-        format!("object `{}` is not what it should be", name.value),
-    )
-    .found(format!(
-        "{} {}",
-        crate::read::article(val.value.type_str()),
-        doc.snippet(&val.span)
-    ))
-    .expected(expected)
-    .help(format!("write `{} = {example}`", name.value))
-    .emit();
+    doc.error("wrong-type", &val.span, format!("object `{}` is not what it should be", name.value))
+        .found(format!("{} {}", crate::read::article(val.value.type_str()), doc.snippet(&val.span)))
+        .expected(expected)
+        .help(format!("write `{} = {example}`", name.value))
+        .emit();
 }
 
 fn check_name(tab: &Tab<'_, '_>, name: &At<&str>, is_literal: fn(&str) -> bool) {
     if let Err(bad) = values::name(name.value) {
         tab.doc
-            .error(
-                "bad-value",
-                &name.span,
-                format!("`{}` is not a name", name.value),
-            )
+            .error("bad-value", &name.span, format!("`{}` is not a name", name.value))
             .found(tab.doc.snippet(&name.span))
             .expected(bad.expected)
             .help(bad.help)
@@ -372,25 +302,18 @@ fn check_name(tab: &Tab<'_, '_>, name: &At<&str>, is_literal: fn(&str) -> bool) 
             )
             .found(tab.doc.snippet(&name.span))
             .expected("a name that cannot be read as a value")
-            .help(format!(
-                "choose another name, such as \"my-{}\"",
-                name.value
-            ))
+            .help(format!("choose another name, such as \"my-{}\"", name.value))
             .emit();
     }
 }
 
 fn duplicate(doc: &Doc<'_>, name: &At<&str>, other: &Span, remark: &str) {
-    doc.error(
-        "duplicate-name",
-        &name.span,
-        format!("two objects are named `{}`", name.value),
-    )
-    .found(doc.snippet(&name.span))
-    .expected("a name of its own")
-    .help("rename one of them")
-    .related(other, remark)
-    .emit();
+    doc.error("duplicate-name", &name.span, format!("two objects are named `{}`", name.value))
+        .found(doc.snippet(&name.span))
+        .expected("a name of its own")
+        .help("rename one of them")
+        .related(other, remark)
+        .emit();
 }
 
 type Literal<'f, T> = &'f dyn Fn(&str) -> Option<Result<Vec<T>, Bad>>;
@@ -425,48 +348,34 @@ fn resolve<T: Clone + PartialEq>(
     let members = core::mem::take(&mut entry.members);
     let mut all: Vec<T> = Vec::new();
     for member in &members {
-        let busy = entries
-            .get(member.value)
-            .map(|entry| (entry.busy, entry.name.span.clone()));
+        let busy = entries.get(member.value).map(|entry| (entry.busy, entry.name.span.clone()));
         let found = match busy {
             Some((true, span)) => {
-                doc.error(
-                    "object-cycle",
-                    &member.span,
-                    format!("{what} `{name}` contains itself"),
-                )
-                .found(doc.snippet(&member.span))
-                .expected("an object that does not lead back here")
-                .help(format!("remove \"{}\" from `{name}`", member.value))
-                .related(&span, "the circle begins here")
-                .emit();
+                doc.error("object-cycle", &member.span, format!("{what} `{name}` contains itself"))
+                    .found(doc.snippet(&member.span))
+                    .expected("an object that does not lead back here")
+                    .help(format!("remove \"{}\" from `{name}`", member.value))
+                    .related(&span, "the circle begins here")
+                    .emit();
                 continue;
             }
             Some(_) if depth >= DEPTH => {
-                doc.error(
-                    "too-deep",
-                    &member.span,
-                    format!("{what}s name one another too deeply"),
-                )
-                .found(doc.snippet(&member.span))
-                .expected(format!("at most {DEPTH} levels"))
-                .help("name the members directly")
-                .emit();
+                doc.error("too-deep", &member.span, format!("{what}s name one another too deeply"))
+                    .found(doc.snippet(&member.span))
+                    .expected(format!("at most {DEPTH} levels"))
+                    .help("name the members directly")
+                    .emit();
                 continue;
             }
             Some(_) => resolve(doc, entries, member.value, what, literal, depth + 1),
             None => match literal(member.value) {
                 Some(Ok(found)) => found,
                 Some(Err(bad)) => {
-                    doc.error(
-                        "bad-value",
-                        &member.span,
-                        format!("`{name}`: {}", bad.message),
-                    )
-                    .found(doc.snippet(&member.span))
-                    .expected(bad.expected)
-                    .help(bad.help)
-                    .emit();
+                    doc.error("bad-value", &member.span, format!("`{name}`: {}", bad.message))
+                        .found(doc.snippet(&member.span))
+                        .expected(bad.expected)
+                        .help(bad.help)
+                        .emit();
                     continue;
                 }
                 None => {
@@ -522,9 +431,7 @@ enum When {
 
 fn schedule(tab: &Tab<'_, '_>, name: &At<&str>) -> Option<Schedule> {
     let doc = tab.doc;
-    let offset = tab
-        .value("utc-offset", values::utc_offset)
-        .map_or(0, |at| at.value);
+    let offset = tab.value("utc-offset", values::utc_offset).map_or(0, |at| at.value);
     let from = when(tab, "from");
     let to = when(tab, "to");
     let days = days(tab);
@@ -547,14 +454,8 @@ fn schedule(tab: &Tab<'_, '_>, name: &At<&str>) -> Option<Schedule> {
         }
         (Ok(Some(from @ When::Point { .. })), Ok(Some(to @ When::Point { .. }))) => {
             let utc = |when: &When| match when {
-                When::Point {
-                    seconds,
-                    zoned: true,
-                } => *seconds,
-                When::Point {
-                    seconds,
-                    zoned: false,
-                } => seconds - i64::from(offset) * 60,
+                When::Point { seconds, zoned: true } => *seconds,
+                When::Point { seconds, zoned: false } => seconds - i64::from(offset) * 60,
                 When::Daily(_) => 0,
             };
             let (from, to) = (utc(&from), utc(&to));
@@ -598,19 +499,17 @@ const DAYS: [&str; 7] = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"];
 
 fn days(tab: &Tab<'_, '_>) -> u8 {
     let day = |text: &str| {
-        DAYS.iter()
-            .position(|day| *day == text.trim())
-            .ok_or_else(|| {
-                let help = match nearest(text, DAYS) {
-                    Some(near) => format!("did you mean \"{near}\"?"),
-                    None => "write days as \"mon\", runs as \"mon-fri\"".to_owned(),
-                };
-                Bad::new(
-                    format!("\"{text}\" is not a weekday"),
-                    format!("one of {}", listed(DAYS)),
-                    help,
-                )
-            })
+        DAYS.iter().position(|day| *day == text.trim()).ok_or_else(|| {
+            let help = match nearest(text, DAYS) {
+                Some(near) => format!("did you mean \"{near}\"?"),
+                None => "write days as \"mon\", runs as \"mon-fri\"".to_owned(),
+            };
+            Bad::new(
+                format!("\"{text}\" is not a weekday"),
+                format!("one of {}", listed(DAYS)),
+                help,
+            )
+        })
     };
     let run = |text: &str| match text.split_once('-') {
         Some((first, last)) => Ok((day(first)?, day(last)?)),
@@ -628,11 +527,7 @@ fn days(tab: &Tab<'_, '_>) -> u8 {
             bits |= 1 << at;
         }
     }
-    if tab.get("days").is_none() {
-        0x7f
-    } else {
-        bits
-    }
+    if tab.get("days").is_none() { 0x7f } else { bits }
 }
 
 fn when(tab: &Tab<'_, '_>, key: &str) -> Result<Option<When>, ()> {
@@ -668,8 +563,5 @@ fn point(datetime: &Datetime) -> Option<When> {
         None => None,
     };
     let local = days * 86_400 + i64::from(minutes) * 60 + i64::from(second);
-    Some(When::Point {
-        seconds: local - east.unwrap_or(0) * 60,
-        zoned: east.is_some(),
-    })
+    Some(When::Point { seconds: local - east.unwrap_or(0) * 60, zoned: east.is_some() })
 }

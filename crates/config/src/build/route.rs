@@ -24,10 +24,7 @@ pub(super) fn is_link_local(ip: IpAddr) -> bool {
 
 fn interface_of(scope: &Scope<'_>, tab: &Tab<'_, '_>) -> Option<IfId> {
     let at = tab.text("interface")?;
-    scope
-        .interfaces
-        .find(scope.doc, &at)
-        .map(|id| IfId(id as u16))
+    scope.interfaces.find(scope.doc, &at).map(|id| IfId(id as u16))
 }
 
 pub(super) fn routes(scope: &Scope<'_>, top: &Tab<'_, '_>, config: &Config) -> Vec<Route> {
@@ -100,10 +97,7 @@ fn next_hop(
         && of.vr != vr
     {
         let span = tab.span_of("interface");
-        let home = config
-            .virtual_routers
-            .get(usize::from(of.vr.0))
-            .map_or("", |vr| &vr.name);
+        let home = config.virtual_routers.get(usize::from(of.vr.0)).map_or("", |vr| &vr.name);
         tab.doc
             .error(
                 "wrong-virtual-router",
@@ -112,9 +106,7 @@ fn next_hop(
             )
             .found(tab.doc.snippet(&span))
             .expected("an interface of the virtual router of the route")
-            .help(format!(
-                "write `virtual-router = \"{home}\"`, or name another interface"
-            ))
+            .help(format!("write `virtual-router = \"{home}\"`, or name another interface"))
             .emit();
         return None;
     }
@@ -130,29 +122,15 @@ fn next_hop(
     if to.is_some_and(|to| to.addr().is_ipv4() != via.value.is_ipv4()) {
         let span = &via.span;
         tab.doc
-            .error(
-                "family-mix",
-                span,
-                "destination and gateway are of different IP versions",
-            )
+            .error("family-mix", span, "destination and gateway are of different IP versions")
             .found(tab.doc.snippet(span))
-            .expected(if via.value.is_ipv4() {
-                "an IPv6 gateway"
-            } else {
-                "an IPv4 gateway"
-            })
+            .expected(if via.value.is_ipv4() { "an IPv6 gateway" } else { "an IPv4 gateway" })
             .help("write one route for IPv4 and one for IPv6")
             .emit();
         return None;
     }
     let interface = gateway_interface(tab, config, &via, vr, interface)?;
-    Some((
-        vr,
-        NextHop::Gateway {
-            address: via.value,
-            interface,
-        },
-    ))
+    Some((vr, NextHop::Gateway { address: via.value, interface }))
 }
 
 /// The interface whose subnet the gateway is on.
@@ -165,41 +143,24 @@ fn gateway_interface(
 ) -> Option<IfId> {
     let doc = tab.doc;
     let ip = via.value;
-    let all = || {
-        config
-            .interfaces
-            .iter()
-            .enumerate()
-            .map(|(id, of)| (IfId(id as u16), of))
-    };
+    let all = || config.interfaces.iter().enumerate().map(|(id, of)| (IfId(id as u16), of));
     if let Some((_, own)) =
         all().find(|(_, of)| of.vr == vr && of.addresses.iter().any(|net| net.addr() == ip))
     {
-        doc.error(
-            "gateway-is-self",
-            &via.span,
-            format!("{ip} is the gateway's own address"),
-        )
-        .found(doc.snippet(&via.span))
-        .expected("the address of another router")
-        .help(format!(
-            "write the address of the next router on interface `{}`",
-            own.name
-        ))
-        .emit();
+        doc.error("gateway-is-self", &via.span, format!("{ip} is the gateway's own address"))
+            .found(doc.snippet(&via.span))
+            .expected("the address of another router")
+            .help(format!("write the address of the next router on interface `{}`", own.name))
+            .emit();
         return None;
     }
     if is_link_local(ip) {
         if interface.is_none() {
-            doc.error(
-                "missing-key",
-                &via.span,
-                "a link-local gateway needs its interface",
-            )
-            .found(doc.snippet(&via.span))
-            .expected("`interface` beside `via`")
-            .help("add `interface = \"…\"`, the link that the gateway is on")
-            .emit();
+            doc.error("missing-key", &via.span, "a link-local gateway needs its interface")
+                .found(doc.snippet(&via.span))
+                .expected("`interface` beside `via`")
+                .help("add `interface = \"…\"`, the link that the gateway is on")
+                .emit();
         }
         return interface;
     }
@@ -218,33 +179,20 @@ fn gateway_interface(
     let elsewhere = all().find(|(_, of)| on(of));
     let help = match elsewhere {
         Some((_, of)) if of.vr != vr => {
-            let name = config
-                .virtual_routers
-                .get(usize::from(of.vr.0))
-                .map_or("", |vr| &vr.name);
+            let name = config.virtual_routers.get(usize::from(of.vr.0)).map_or("", |vr| &vr.name);
             format!(
                 "it is on interface `{}` of another virtual router: add `virtual-router = \"{name}\"`",
                 of.name
             )
         }
-        Some((_, of)) => format!(
-            "it is on interface `{0}`: write `interface = \"{0}\"`",
-            of.name
-        ),
+        Some((_, of)) => format!("it is on interface `{0}`: write `interface = \"{0}\"`", of.name),
         None => "correct the address, or give an interface an address on its subnet".to_owned(),
     };
-    doc.error(
-        "gateway-not-connected",
-        &via.span,
-        format!("{ip} is on no connected subnet"),
-    )
-    .found(doc.snippet(&via.span))
-    .expected(format!(
-        "an address on one of {}",
-        listed(subnets.iter().map(String::as_str))
-    ))
-    .help(help)
-    .emit();
+    doc.error("gateway-not-connected", &via.span, format!("{ip} is on no connected subnet"))
+        .found(doc.snippet(&via.span))
+        .expected(format!("an address on one of {}", listed(subnets.iter().map(String::as_str))))
+        .help(help)
+        .emit();
     None
 }
 
@@ -281,47 +229,30 @@ pub(super) fn neighbours(
         if own || !connected || tun {
             let message = match (own, tun) {
                 (true, _) => format!("{ip} is the interface's own address"),
-                (_, true) => format!(
-                    "interface `{}` is on a TUN port, which has no neighbours",
-                    on.name
-                ),
+                (_, true) => {
+                    format!("interface `{}` is on a TUN port, which has no neighbours", on.name)
+                }
                 _ => format!("{ip} is on no subnet of interface `{}`", on.name),
             };
-            let subnets: Vec<String> = on
-                .addresses
-                .iter()
-                .map(|net| net.trunc().to_string())
-                .collect();
+            let subnets: Vec<String> =
+                on.addresses.iter().map(|net| net.trunc().to_string()).collect();
             doc.error("bad-neighbour", &address.span, message)
                 .found(doc.snippet(&address.span))
-                .expected(format!(
-                    "another host on {}",
-                    listed(subnets.iter().map(String::as_str))
-                ))
+                .expected(format!("another host on {}", listed(subnets.iter().map(String::as_str))))
                 .help("correct the address or the interface, or remove the neighbour")
                 .emit();
             continue;
         }
         if let Some(first) = seen.get(&(interface, ip)) {
-            doc.error(
-                "duplicate-neighbour",
-                &address.span,
-                format!("two neighbours are {ip}"),
-            )
-            .found(doc.snippet(&address.span))
-            .expected("one entry for each address")
-            .help("remove one of them")
-            .related(first, "the first is here")
-            .emit();
+            doc.error("duplicate-neighbour", &address.span, format!("two neighbours are {ip}"))
+                .found(doc.snippet(&address.span))
+                .expected("one entry for each address")
+                .help("remove one of them")
+                .related(first, "the first is here")
+                .emit();
         }
-        seen.entry((interface, ip))
-            .or_insert_with(|| address.span.clone());
-        list.push(StaticNeighbour {
-            interface,
-            address: ip,
-            mac: mac.value,
-            line: tab.line(),
-        });
+        seen.entry((interface, ip)).or_insert_with(|| address.span.clone());
+        list.push(StaticNeighbour { interface, address: ip, mac: mac.value, line: tab.line() });
     }
     list
 }

@@ -33,14 +33,7 @@ pub(super) fn policies(
         let id = policy_id(tab, &mut ids, last);
         let name = match tab.value("name", values::name) {
             Some(at) => {
-                names.add(
-                    scope.doc,
-                    &At {
-                        value: &at.value,
-                        span: at.span,
-                    },
-                    position,
-                );
+                names.add(scope.doc, &At { value: &at.value, span: at.span }, position);
                 at.value
             }
             None => format!("policy-{id}"),
@@ -68,7 +61,10 @@ pub(super) fn policies(
         families(tab, &policy.source, &policy.destination);
         policies.push(policy);
     }
-    shadow::check(&tabs, &policies);
+    // what is in error may match something else than was meant
+    if scope.doc.errors() == 0 {
+        shadow::check(&tabs, &policies);
+    }
     policies
 }
 
@@ -90,11 +86,7 @@ fn policy_id(tab: &Tab<'_, '_>, ids: &mut BTreeMap<u32, Span>, last: u32) -> u32
     let id = at.value as u32;
     if let Some(first) = ids.get(&id) {
         tab.doc
-            .error(
-                "duplicate-id",
-                &at.span,
-                format!("two policies have the id {id}"),
-            )
+            .error("duplicate-id", &at.span, format!("two policies have the id {id}"))
             .found(id.to_string())
             .expected("a number of its own")
             .help(format!("write `id = {next}`"))
@@ -161,14 +153,7 @@ pub(super) fn central_snat(
                 nat: source_nat(scope, tab),
             };
             families(tab, &rule.source, &rule.destination);
-            pool_families(
-                scope,
-                tab,
-                config,
-                &rule.nat,
-                &rule.source,
-                &rule.destination,
-            );
+            pool_families(scope, tab, config, &rule.nat, &rule.source, &rule.destination);
             rule
         })
         .collect()
@@ -182,21 +167,14 @@ fn zones(scope: &Scope<'_>, config: &Config, tab: &Tab<'_, '_>, key: &str) -> Ve
     }
     let mut zones = Vec::new();
     for item in &items {
-        let of_interface = scope
-            .interfaces
-            .get(item.value)
-            .and_then(|id| config.interfaces.get(id));
+        let of_interface =
+            scope.interfaces.get(item.value).and_then(|id| config.interfaces.get(id));
         let found = match (scope.zones.get(item.value), of_interface) {
             (Some(zone), _) => Some(zone),
             (None, Some(interface)) => {
-                let zone = config
-                    .zones
-                    .get(usize::from(interface.zone.0))
-                    .map_or("", |zone| &zone.name);
-                let help = format!(
-                    "interface `{}` is in zone \"{zone}\": write that",
-                    item.value
-                );
+                let zone =
+                    config.zones.get(usize::from(interface.zone.0)).map_or("", |zone| &zone.name);
+                let help = format!("interface `{}` is in zone \"{zone}\": write that", item.value);
                 scope.zones.unknown(scope.doc, item, help);
                 None
             }
@@ -233,11 +211,7 @@ fn source_nat(scope: &Scope<'_>, tab: &Tab<'_, '_>) -> SourceNat {
     for item in &items {
         match item.value {
             "off" | "interface" if items.len() == 1 => {
-                return if item.value == "off" {
-                    SourceNat::Off
-                } else {
-                    SourceNat::Interface
-                };
+                return if item.value == "off" { SourceNat::Off } else { SourceNat::Interface };
             }
             "off" | "interface" => tab
                 .doc
@@ -254,9 +228,7 @@ fn source_nat(scope: &Scope<'_>, tab: &Tab<'_, '_>) -> SourceNat {
                 let word = nearest(name, ["off", "interface"]);
                 let found = match word {
                     Some(word) if scope.pools.get(name).is_none() => {
-                        scope
-                            .pools
-                            .unknown(scope.doc, item, format!("did you mean \"{word}\"?"));
+                        scope.pools.unknown(scope.doc, item, format!("did you mean \"{word}\"?"));
                         None
                     }
                     _ => scope.pools.find(scope.doc, item),
@@ -266,11 +238,7 @@ fn source_nat(scope: &Scope<'_>, tab: &Tab<'_, '_>) -> SourceNat {
             }
         }
     }
-    if pools.is_empty() {
-        SourceNat::Off
-    } else {
-        SourceNat::Pools(pools)
-    }
+    if pools.is_empty() { SourceNat::Off } else { SourceNat::Pools(pools) }
 }
 
 fn check_nat(scope: &Scope<'_>, tab: &Tab<'_, '_>, config: &Config, policy: &Policy) {
@@ -295,24 +263,13 @@ fn check_nat(scope: &Scope<'_>, tab: &Tab<'_, '_>, config: &Config, policy: &Pol
         return;
     }
     if policy.action != Action::Allow {
-        doc.warning(
-            "nat-without-allow",
-            &span,
-            "`nat` of a policy that lets nothing pass",
-        )
-        .found(doc.snippet(&span))
-        .expected("`action = \"allow\"`")
-        .help("remove `nat`, or allow the traffic")
-        .emit();
+        doc.warning("nat-without-allow", &span, "`nat` of a policy that lets nothing pass")
+            .found(doc.snippet(&span))
+            .expected("`action = \"allow\"`")
+            .help("remove `nat`, or allow the traffic")
+            .emit();
     }
-    pool_families(
-        scope,
-        tab,
-        config,
-        &policy.nat,
-        &policy.source,
-        &policy.destination,
-    );
+    pool_families(scope, tab, config, &policy.nat, &policy.source, &policy.destination);
     interface_families(scope, tab, config, policy);
 }
 
@@ -349,16 +306,8 @@ fn families(tab: &Tab<'_, '_>, source: &AddressSet, destination: &AddressSet) {
     }
     let span = tab.span_of("destination");
     tab.doc
-        .error(
-            "family-mix",
-            &span,
-            "source and destination are of different IP versions",
-        )
-        .found(format!(
-            "{} to {}",
-            words(versions(source)),
-            words(versions(destination))
-        ))
+        .error("family-mix", &span, "source and destination are of different IP versions")
+        .found(format!("{} to {}", words(versions(source)), words(versions(destination))))
         .expected("one IP version at least in both")
         .help("correct one of them; the rule can match nothing")
         .related(&tab.span_of("source"), "the source is here")
@@ -377,15 +326,10 @@ fn pool_families(
     let SourceNat::Pools(pools) = nat else { return };
     let matched = both(source, destination);
     let v4 = |id: &PoolId| {
-        config
-            .pools
-            .get(usize::from(id.0))
-            .map(|pool| pool.addresses.first.is_ipv4())
+        config.pools.get(usize::from(id.0)).map(|pool| pool.addresses.first.is_ipv4())
     };
-    let offered = [
-        pools.iter().any(|id| v4(id) == Some(true)),
-        pools.iter().any(|id| v4(id) == Some(false)),
-    ];
+    let offered =
+        [pools.iter().any(|id| v4(id) == Some(true)), pools.iter().any(|id| v4(id) == Some(false))];
     // after an error in a pool the positions say nothing
     let complete = scope.pools.all().count() == config.pools.len();
     let fits = !complete || (matched[0] && offered[0]) || (matched[1] && offered[1]);
@@ -397,18 +341,11 @@ fn pool_families(
         .error(
             "pool-family",
             &span,
-            format!(
-                "the rule matches {}, its pools are {}",
-                words(matched),
-                words(offered)
-            ),
+            format!("the rule matches {}, its pools are {}", words(matched), words(offered)),
         )
         .found(tab.doc.snippet(&span))
         .expected(format!("a pool of {}", words(matched)))
-        .help(format!(
-            "name a pool of {} addresses, or correct `source`",
-            words(matched)
-        ))
+        .help(format!("name a pool of {} addresses, or correct `source`", words(matched)))
         .emit();
 }
 
@@ -418,18 +355,11 @@ fn interface_families(scope: &Scope<'_>, tab: &Tab<'_, '_>, config: &Config, pol
         return;
     }
     let matched = both(&policy.source, &policy.destination);
-    let outgoing = || {
-        config
-            .interfaces
-            .iter()
-            .filter(|of| policy.to.contains(&of.zone))
-    };
-    let usable = outgoing()
-        .flat_map(|of| &of.addresses)
-        .any(|net| match net.addr().is_ipv4() {
-            true => matched[0],
-            false => matched[1],
-        });
+    let outgoing = || config.interfaces.iter().filter(|of| policy.to.contains(&of.zone));
+    let usable = outgoing().flat_map(|of| &of.addresses).any(|net| match net.addr().is_ipv4() {
+        true => matched[0],
+        false => matched[1],
+    });
     if !usable && matched != [false, false] {
         let span = tab.span_of("nat");
         scope
@@ -440,10 +370,7 @@ fn interface_families(scope: &Scope<'_>, tab: &Tab<'_, '_>, config: &Config, pol
                 "no outgoing interface has an address to translate to",
             )
             .found(tab.doc.snippet(&span))
-            .expected(format!(
-                "an interface with an address of {}",
-                words(matched)
-            ))
+            .expected(format!("an interface with an address of {}", words(matched)))
             .help("give the outgoing interface an address, or name a pool")
             .emit();
     }

@@ -40,11 +40,7 @@ pub(super) fn control(top: &Tab<'_, '_>) -> Control {
                 Ok(port) => format!("write \"127.0.0.1:{port}\""),
                 Err(_) => "write an address and a port, such as \"127.0.0.1:9342\"".to_owned(),
             };
-            Bad::new(
-                format!("\"{text}\" is not `address:port`"),
-                "`address:port`",
-                help,
-            )
+            Bad::new(format!("\"{text}\" is not `address:port`"), "`address:port`", help)
         })
     });
     let default = || PathBuf::from(keys::CONTROL.key("socket").map_or("", |key| key.default));
@@ -62,16 +58,10 @@ pub(super) fn timeouts(top: &Tab<'_, '_>) -> Timeouts {
         if at.value < least {
             let written = crate::values::show_duration(least);
             tab.doc
-                .warning(
-                    "short-timeout",
-                    &at.span,
-                    format!("`{name}` is shorter than {rfc} asks"),
-                )
+                .warning("short-timeout", &at.span, format!("`{name}` is shorter than {rfc} asks"))
                 .found(tab.doc.snippet(&at.span))
                 .expected(format!("at least {written}"))
-                .help(format!(
-                    "write `{name} = \"{written}\"` unless sessions must end sooner"
-                ))
+                .help(format!("write `{name} = \"{written}\"` unless sessions must end sooner"))
                 .emit();
         }
         at.value
@@ -130,16 +120,9 @@ pub(super) fn limits(top: &Tab<'_, '_>) -> Limits {
     let flows = or("flows", sessions.saturating_mul(2));
     if flows < sessions {
         tab.doc
-            .warning(
-                "flows-below-sessions",
-                &tab.span_of("flows"),
-                "fewer flows than sessions",
-            )
+            .warning("flows-below-sessions", &tab.span_of("flows"), "fewer flows than sessions")
             .found(flows.to_string())
-            .expected(format!(
-                "{}, two for each session",
-                sessions.saturating_mul(2)
-            ))
+            .expected(format!("{}, two for each session", sessions.saturating_mul(2)))
             .help("leave `flows` out to have room for every session")
             .emit();
     }
@@ -153,10 +136,7 @@ pub(super) fn limits(top: &Tab<'_, '_>) -> Limits {
             )
             .found(half_open.to_string())
             .expected(format!("at most {sessions}"))
-            .help(format!(
-                "write `half-open = {}`, or raise `sessions`",
-                sessions / 4
-            ))
+            .help(format!("write `half-open = {}`, or raise `sessions`", sessions / 4))
             .emit();
     }
     Limits {
@@ -198,11 +178,9 @@ fn punt(tab: &Tab<'_, '_>) -> BTreeMap<String, u32> {
             continue;
         }
         let rate = match val.value {
-            DeValue::Integer(number) => number
-                .as_str()
-                .parse::<u32>()
-                .ok()
-                .filter(|_| number.radix() == 10),
+            DeValue::Integer(number) => {
+                number.as_str().parse::<u32>().ok().filter(|_| number.radix() == 10)
+            }
             _ => None,
         };
         match rate {
@@ -218,10 +196,7 @@ fn punt(tab: &Tab<'_, '_>) -> BTreeMap<String, u32> {
                 )
                 .found(tab.doc.snippet(&val.span))
                 .expected(format!("an integer from 0 to {}", u32::MAX))
-                .help(format!(
-                    "write `{} = 100000`, or leave it out for no limit",
-                    cause.value
-                ))
+                .help(format!("write `{} = 100000`, or leave it out for no limit", cause.value))
                 .emit(),
         }
     }
@@ -239,15 +214,7 @@ pub(super) fn anomaly(top: &Tab<'_, '_>) -> Anomaly {
             "monitor" => SensorAction::Monitor,
             _ => SensorAction::Block,
         };
-        Some(Sensor {
-            per_second: inner.int("per-second")?.value as u32,
-            action,
-        })
+        Some(Sensor { per_second: inner.int("per-second")?.value as u32, action })
     };
-    Anomaly {
-        syn: sensor("syn"),
-        udp: sensor("udp"),
-        icmp: sensor("icmp"),
-        scan: sensor("scan"),
-    }
+    Anomaly { syn: sensor("syn"), udp: sensor("udp"), icmp: sensor("icmp"), scan: sensor("scan") }
 }

@@ -30,10 +30,7 @@ pub(super) fn check(tabs: &[Tab<'_, '_>], policies: &[Policy]) {
             .expected(format!("something that policy {} does not match", other.id))
             .found("only what an earlier policy takes")
             .help(help)
-            .related(
-                &other_tab.span,
-                format!("policy {} `{}` takes it", other.id, other.name),
-            )
+            .related(&other_tab.span, format!("policy {} `{}` takes it", other.id, other.name))
             .emit();
     }
 }
@@ -62,15 +59,10 @@ fn addresses_cover(wide: &AddressSet, narrow: &AddressSet) -> bool {
     }
     // both are sorted and merged, so one range of `wide` must hold each of `narrow`
     let holds = |range: &IpRange| {
-        let after = wide
-            .ranges
-            .partition_point(|candidate| candidate.first <= range.first);
-        after
-            .checked_sub(1)
-            .and_then(|at| wide.ranges.get(at))
-            .is_some_and(|candidate| {
-                candidate.contains(range.first) && candidate.contains(range.last)
-            })
+        let after = wide.ranges.partition_point(|candidate| candidate.first <= range.first);
+        after.checked_sub(1).and_then(|at| wide.ranges.get(at)).is_some_and(|candidate| {
+            candidate.contains(range.first) && candidate.contains(range.last)
+        })
     };
     !narrow.ranges.is_empty() && narrow.ranges.iter().all(holds)
 }
@@ -87,8 +79,5 @@ fn services_cover(wide: &ServiceSet, narrow: &ServiceSet) -> bool {
     wide.any
         || (!narrow.any
             && !narrow.services.is_empty()
-            && narrow
-                .services
-                .iter()
-                .all(|n| wide.services.iter().any(|w| holds(w, n))))
+            && narrow.services.iter().all(|n| wide.services.iter().any(|w| holds(w, n))))
 }

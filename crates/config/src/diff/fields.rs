@@ -11,7 +11,6 @@ use crate::{
         NextHop, Offload, Policy, Pool, PoolKind, Port, PortKind, Route, Schedule, ScheduleKind,
         Sensor, ServiceSet, SourceNat, StaticNeighbour, Timeouts, Vip, VirtualRouter, ZoneId,
     },
-    services,
     values::show_duration,
 };
 
@@ -39,9 +38,7 @@ impl List {
     /// Where an object stands, in words.
     pub fn place(&self, key: &str) -> String {
         let position = self.items.iter().position(|item| item.key == key);
-        let before = position
-            .and_then(|p| p.checked_sub(1))
-            .and_then(|p| self.items.get(p));
+        let before = position.and_then(|p| p.checked_sub(1)).and_then(|p| self.items.get(p));
         before.map_or_else(|| "first".to_owned(), |item| format!("after {}", item.name))
     }
 }
@@ -69,10 +66,7 @@ pub(super) fn lists(config: &Config) -> Vec<List> {
         limits,
         anomaly,
     } = config;
-    let control = vec![
-        ("socket", socket.display().to_string()),
-        ("metrics", optional(metrics)),
-    ];
+    let control = vec![("socket", socket.display().to_string()), ("metrics", optional(metrics))];
     vec![
         once("hostname", vec![("hostname", hostname.clone())]),
         once("control", control),
@@ -95,34 +89,16 @@ pub(super) fn lists(config: &Config) -> Vec<List> {
 }
 
 fn once(section: &'static str, fields: Fields) -> List {
-    let item = Item {
-        key: String::new(),
-        name: String::new(),
-        line: Line(0),
-        fields,
-    };
-    List {
-        section,
-        items: vec![item],
-        ordered: false,
-    }
+    let item = Item { key: String::new(), name: String::new(), line: Line(0), fields };
+    List { section, items: vec![item], ordered: false }
 }
 
 fn list<T>(section: &'static str, ordered: bool, of: &[T], item: impl Fn(&T) -> Item) -> List {
-    List {
-        section,
-        items: of.iter().map(item).collect(),
-        ordered,
-    }
+    List { section, items: of.iter().map(item).collect(), ordered }
 }
 
 fn named(name: &str, line: Line, fields: Fields) -> Item {
-    Item {
-        key: name.to_owned(),
-        name: name.to_owned(),
-        line,
-        fields,
-    }
+    Item { key: name.to_owned(), name: name.to_owned(), line, fields }
 }
 
 fn optional<T: ToString>(value: &Option<T>) -> String {
@@ -130,11 +106,7 @@ fn optional<T: ToString>(value: &Option<T>) -> String {
 }
 
 fn joined<T: ToString>(values: impl IntoIterator<Item = T>) -> String {
-    values
-        .into_iter()
-        .map(|value| value.to_string())
-        .collect::<Vec<_>>()
-        .join(", ")
+    values.into_iter().map(|value| value.to_string()).collect::<Vec<_>>().join(", ")
 }
 
 fn zones(config: &Config, zones: &[ZoneId]) -> String {
@@ -144,26 +116,13 @@ fn zones(config: &Config, zones: &[ZoneId]) -> String {
     }
 }
 
-fn addresses(
-    AddressSet {
-        names,
-        ranges,
-        any: _,
-        negate,
-    }: &AddressSet,
-) -> (String, String) {
+fn addresses(AddressSet { names, ranges, any: _, negate }: &AddressSet) -> (String, String) {
     let not = if *negate { "not " } else { "" };
     (format!("{not}{}", joined(names)), joined(ranges))
 }
 
-fn service_set(
-    ServiceSet {
-        names,
-        services,
-        any: _,
-    }: &ServiceSet,
-) -> (String, String) {
-    (joined(names), joined(services.iter().map(services::show)))
+fn service_set(ServiceSet { names, services, any: _ }: &ServiceSet) -> (String, String) {
+    (joined(names), joined(services))
 }
 
 fn nat(config: &Config, nat: &SourceNat) -> String {
@@ -174,14 +133,7 @@ fn nat(config: &Config, nat: &SourceNat) -> String {
     }
 }
 
-fn schedule(
-    Schedule {
-        name,
-        line: _,
-        kind,
-        utc_offset_minutes,
-    }: &Schedule,
-) -> (String, String) {
+fn schedule(Schedule { name, line: _, kind, utc_offset_minutes }: &Schedule) -> (String, String) {
     let meaning = match kind {
         ScheduleKind::Recurring { days, from, to } => {
             format!("days {days:#09b} from minute {from} to {to}, UTC{utc_offset_minutes:+} min")
@@ -195,25 +147,11 @@ fn schedule_of<S: core::ops::Deref<Target = Schedule>>(of: &Option<S>) -> (Strin
     of.as_ref().map_or_else(Default::default, |of| schedule(of))
 }
 
-fn virtual_router(
-    VirtualRouter {
-        name,
-        line,
-        offload,
-    }: &VirtualRouter,
-) -> Item {
+fn virtual_router(VirtualRouter { name, line, offload }: &VirtualRouter) -> Item {
     named(name, *line, vec![("offload", offload.to_string())])
 }
 
-fn port(
-    Port {
-        name,
-        line,
-        kind,
-        mac,
-        fast_path,
-    }: &Port,
-) -> Item {
+fn port(Port { name, line, kind, mac, fast_path }: &Port) -> Item {
     let (word, device, read, write) = match kind {
         PortKind::Packet { device } => ("packet", Some(device), None, None),
         PortKind::Tap { device } => ("tap", Some(device), None, None),
@@ -247,10 +185,7 @@ fn interface(config: &Config, of: &Interface) -> Item {
         enabled,
         proxy_arp,
     } = of;
-    let port = config
-        .ports
-        .get(usize::from(*port))
-        .map_or("?", |port| &port.name);
+    let port = config.ports.get(usize::from(*port)).map_or("?", |port| &port.name);
     let clamp = match mss_clamp {
         Some(0) => "auto".to_owned(),
         other => optional(other),
@@ -271,14 +206,7 @@ fn interface(config: &Config, of: &Interface) -> Item {
 }
 
 fn route(config: &Config, of: &Route) -> Item {
-    let Route {
-        destination,
-        vr,
-        next_hop,
-        metric,
-        weight,
-        line,
-    } = of;
+    let Route { destination, vr, next_hop, metric, weight, line } = of;
     let hop = match next_hop {
         NextHop::Gateway { address, interface } => {
             format!("via {address} on {}", config.interface_name(*interface))
@@ -290,10 +218,7 @@ fn route(config: &Config, of: &Route) -> Item {
         "default" => String::new(),
         name => format!(" in {name}"),
     };
-    let fields = vec![
-        ("metric", metric.to_string()),
-        ("weight", weight.to_string()),
-    ];
+    let fields = vec![("metric", metric.to_string()), ("weight", weight.to_string())];
     named(&format!("{destination} {hop}{router}"), *line, fields)
 }
 
@@ -338,12 +263,7 @@ fn policy(config: &Config, of: &Policy) -> Item {
         ("mss-clamp", optional(mss_clamp)),
         ("log", log.to_string()),
     ];
-    Item {
-        key: id.to_string(),
-        name: format!("{id} {name}"),
-        line: *line,
-        fields,
-    }
+    Item { key: id.to_string(), name: format!("{id} {name}"), line: *line, fields }
 }
 
 fn local(config: &Config, of: &LocalRule, zone_key: &'static str) -> Item {
@@ -379,14 +299,7 @@ fn local(config: &Config, of: &LocalRule, zone_key: &'static str) -> Item {
 }
 
 fn vip(config: &Config, of: &Vip) -> Item {
-    let Vip {
-        name,
-        line,
-        interface,
-        external,
-        mapped,
-        forward,
-    } = of;
+    let Vip { name, line, interface, external, mapped, forward } = of;
     let forward = forward.as_ref().map_or_else(String::new, |forward| {
         let proto = match forward.proto {
             wire::proto::TCP => "tcp",
@@ -413,21 +326,13 @@ fn ports(range: &core::ops::RangeInclusive<u16>) -> String {
 }
 
 fn pool(of: &Pool) -> Item {
-    let Pool {
-        name,
-        line,
-        kind,
-        addresses,
-        ports: range,
-        proxy_arp,
-    } = of;
+    let Pool { name, line, kind, addresses, ports: range, proxy_arp } = of;
     let (word, block_size, blocks) = match kind {
         PoolKind::Overload => ("overload", None, None),
         PoolKind::OneToOne => ("one-to-one", None, None),
-        PoolKind::PortBlock {
-            block_size,
-            blocks_per_host,
-        } => ("port-block", Some(block_size), Some(blocks_per_host)),
+        PoolKind::PortBlock { block_size, blocks_per_host } => {
+            ("port-block", Some(block_size), Some(blocks_per_host))
+        }
     };
     let fields = vec![
         ("kind", word.to_owned()),
@@ -441,16 +346,7 @@ fn pool(of: &Pool) -> Item {
 }
 
 fn central(config: &Config, of: &CentralSnat) -> Item {
-    let CentralSnat {
-        name,
-        line,
-        from,
-        to,
-        source,
-        destination,
-        services,
-        nat: source_nat,
-    } = of;
+    let CentralSnat { name, line, from, to, source, destination, services, nat: source_nat } = of;
     let (source, source_ranges) = addresses(source);
     let (destination, destination_ranges) = addresses(destination);
     let (services, service_list) = service_set(services);
@@ -469,12 +365,7 @@ fn central(config: &Config, of: &CentralSnat) -> Item {
 }
 
 fn neighbour(config: &Config, of: &StaticNeighbour) -> Item {
-    let StaticNeighbour {
-        interface,
-        address,
-        mac,
-        line,
-    } = of;
+    let StaticNeighbour { interface, address, mac, line } = of;
     let name = format!("{address} on {}", config.interface_name(*interface));
     named(&name, *line, vec![("mac", mac.to_string())])
 }
@@ -514,13 +405,7 @@ fn timeouts_fields(of: &Timeouts) -> Fields {
 }
 
 fn offload_fields(of: &Offload) -> Fields {
-    let Offload {
-        mode,
-        after_packets,
-        one_way_packets,
-        weaken,
-        audit_interval,
-    } = of;
+    let Offload { mode, after_packets, one_way_packets, weaken, audit_interval } = of;
     vec![
         ("mode", mode.to_string()),
         ("after-packets", after_packets.to_string()),
@@ -558,31 +443,18 @@ fn limits_fields(of: &Limits) -> Fields {
         ("frames", text(frames)),
         ("super-frames", text(super_frames)),
         ("punt-ring", text(punt_ring)),
-        (
-            "punt",
-            joined(punt.iter().map(|(cause, rate)| format!("{cause} {rate}/s"))),
-        ),
+        ("punt", joined(punt.iter().map(|(cause, rate)| format!("{cause} {rate}/s")))),
         ("icmp-errors-per-second", text(icmp_errors_per_second)),
         ("events", text(events)),
     ]
 }
 
 fn anomaly_fields(of: &Anomaly) -> Fields {
-    let Anomaly {
-        syn,
-        udp,
-        icmp,
-        scan,
-    } = of;
+    let Anomaly { syn, udp, icmp, scan } = of;
     let sensor = |sensor: &Option<Sensor>| {
         sensor.map_or_else(String::new, |Sensor { per_second, action }| {
             format!("{action} above {per_second}/s")
         })
     };
-    vec![
-        ("syn", sensor(syn)),
-        ("udp", sensor(udp)),
-        ("icmp", sensor(icmp)),
-        ("scan", sensor(scan)),
-    ]
+    vec![("syn", sensor(syn)), ("udp", sensor(udp)), ("icmp", sensor(icmp)), ("scan", sensor(scan))]
 }

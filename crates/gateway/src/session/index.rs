@@ -107,12 +107,8 @@ impl Index {
 
     /// Finds the entry of a hash whose reference `is_it` recognises.
     #[inline]
-    pub fn find(
-        &self,
-        hash: Hash,
-        mut is_it: impl FnMut(Reference) -> bool,
-    ) -> Option<Reference> {
-        self.locate(hash, |reference| is_it(reference)).map(|(_, _, reference)| reference)
+    pub fn find(&self, hash: Hash, is_it: impl FnMut(Reference) -> bool) -> Option<Reference> {
+        self.locate(hash, is_it).map(|(_, _, reference)| reference)
     }
 
     /// Enters a reference. False if every bucket is full, which a table that never holds more than

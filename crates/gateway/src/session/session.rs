@@ -263,6 +263,11 @@ impl Session {
         self.flags = VACANT;
     }
 
+    /// Whether nobody has the slot.
+    pub(super) fn is_vacant(&self) -> bool {
+        self.has(VACANT)
+    }
+
     fn has(&self, flag: u16) -> bool {
         self.flags & flag != 0
     }
@@ -317,8 +322,6 @@ flags! {
     pub(super) is_linked set_linked LINKED;
     /// Whether the table has counted it as half open.
     pub(super) counted_half_open set_counted_half_open HALF_OPEN;
-    /// Whether nobody has the slot.
-    pub(super) is_vacant set_vacant VACANT;
 }
 
 #[cfg(test)]
@@ -334,10 +337,8 @@ mod tests {
     #[test]
     fn counters_add_up_over_tiers_and_directions() {
         let end = |n| core::net::IpAddr::from([10, 0, 0, n]);
-        let tuple =
-            Tuple { src: end(1), dst: end(2), src_port: 1, dst_port: 2, proto: proto::UDP };
-        let mut session =
-            Session::new(Kind::Forward, VrId(0), tuple, tuple.reversed(), Time::ZERO);
+        let tuple = Tuple { src: end(1), dst: end(2), src_port: 1, dst_port: 2, proto: proto::UDP };
+        let mut session = Session::new(Kind::Forward, VrId(0), tuple, tuple.reversed(), Time::ZERO);
         session.add_slow(Direction::Original, 2, 200);
         session.add_slow(Direction::Reply, 1, 50);
         let stats = FlowStats { packets: 40, bytes: 4_000, last_hit: Time::ZERO };
@@ -346,25 +347,25 @@ mod tests {
         assert_eq!(session.total(Direction::Original), Tally { packets: 82, bytes: 8_200 });
         assert_eq!(session.total(Direction::Reply), Tally { packets: 1, bytes: 50 });
         assert_eq!(session.packets_seen(), 83);
+        session.mark_setup(2, 200);
+        assert_eq!(session.setup(Direction::Original), Tally { packets: 2, bytes: 200 });
+        assert_eq!(session.setup(Direction::Reply), Tally::default());
     }
 
     #[test]
     fn flags_and_absent_values_do_not_disturb_each_other() {
         let end = |n| core::net::IpAddr::from([10, 0, 0, n]);
-        let tuple =
-            Tuple { src: end(1), dst: end(2), src_port: 1, dst_port: 2, proto: proto::UDP };
-        let mut session =
-            Session::new(Kind::Forward, VrId(0), tuple, tuple.reversed(), Time::ZERO);
+        let tuple = Tuple { src: end(1), dst: end(2), src_port: 1, dst_port: 2, proto: proto::UDP };
+        let mut session = Session::new(Kind::Forward, VrId(0), tuple, tuple.reversed(), Time::ZERO);
         assert_eq!((session.vip(), session.binding(), session.mss_clamp()), (None, None, None));
         session.set_vip(Some(0));
-        session.set_binding(Some(0));
         session.set_mss_clamp(Some(1360));
         session.set_logged(true);
         session.set_options(true);
         session.set_logged(false);
         assert_eq!(
             (session.vip(), session.binding(), session.mss_clamp()),
-            (Some(0), Some(0), Some(1360))
+            (Some(0), None, Some(1360))
         );
         assert!(session.has_options() && !session.is_logged() && !session.is_traced());
         assert_eq!(session.tcp_window(), None);

@@ -12,11 +12,12 @@ use core::fmt;
 
 use config::model::VrId;
 use offload::{Direction, tcp_window::TcpWindows};
+use reason::DropReason;
 use wire::{Headers, Time, Tuple};
 
 use super::{
     Kind, Observation, Session, SessionId, Transport,
-    index::{Index, Reference},
+    index::{Hash, Index, Reference},
     timers::Timers,
 };
 
@@ -30,6 +31,16 @@ pub enum InsertError {
     TableFull,
     /// Another session has the key of that direction.
     KeyTaken(Direction),
+}
+
+impl InsertError {
+    /// Why the packet that should have opened the session goes no further.
+    pub const fn reason(self) -> DropReason {
+        match self {
+            Self::TableFull => DropReason::SessionTableFull,
+            Self::KeyTaken(_) => DropReason::SessionKeyTaken,
+        }
+    }
 }
 
 impl fmt::Display for InsertError {
@@ -101,15 +112,19 @@ impl SessionTable {
         if self.free == NONE && self.slots.len() >= self.capacity as usize {
             return Err(InsertError::TableFull);
         }
-        for direction in Direction::BOTH {
-            if self.contains(session.vr, &session.key(direction)) {
-                return Err(InsertError::KeyTaken(direction));
+        let vr = session.vr;
+        let hashes = Direction::BOTH.map(|direction| {
+            let key = session.key(direction);
+            (direction, self.index.hash(vr, &key), key)
+        });
+        for (direction, hash, key) in &hashes {
+            if self.find_hashed(*hash, vr, key).is_some() {
+                return Err(InsertError::KeyTaken(*direction));
             }
         }
         if session.original == session.reply {
             return Err(InsertError::KeyTaken(Direction::Reply));
         }
-        let (vr, keys) = (session.vr, Direction::BOTH.map(|d| (d, session.key(d))));
         let (kind, slot) = (session.kind, self.free);
         let slot = match self.slots.get_mut(slot as usize) {
             Some(vacant) => {
@@ -125,9 +140,8 @@ impl SessionTable {
                 self.slots.len() as u32 - 1
             }
         };
-        for (direction, key) in keys {
-            let entered =
-                self.index.insert(self.index.hash(vr, &key), Reference::new(slot, direction));
+        for (direction, hash, _) in hashes {
+            let entered = self.index.insert(hash, Reference::new(slot, direction));
             debug_assert!(entered, "the index has room for two entries of every slot");
         }
         self.gauges.kinds[kind as usize] += 1;
@@ -178,10 +192,9 @@ impl SessionTable {
         if !session.is_linked() {
             return false;
         }
-        let (vr, kind, half_open) = (session.vr, session.kind, session.counted_half_open());
-        let keys = Direction::BOTH.map(|direction| (direction, session.key(direction)));
-        for (direction, key) in keys {
-            let hash = self.index.hash(vr, &key);
+        let (kind, half_open) = (session.kind, session.counted_half_open());
+        let hashes = Direction::BOTH.map(|d| (d, self.index.hash(session.vr, &session.key(d))));
+        for (direction, hash) in hashes {
             let left = self.index.remove(hash, Reference::new(id.index, direction));
             debug_assert!(left, "both keys of a linked session are in the index");
         }
@@ -282,7 +295,12 @@ impl SessionTable {
 
     #[inline]
     fn find(&self, vr: VrId, tuple: &Tuple) -> Option<Reference> {
-        self.index.find(self.index.hash(vr, tuple), |reference| {
+        self.find_hashed(self.index.hash(vr, tuple), vr, tuple)
+    }
+
+    #[inline]
+    fn find_hashed(&self, hash: Hash, vr: VrId, tuple: &Tuple) -> Option<Reference> {
+        self.index.find(hash, |reference| {
             self.slots.get(reference.slot() as usize).is_some_and(|session| {
                 session.vr == vr
                     && match reference.direction() {

@@ -44,7 +44,8 @@ pub fn tcp_segment(frame: &[u8], headers: &Headers) -> Option<TcpSegment> {
     }
     let header = frame.get(usize::from(headers.l4)..)?;
     let (fixed, rest) = header.split_first_chunk::<HEADER>()?;
-    let word = |at: usize| u32::from_be_bytes([fixed[at], fixed[at + 1], fixed[at + 2], fixed[at + 3]]);
+    let word =
+        |at: usize| u32::from_be_bytes([fixed[at], fixed[at + 1], fixed[at + 2], fixed[at + 3]]);
     let flags = fixed[13];
     let segment = Segment {
         seq: word(4),
@@ -59,6 +60,11 @@ pub fn tcp_segment(frame: &[u8], headers: &Headers) -> Option<TcpSegment> {
         read_options(rest.get(..options).unwrap_or_default(), &mut segment);
     }
     Some(segment)
+}
+
+/// Whether a segment with those flags opens a connection: SYN, and nothing against it.
+pub const fn opens_tcp(flags: u8) -> bool {
+    flags & (SYN | ACK | RST | FIN) == SYN
 }
 
 /// Options of a SYN (RFC 9293 §3.1); what is cut short ends the list.
@@ -100,7 +106,7 @@ pub(super) fn step(
     {
         return Step::Drop(DropReason::AnomalyTcpFlags);
     }
-    let opens = has(SYN) && !has(ACK);
+    let opens = opens_tcp(flags);
     if state == SessionState::New {
         return match direction {
             Direction::Original if opens => open(slot, segment, windows),
@@ -233,9 +239,8 @@ impl Machine<'_> {
     fn synchronised(&self) -> Step {
         if self.has(SYN) {
             // the peer did not hear the last ACK and repeats its SYN-ACK
-            let repeated = self.has(ACK)
-                && self.state == SessionState::Established
-                && self.repeats_syn();
+            let repeated =
+                self.has(ACK) && self.state == SessionState::Established && self.repeats_syn();
             return if repeated { self.in_window(|| Step::To(self.state)) } else { Self::INVALID };
         }
         let fin_sent = match self.state {
@@ -246,10 +251,7 @@ impl Machine<'_> {
         };
         let end = self.windows.expected_seq(self.slot, self.direction);
         let beyond = end.is_some_and(|end| after(self.segment.segment.end(), end));
-        self.in_window_if(
-            || !(fin_sent && beyond),
-            || self.after_data(self.state),
-        )
+        self.in_window_if(|| !(fin_sent && beyond), || self.after_data(self.state))
     }
 
     /// What a segment in the window makes of a state, by its FIN and what it acknowledges.
@@ -261,7 +263,9 @@ impl Machine<'_> {
             | (SessionState::FinWaitReply, true, Direction::Original) => SessionState::LastAck,
             _ => state,
         };
-        if state == SessionState::LastAck && Direction::BOTH.into_iter().all(|d| self.all_acknowledged(d)) {
+        if state == SessionState::LastAck
+            && Direction::BOTH.into_iter().all(|d| self.all_acknowledged(d))
+        {
             return Step::To(SessionState::TimeWait);
         }
         Step::To(state)

@@ -13,7 +13,7 @@ use core::time::Duration;
 use wire::Time;
 
 /// The finest step: 2^23 ns, about 8.4 ms.
-pub const TICK: Duration = Duration::from_nanos(1 << TICK_SHIFT);
+pub(super) const TICK: Duration = Duration::from_nanos(1 << TICK_SHIFT);
 
 const TICK_SHIFT: u32 = 23;
 const LEVELS: usize = 8;
@@ -67,7 +67,7 @@ impl Timers {
     /// Arms a slot's timer, or arms it anew.
     pub fn arm(&mut self, slot: u32, deadline: Time) {
         self.disarm(slot);
-        let due = deadline.as_nanos().div_ceil(1 << TICK_SHIFT);
+        let due = deadline.as_nanos().div_ceil(TICK.as_nanos() as u64);
         let ahead = due.saturating_sub(self.done).clamp(1, FARTHEST);
         let due = self.done + ahead;
         let level = (0..LEVELS as u32)

@@ -71,22 +71,28 @@ fn changes(changes: &[ChangeView], style: &Style) -> String {
         let (sign, tone) = match change.change.as_ref() {
             "added" => ("+", Tone::Good),
             "removed" => ("-", Tone::Bad),
+            "moved" => (">", Tone::Notice),
             _ => ("~", Tone::Notice),
         };
-        let mut line = format!("{sign} {}", change.object);
-        if let Some(field) = &change.field {
-            let value = |v: &Option<String>| v.clone().unwrap_or_else(|| "(none)".to_owned());
-            line.push_str(&format!(
-                ": {field} {} -> {}",
-                value(&change.before),
-                value(&change.after)
-            ));
+        let mut line = format!("{sign} {}", change.section);
+        if !change.name.is_empty() {
+            line.push_str(&format!(" {}", change.name));
+        }
+        if change.change == "moved" {
+            line.push_str(" moved");
         }
         if change.line != 0 {
             line.push_str(&format!(" (line {})", change.line));
         }
         out.push_str(&style.paint(tone, line));
         out.push('\n');
+        if change.change == "changed" {
+            for field in &change.fields {
+                let value = |v: &Option<String>| v.clone().unwrap_or_else(|| "(none)".to_owned());
+                let (before, after) = (value(&field.before), value(&field.after));
+                out.push_str(&format!("    {}: {before} -> {after}\n", field.field));
+            }
+        }
     }
     out
 }

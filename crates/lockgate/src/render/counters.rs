@@ -1,6 +1,6 @@
 //! `show counters`, and the answer to everything that clears.
 
-use api::{ClearedView, CountersView, Traffic};
+use api::{ClearedView, CountersView};
 
 use super::{
     engine::reasons,
@@ -16,7 +16,8 @@ pub fn counters(view: &CountersView, style: &Style) -> String {
     }
     out.push_str("\n\n");
     let all: u64 = view.ladder.iter().map(|s| s.traffic.packets).sum();
-    let mut ladder = Table::new(&["TIER", "ENGINE", ">PACKETS", ">SHARE", ">BYTES", ">DELTA", ">NS/PKT"]);
+    let mut ladder =
+        Table::new(&["TIER", "ENGINE", ">PACKETS", ">SHARE", ">BYTES", ">DELTA", ">NS/PKT"]);
     for step in &view.ladder {
         ladder.row([
             Cell::new(Tone::Head, step.tier.as_ref()),
@@ -28,23 +29,10 @@ pub fn counters(view: &CountersView, style: &Style) -> String {
             step.ns_per_packet.map(|n| format!("{n:.0}")).unwrap_or_default().into(),
         ]);
     }
-    let mut tiers = Table::new(&["DIRECTION", ">FAST", ">SLOW", ">SET-UP", ">TOTAL", ">BYTES"]);
-    for row in &view.tiers {
-        let packets = |traffic: Traffic| -> Cell { count(traffic.packets).into() };
-        tiers.row([
-            row.direction.name().into(),
-            packets(row.traffic.fast),
-            packets(row.traffic.slow_established),
-            packets(row.traffic.slow_setup),
-            packets(row.traffic.total()),
-            bytes(row.traffic.total().bytes).into(),
-        ]);
+    let mut sections = Vec::new();
+    if !ladder.is_empty() {
+        sections.push(ladder.render(style));
     }
-    let mut sections: Vec<String> = [ladder, tiers]
-        .iter()
-        .filter(|t| !t.is_empty())
-        .map(|t| t.render(style))
-        .collect();
     for (head, list) in [("DROP", &view.drops), ("PUNT", &view.punts)] {
         if !list.is_empty() {
             sections.push(reasons(head, list, 0, style));

@@ -10,8 +10,22 @@ use super::{
 
 pub fn ports(view: &PortsView, style: &Style) -> String {
     let mut table = Table::new(&[
-        "PORT", "ATTACHMENT", "DEVICE", "LINK", "FAST", "MAC", ">RX", ">BYTES", ">DROP", ">ERR",
-        ">TX", ">BYTES", ">DROP", ">ERR", "TAKES", "INTERFACES",
+        "PORT",
+        "ATTACHMENT",
+        "DEVICE",
+        "LINK",
+        "FAST",
+        "MAC",
+        ">RX",
+        ">BYTES",
+        ">DROP",
+        ">ERR",
+        ">TX",
+        ">BYTES",
+        ">DROP",
+        ">ERR",
+        "TAKES",
+        "INTERFACES",
     ]);
     for port in &view.ports {
         table.row([
@@ -38,8 +52,18 @@ pub fn ports(view: &PortsView, style: &Style) -> String {
 
 pub fn interfaces(view: &InterfacesView, style: &Style) -> String {
     let mut table = Table::new(&[
-        "INTERFACE", "PORT", ">VLAN", "STATE", "ZONE", "VR", "ADDRESSES", ">MTU", "RPF", ">MSS",
-        ">RX", ">BYTES", ">TX", ">BYTES", ">SESSIONS",
+        "INTERFACE",
+        "PORT",
+        ">VLAN",
+        "STATE",
+        "ZONE",
+        "VR",
+        "ADDRESSES",
+        ">MTU",
+        "RPF",
+        ">MSS",
+        "PROXY",
+        ">LINE",
     ]);
     for interface in &view.interfaces {
         table.row([
@@ -53,11 +77,8 @@ pub fn interfaces(view: &InterfacesView, style: &Style) -> String {
             interface.mtu.to_string().into(),
             interface.rpf.as_ref().into(),
             interface.mss_clamp.map(|v| v.to_string()).unwrap_or_default().into(),
-            count(interface.rx_packets).into(),
-            bytes(interface.rx_bytes).into(),
-            count(interface.tx_packets).into(),
-            bytes(interface.tx_bytes).into(),
-            count(interface.sessions).into(),
+            if interface.proxy_arp { "arp" } else { "" }.into(),
+            interface.line.to_string().into(),
         ]);
     }
     or_none(table, "no interfaces are configured", style)

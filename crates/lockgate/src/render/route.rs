@@ -3,7 +3,7 @@
 use api::{NeighboursView, NextHopView, RoutesView};
 
 use super::{
-    port::{loss, or_none},
+    port::or_none,
     style::{Style, Tone},
     table::{Cell, Table},
     units::{count, maybe_duration},
@@ -11,8 +11,16 @@ use super::{
 
 pub fn routes(view: &RoutesView, style: &Style) -> String {
     let mut table = Table::new(&[
-        "VR", "DESTINATION", "ORIGIN", "VIA", "INTERFACE", "NEIGHBOUR", ">METRIC", ">WEIGHT",
-        "STATE", ">LINE",
+        "VR",
+        "DESTINATION",
+        "ORIGIN",
+        "VIA",
+        "INTERFACE",
+        "NEIGHBOUR",
+        ">METRIC",
+        ">WEIGHT",
+        "STATE",
+        ">LINE",
     ]);
     for route in &view.routes {
         let none = [NextHopView::default()];
@@ -51,8 +59,14 @@ pub fn routes(view: &RoutesView, style: &Style) -> String {
 
 pub fn neighbours(view: &NeighboursView, style: &Style) -> String {
     let mut table = Table::new(&[
-        "INTERFACE", "ADDRESS", "MAC", "STATE", ">CONFIRMED", ">HELD", ">DROPPED", ">PROBES",
-        ">FLOWS", ">LINE",
+        "INTERFACE",
+        "ADDRESS",
+        "MAC",
+        "STATE",
+        ">CONFIRMED",
+        ">HELD",
+        ">FLOWS",
+        ">LINE",
     ]);
     for neighbour in &view.neighbours {
         table.row([
@@ -62,8 +76,6 @@ pub fn neighbours(view: &NeighboursView, style: &Style) -> String {
             neighbour_state(&neighbour.state),
             maybe_duration(neighbour.confirmed_ms).into(),
             count(u64::from(neighbour.held)).into(),
-            loss(neighbour.dropped),
-            count(u64::from(neighbour.probes)).into(),
             count(neighbour.flows).into(),
             if neighbour.line == 0 { String::new() } else { neighbour.line.to_string() }.into(),
         ]);

@@ -57,13 +57,18 @@ fn timeouts() -> Timeouts {
 #[test]
 fn anything_without_a_machine_is_one_way_until_it_is_answered() {
     let windows = TcpWindows::new(1);
-    for (proto, one_way, both_ways) in
-        [(proto::UDP, 6, 7), (proto::ICMP, 8, 8), (proto::ICMPV6, 8, 8), (proto::GRE, 10, 10), (89, 10, 10)]
-    {
+    for (proto, one_way, both_ways) in [
+        (proto::UDP, 6, 7),
+        (proto::ICMP, 8, 8),
+        (proto::ICMPV6, 8, 8),
+        (proto::GRE, 10, 10),
+        (89, 10, 10),
+    ] {
         let mut session = session(proto);
         let mut see = |direction, at| {
             let now = Time::from_secs(at);
-            let seen = session.observe(direction, &headers(proto, 20, 60), None, &windows, now);
+            let seen =
+                session.observe(direction, &headers(proto, 20, 60), Transport::None, &windows, now);
             assert_eq!(session.last_seen, now);
             let secs = session.timeout(&timeouts()).as_secs();
             (seen, session.state(), secs, session.established_for_offload().first())
@@ -85,8 +90,13 @@ fn a_dropped_packet_leaves_the_session_as_it_was() {
     let mut tcp = session(proto::TCP);
     let now = Time::from_secs(9);
     for transport in [Transport::None, Transport::Tcp(TcpSegment::default())] {
-        let seen =
-            tcp.observe(Direction::Original, &headers(proto::TCP, 20, 60), transport, &windows, now);
+        let seen = tcp.observe(
+            Direction::Original,
+            &headers(proto::TCP, 20, 60),
+            transport,
+            &windows,
+            now,
+        );
         assert!(matches!(seen, Observation::Drop(_)));
     }
     assert_eq!((tcp.state(), tcp.last_seen, windows.used()), (SessionState::New, Time::ZERO, 0));

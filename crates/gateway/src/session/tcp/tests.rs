@@ -161,15 +161,27 @@ fn every_wrong_segment_has_its_reason() {
         (&[SYN_], letter("blind rst", Reply, RST, SERVER, 0, 0), DropReason::TcpOutOfWindow),
         (&half, ANSWER, DropReason::TcpHandshakeInvalid),
         (&half, FIN_BACK, DropReason::TcpHandshakeInvalid),
-        (&half, letter("old", Original, ACK, CLIENT + 1, SERVER, 0), DropReason::TcpHandshakeInvalid),
+        (
+            &half,
+            letter("old", Original, ACK, CLIENT + 1, SERVER, 0),
+            DropReason::TcpHandshakeInvalid,
+        ),
         (&half, ALPHABET[12], DropReason::TcpOutOfWindow),
         (&half, ALPHABET[9], DropReason::TcpHandshakeInvalid),
         (&open, SYN_, DropReason::TcpHandshakeInvalid),
         (&open, ALPHABET[11], DropReason::TcpHandshakeInvalid),
-        (&open, letter("ahead", Reply, ACK, SERVER + 900_000, CLIENT + 1, 1), DropReason::TcpOutOfWindow),
+        (
+            &open,
+            letter("ahead", Reply, ACK, SERVER + 900_000, CLIENT + 1, 1),
+            DropReason::TcpOutOfWindow,
+        ),
         (&open, ALPHABET[16], DropReason::TcpResetInvalid),
         (&open, ALPHABET[17], DropReason::TcpOutOfWindow),
-        (&closing, letter("after fin", Original, ACK, CLIENT + 2, SERVER + 1, 9), DropReason::SessionClosed),
+        (
+            &closing,
+            letter("after fin", Original, ACK, CLIENT + 2, SERVER + 1, 9),
+            DropReason::SessionClosed,
+        ),
         (&closed, ANSWER, DropReason::SessionClosed),
         (&closed, ALPHABET[16], DropReason::SessionClosed),
     ];
@@ -187,7 +199,10 @@ fn every_wrong_segment_has_its_reason() {
 #[test]
 fn no_slot_no_session() {
     let windows = TcpWindows::new(0);
-    let segment = TcpSegment { segment: Segment { flags: SYN, ..Segment::default() }, ..TcpSegment::default() };
+    let segment = TcpSegment {
+        segment: Segment { flags: SYN, ..Segment::default() },
+        ..TcpSegment::default()
+    };
     let step = step(New, &mut NO_SLOT.clone(), Original, &segment, &windows);
     assert_eq!(step, Step::Drop(DropReason::SessionTableFull));
 }
@@ -236,8 +251,8 @@ fn check_word(word: &[Letter]) -> Result<bool, String> {
                 if !justified(state, &passed) {
                     return fail("unjustified state");
                 }
-                let data = letter.len > 0 && letter.flags & SYN == 0;
-                if data && (before.is_half_open() && state != Established || before == Closed) {
+                let data = letter.len > 0 && letter.flags & (SYN | RST) == 0;
+                if data && (state.is_half_open() || before == Closed) {
                     return fail("data outside of the connection");
                 }
                 let reset = letter.flags & RST != 0;
@@ -342,7 +357,10 @@ fn options_of_a_syn_are_read_in_any_order() {
         (segment.mss, segment.scale)
     };
     assert_eq!(read(&[2, 4, 5, 0xb4, 4, 2, 1, 1, 3, 3, 7]), (Some(1460), Some(7)));
-    assert_eq!(read(&[8, 10, 0, 0, 0, 0, 0, 0, 0, 0, 1, 3, 3, 9, 2, 4, 2, 0]), (Some(512), Some(9)));
+    assert_eq!(
+        read(&[8, 10, 0, 0, 0, 0, 0, 0, 0, 0, 1, 3, 3, 9, 2, 4, 2, 0]),
+        (Some(512), Some(9))
+    );
     assert_eq!(read(&[0, 3, 3, 9]), (None, None));
     assert_eq!(read(&[8, 200, 3, 3, 9]), (None, None));
     assert_eq!(read(&[8, 0, 3, 3, 9]), (None, None));
