@@ -1,6 +1,9 @@
 //! The configuration as the API shows it: diagnostics, contents, changes.
 
-use api::{ApiError, ChangeView, ConfigCheckedView, ConfigText, ContentCount, DiagnosticView, FieldChangeView};
+use api::{
+    ApiError, ChangeView, ConfigCheckedView, ConfigText, ContentCount, DiagnosticView,
+    FieldChangeView,
+};
 use config::{Change, ChangeKind, Config, Diagnostic, Diagnostics, Parsed};
 
 /// Validates a text.

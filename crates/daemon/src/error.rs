@@ -39,7 +39,7 @@ pub enum StartError {
     },
     /// A port could not be opened.
     #[error("{0}")]
-    Port(#[from] crate::OpenError),
+    Port(crate::OpenError),
     /// The control socket could not be made.
     #[error("control socket {}: {source}", path.display())]
     Socket {
@@ -67,6 +67,17 @@ pub enum StartError {
     /// The forwarding thread ended by itself.
     #[error("the forwarding thread ended unexpectedly")]
     ForwardingEnded,
+}
+
+impl From<crate::OpenError> for StartError {
+    fn from(error: crate::OpenError) -> Self {
+        match (error.capability, &error.port) {
+            (Some(capability), Some(port)) => {
+                Self::MissingCapability { capability, port: port.clone() }
+            }
+            _ => Self::Port(error),
+        }
+    }
 }
 
 impl StartError {

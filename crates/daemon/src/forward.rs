@@ -117,10 +117,9 @@ impl Handle {
     pub async fn apply(&self, config: Arc<Config>) -> Result<(), OpenError> {
         let (sender, receiver) = oneshot::channel();
         self.send(Command::Apply(config, sender));
-        receiver.await.unwrap_or_else(|_| {
-            let message = "the forwarding thread has ended".to_owned();
-            Err(OpenError { port: None, message })
-        })
+        receiver
+            .await
+            .unwrap_or_else(|_| Err(OpenError::new(None, "the forwarding thread has ended")))
     }
 
     /// Share of the last second in which the thread was not asleep, 0 to 1.

@@ -15,6 +15,7 @@ use axum::{
 };
 use http_body_util::channel::{Channel, Sender};
 use serde_json::Value;
+use tokio::net::UnixListener;
 
 use crate::{Control, metrics};
 
@@ -25,7 +26,7 @@ const REQUEST_LIMIT: usize = 64 << 20;
 const EVENT_POLL: Duration = Duration::from_millis(200);
 
 /// Everything, for the control socket.
-pub fn router(control: Arc<Control>) -> Router {
+fn router(control: Arc<Control>) -> Router {
     Router::new()
         .route("/v1/request", post(request))
         .route("/v1/show/{what}", get(show))
@@ -34,6 +35,18 @@ pub fn router(control: Arc<Control>) -> Router {
         .fallback(async || Answer(Err(ApiError::not_found("no such path"))))
         .layer(DefaultBodyLimit::max(REQUEST_LIMIT))
         .with_state(control)
+}
+
+/// Serves everything on a socket until `stop` ends.
+///
+/// # Errors
+/// What the kernel says when it takes the socket away.
+pub async fn serve(
+    listener: UnixListener,
+    control: Arc<Control>,
+    stop: impl Future<Output = ()> + Send + 'static,
+) -> std::io::Result<()> {
+    axum::serve(listener, router(control)).with_graceful_shutdown(stop).await
 }
 
 /// `/metrics` alone, for TCP.

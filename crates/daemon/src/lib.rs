@@ -10,7 +10,6 @@
 
 #![forbid(unsafe_code)]
 
-mod attach;
 mod config_view;
 mod control;
 mod error;
@@ -20,6 +19,7 @@ mod http;
 mod instance;
 mod metrics;
 mod notify;
+mod open;
 mod privileges;
 mod runner;
 mod start;
@@ -30,9 +30,9 @@ pub use config_view::{check, diagnostic_view, refused};
 pub use control::Control;
 pub use error::StartError;
 pub use forward::{Forwarder, Handle};
-pub use http::router;
+pub use http::serve;
 pub use metrics::exposition;
-pub use attach::open;
+pub use open::open;
 pub use runner::{OpenError, Runner};
 pub use start::{LogLevel, Options, run};
 

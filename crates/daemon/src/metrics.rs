@@ -229,10 +229,21 @@ fn ports(page: &mut Page, view: &api::PortsView) {
 }
 
 fn pools(page: &mut Page, view: &api::NatPoolsView) {
+    page.head("lockgate_nat_pool_ports_used", "gauge", "Ports in use, by protocol.");
+    for pool in &view.pools {
+        for (proto, used) in [
+            ("tcp", pool.tcp_used),
+            ("udp", pool.udp_used),
+            ("sctp", pool.sctp_used),
+            ("icmp", pool.icmp_used),
+        ] {
+            page.row(&[("pool", &pool.name), ("proto", proto)], used as f64);
+        }
+    }
     type Of = fn(&api::PoolView) -> u64;
     for (name, kind, help, of) in [
-        ("lockgate_nat_pool_sessions", "gauge", "Sessions that hold something of the pool.", (|p| p.sessions) as Of),
-        ("lockgate_nat_pool_ports", "gauge", "Ports of one protocol over all addresses.", |p| p.ports_total),
+        ("lockgate_nat_pool_ports", "gauge", "Ports of each protocol.", (|p| p.ports_total) as Of),
+        ("lockgate_nat_pool_sessions", "gauge", "Sessions that hold a binding.", |p| p.sessions),
         ("lockgate_nat_pool_exhausted_total", "counter", "Times nothing was free.", |p| {
             p.exhausted
         }),

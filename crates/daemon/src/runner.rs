@@ -36,6 +36,15 @@ pub struct OpenError {
     pub port: Option<String>,
     /// What went wrong.
     pub message: String,
+    /// The capability that is missing, when that is what went wrong.
+    pub capability: Option<&'static str>,
+}
+
+impl OpenError {
+    /// An error about a port, or about the whole.
+    pub fn new(port: Option<String>, message: impl Into<String>) -> Self {
+        Self { port, message: message.into(), capability: None }
+    }
 }
 
 impl fmt::Display for OpenError {

@@ -90,9 +90,8 @@ async fn serve(
         let mut stopped = stopped.clone();
         async move { drop(stopped.wait_for(|stop| *stop).await) }
     };
-    let router = http::router(Arc::clone(&control));
-    let server = axum::serve(listener, router).with_graceful_shutdown(until_stop());
-    let mut servers = vec![tokio::spawn(async move { server.await })];
+    let server = http::serve(listener, Arc::clone(&control), until_stop());
+    let mut servers = vec![tokio::spawn(server)];
     if let Some(address) = metrics_address {
         let listener = TcpListener::bind(address)
             .await

@@ -48,8 +48,7 @@ impl Runner for Fake {
     fn apply(&mut self, config: Arc<Config>, _: Time) -> Result<(), OpenError> {
         let mut told = self.0.lock().expect("no panic");
         if std::mem::take(&mut told.refuse_next) {
-            let message = "no such device".to_owned();
-            return Err(OpenError { port: Some("wan".into()), message });
+            return Err(OpenError::new(Some("wan".into()), "no such device"));
         }
         told.configs.push(config);
         Ok(())

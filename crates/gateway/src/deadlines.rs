@@ -1,7 +1,7 @@
 //! Deadlines of numbered things, at most one each: set, moved, cancelled and taken in order.
 //!
 //! A binary heap that knows where each number stands. All operations cost O(log n), memory is that
-//! of the largest number, and equal times come out by number, so that runs repeat.
+//! of the largest number, and equal times come out in the order they were set.
 
 use wire::Time;
 
@@ -10,15 +10,17 @@ const NOWHERE: u32 = u32::MAX;
 /// The deadlines.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Deadlines {
-    heap: Vec<(Time, u32)>,
+    /// Time, order of setting, number.
+    heap: Vec<(Time, u64, u32)>,
     /// Where each number stands in the heap.
     place: Vec<u32>,
+    settings: u64,
 }
 
 impl Deadlines {
     /// The earliest.
     pub(crate) fn first(&self) -> Option<(Time, u32)> {
-        self.heap.first().copied()
+        self.heap.first().map(|(at, _, number)| (*at, *number))
     }
 
     /// How many are set.
@@ -35,10 +37,11 @@ impl Deadlines {
         }
         if self.place[n] == NOWHERE {
             self.place[n] = self.heap.len() as u32;
-            self.heap.push((at, number));
+            self.heap.push((at, self.settings, number));
         } else {
-            self.heap[self.place[n] as usize].0 = at;
+            self.heap[self.place[n] as usize] = (at, self.settings, number);
         }
+        self.settings += 1;
         self.settle(self.place[n] as usize);
     }
 
@@ -53,7 +56,7 @@ impl Deadlines {
         }
         let hole = hole as usize;
         self.heap.swap_remove(hole);
-        if let Some(&(_, moved)) = self.heap.get(hole) {
+        if let Some(&(_, _, moved)) = self.heap.get(hole) {
             self.place[moved as usize] = hole as u32;
             self.settle(hole);
         }
@@ -93,8 +96,8 @@ impl Deadlines {
 
     fn swap(&mut self, a: usize, b: usize) {
         self.heap.swap(a, b);
-        self.place[self.heap[a].1 as usize] = a as u32;
-        self.place[self.heap[b].1 as usize] = b as u32;
+        self.place[self.heap[a].2 as usize] = a as u32;
+        self.place[self.heap[b].2 as usize] = b as u32;
     }
 }
 
@@ -113,24 +116,24 @@ mod tests {
         ) {
             let mut real = Deadlines::default();
             let mut model = BTreeMap::new();
-            for (number, at) in ops {
+            for (order, (number, at)) in ops.into_iter().enumerate() {
                 match at {
                     Some(at) => {
                         real.set(number, Time::from_nanos(at));
-                        model.insert(number, at);
+                        model.insert(number, (at, order));
                     }
                     None => {
                         real.cancel(number);
                         model.remove(&number);
                     }
                 }
-                let first = model.iter().map(|(n, at)| (Time::from_nanos(*at), *n)).min();
-                prop_assert_eq!(real.first(), first);
+                let first = model.iter().map(|(n, (at, order))| (*at, *order, *n)).min();
+                prop_assert_eq!(real.first(), first.map(|(at, _, n)| (Time::from_nanos(at), n)));
                 prop_assert_eq!(real.len(), model.len());
             }
-            let mut expected: Vec<_> = model.iter().map(|(n, at)| (*at, *n)).collect();
+            let mut expected: Vec<_> = model.iter().map(|(n, place)| (*place, *n)).collect();
             expected.sort_unstable();
-            for (at, number) in expected {
+            for ((at, _), number) in expected {
                 prop_assert_eq!(real.pop_due(Time::from_nanos(at)), Some(number));
             }
             prop_assert_eq!(real.pop_due(Time::MAX), None);

@@ -67,7 +67,7 @@ impl Gateway {
                 }
             }
             NdMessage::Advertisement(told) => {
-                self.neighbours.handle_advertisement(ingress, own, &told, now);
+                self.neighbours.handle_advertisement(ingress, own, mac, &told, proxies, now);
             }
         }
         self.handle_neighbour_events(now);

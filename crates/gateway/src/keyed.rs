@@ -18,10 +18,7 @@ impl Keyed {
     /// The key that follows from `seed`.
     pub(crate) fn new(seed: u64) -> Self {
         let mut rng = Rng::new(seed);
-        Self {
-            start: rng.next_u64(),
-            factor: rng.next_u64() | 1,
-        }
+        Self { start: rng.next_u64(), factor: rng.next_u64() | 1 }
     }
 }
 
@@ -29,10 +26,7 @@ impl BuildHasher for Keyed {
     type Hasher = KeyedHasher;
 
     fn build_hasher(&self) -> KeyedHasher {
-        KeyedHasher {
-            state: self.start,
-            factor: self.factor,
-        }
+        KeyedHasher { state: self.start, factor: self.factor }
     }
 }
 

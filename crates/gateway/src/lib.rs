@@ -269,6 +269,16 @@ impl Gateway {
         &*self.engine
     }
 
+    /// Where every session's directions stand with the engine.
+    pub fn ledger(&self) -> &offload::ledger::Ledger {
+        self.promotion.ledger()
+    }
+
+    /// Packets that wait for a neighbour to answer.
+    pub fn packets_held(&self) -> usize {
+        self.neighbours.iter().map(|neighbour| neighbour.held).sum()
+    }
+
     fn interface(&self, id: IfId) -> &Interface {
         &self.config.interfaces[usize::from(id.0)]
     }

@@ -17,10 +17,7 @@ pub(crate) fn config() -> Config {
     Config {
         source: "test".into(),
         hostname: "test".into(),
-        control: Control {
-            socket: PathBuf::new(),
-            metrics: None,
-        },
+        control: Control { socket: PathBuf::new(), metrics: None },
         virtual_routers: vec![VirtualRouter {
             name: "default".into(),
             line: Line(0),
@@ -33,14 +30,8 @@ pub(crate) fn config() -> Config {
             mac: None,
             fast_path: true,
         }],
-        interfaces: vec![
-            interface("lan", 1, "10.0.0.1/24"),
-            interface("wan", 2, "192.0.2.1/24"),
-        ],
-        zones: vec![Zone {
-            name: "all".into(),
-            line: Line(0),
-        }],
+        interfaces: vec![interface("lan", 1, "10.0.0.1/24"), interface("wan", 2, "192.0.2.1/24")],
+        zones: vec![Zone { name: "all".into(), line: Line(0) }],
         routes: Vec::new(),
         policies: Vec::new(),
         local_in: Vec::new(),

@@ -70,7 +70,10 @@ async fn run(command: Command, socket: &Path, t: &mut Terminal<'_>) -> Result<()
         Command::Confirm => Request::ConfigConfirm,
         Command::Revert => Request::ConfigRevert,
         Command::Reload => Request::ConfigReload,
-        Command::Run(_) | Command::Check { .. } | Command::Completions { .. } | Command::Man { .. } => {
+        Command::Run(_)
+        | Command::Check { .. }
+        | Command::Completions { .. }
+        | Command::Man { .. } => {
             return Err(usage("this command does not talk to a gateway".to_owned()));
         }
     };
@@ -300,7 +303,9 @@ impl Terminal<'_> {
                     std::io::ErrorKind::PermissionDenied => {
                         "this user may not open the socket: join its group, or use sudo"
                     }
-                    _ => "start it with `lockgate run` or `systemctl start lockgate`, or name its socket with --socket",
+                    _ => {
+                        "start it with `lockgate run` or `systemctl start lockgate`, or name its socket with --socket"
+                    }
                 };
                 self.talk(&format!(
                     "error: no gateway answers on {}: {source}\nnext: {next}\n",

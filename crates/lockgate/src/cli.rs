@@ -375,7 +375,8 @@ mod tests {
 
     #[test]
     fn filters_are_the_words_that_are_left() {
-        let cli = parse("lockgate show sessions --offload src 10.0.0.1 and port 443 --json").expect("valid");
+        let cli = parse("lockgate show sessions --offload src 10.0.0.1 and port 443 --json")
+            .expect("valid");
         assert!(cli.global.json);
         let Command::Show(Show::Sessions { offload, filter, limit, .. }) = cli.command else {
             panic!("{:?}", cli.command)
@@ -406,8 +407,9 @@ mod tests {
 
     #[test]
     fn simulated_packets_and_filters_share_the_words() {
-        let cli = parse("lockgate trace --simulate --in lan --flags SA tcp 10.0.0.1:1 -- -> 8.8.8.8:2")
-            .expect("valid");
+        let cli =
+            parse("lockgate trace --simulate --in lan --flags SA tcp 10.0.0.1:1 -- -> 8.8.8.8:2")
+                .expect("valid");
         let Command::Trace(args) = cli.command else { panic!("{:?}", cli.command) };
         assert!(args.simulate && args.flags.is_some_and(|f| f.syn && f.ack && !f.fin));
         assert_eq!(args.words, ["tcp", "10.0.0.1:1", "->", "8.8.8.8:2"]);

@@ -134,9 +134,9 @@ fn read(status: u16, bytes: &[u8]) -> Result<Answer, Failure> {
     if status == 200 {
         return match serde_json::from_str::<Document>(&document) {
             Ok(parsed) => Ok(Answer { document, response: parsed.response }),
-            Err(e) => Err(Failure::Protocol(format!(
-                "the gateway's answer is not of this version: {e}"
-            ))),
+            Err(e) => {
+                Err(Failure::Protocol(format!("the gateway's answer is not of this version: {e}")))
+            }
         };
     }
     match serde_json::from_str::<ErrorDocument>(&document) {

@@ -56,7 +56,10 @@ mod tests {
         let (mut out, mut err) = (Vec::new(), Vec::new());
         assert_eq!(man(None, &mut terminal(&mut out, &mut err)), ExitCode::Ok);
         let page = String::from_utf8(out).expect("text");
-        assert!(page.contains(".TH lockgate 1") && page.contains("5 configuration refused"), "{page}");
+        assert!(
+            page.contains(".TH lockgate 1") && page.contains("5 configuration refused"),
+            "{page}"
+        );
     }
 
     #[test]

@@ -12,6 +12,8 @@ mod generate;
 mod offline;
 mod packet;
 mod render;
+#[cfg(test)]
+mod tests;
 
 use std::{
     io::{self, IsTerminal, Write},
@@ -47,9 +49,7 @@ fn dispatch(cli: Cli) -> ExitCode {
         command => {
             let socket = cli.global.socket.unwrap_or_else(|| PathBuf::from(daemon::DEFAULT_SOCKET));
             match tokio::runtime::Builder::new_current_thread().enable_all().build() {
-                Ok(runtime) => {
-                    runtime.block_on(app::execute(command, &socket, &mut terminal))
-                }
+                Ok(runtime) => runtime.block_on(app::execute(command, &socket, &mut terminal)),
                 Err(e) => {
                     let _ = writeln!(terminal.err, "error: no event loop: {e}");
                     ExitCode::Failed

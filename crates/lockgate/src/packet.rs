@@ -74,7 +74,9 @@ fn parse(
             ["in", name] => interface = Some(name.to_owned()),
             ["vr", name] => vr = Some(name.to_owned()),
             [word, ..] => {
-                return Err(format!("`{word}` is not known here; after the destination come `in INTERFACE` and `vr NAME`"));
+                return Err(format!(
+                    "`{word}` is not known here; after the destination come `in INTERFACE` and `vr NAME`"
+                ));
             }
             [] => {}
         }

@@ -119,7 +119,11 @@ impl SoftControl {
         retry: Retry,
     ) -> Refusal {
         self.refusals[reason.index()] += 1;
-        Refusal { reason, evidence, retry }
+        Refusal {
+            reason,
+            evidence,
+            retry,
+        }
     }
 
     fn table_full(&mut self, worth: u32, now: Time) -> Refusal {
@@ -129,7 +133,11 @@ impl SoftControl {
             Some(("limit", u64::from(self.limit))),
             Some(("worth", u64::from(worth))),
         ];
-        self.refuse(RefusalReason::TableFull, evidence, Retry::NotBefore(now + RETRY_AFTER))
+        self.refuse(
+            RefusalReason::TableFull,
+            evidence,
+            Retry::NotBefore(now + RETRY_AFTER),
+        )
     }
 
     fn no_entry(&mut self, why: NoEntry, worth: u32, now: Time) -> Refusal {
@@ -179,7 +187,11 @@ impl SoftControl {
         if let Some(window) = program.tcp_window.filter(|w| *w >= windows) {
             return Err(self.refuse(
                 RefusalReason::TcpTableFull,
-                [Some(("index", u64::from(window))), Some(("limit", u64::from(windows))), None],
+                [
+                    Some(("index", u64::from(window))),
+                    Some(("limit", u64::from(windows))),
+                    None,
+                ],
                 Retry::Never,
             ));
         }
@@ -190,7 +202,11 @@ impl SoftControl {
         let limit = u64::from(self.shared.adjacencies.capacity());
         self.refuse(
             RefusalReason::AdjacencyTableFull,
-            [Some(("index", u64::from(id.0))), Some(("limit", limit)), None],
+            [
+                Some(("index", u64::from(id.0))),
+                Some(("limit", limit)),
+                None,
+            ],
             Retry::Never,
         )
     }
@@ -231,9 +247,15 @@ impl SoftControl {
     ) -> Option<R> {
         let slot = handle.index & !V6_BIT;
         if handle.index & V6_BIT == 0 {
-            self.v4.entry(slot).filter(|e| e.is_alive() && e.generation == handle.generation).map(f4)
+            self.v4
+                .entry(slot)
+                .filter(|e| e.is_alive() && e.generation == handle.generation)
+                .map(f4)
         } else {
-            self.v6.entry(slot).filter(|e| e.is_alive() && e.generation == handle.generation).map(f6)
+            self.v6
+                .entry(slot)
+                .filter(|e| e.is_alive() && e.generation == handle.generation)
+                .map(f6)
         }
     }
 }
@@ -280,7 +302,10 @@ impl Engine for SoftControl {
             match self.v6.check(&key) {
                 Err(why) => Err(why),
                 Ok(()) if !self.make_room(worth, now) => Err(NoEntry::Slots),
-                Ok(()) => self.v6.insert(program, key).map(|(slot, g)| (slot | V6_BIT, g)),
+                Ok(()) => self
+                    .v6
+                    .insert(program, key)
+                    .map(|(slot, g)| (slot | V6_BIT, g)),
             }
         } else {
             Err(NoEntry::Mixed)
@@ -322,7 +347,8 @@ impl Engine for SoftControl {
             removed: self.removed,
             evicted: self.evicted,
             refusals: self.refusals.to_vec(),
-            punt_capacity: self.shared.punt_ring as u64 * self.shared.workers.len() as u64,
+            punt_capacity: (self.shared.punt_ring as u64)
+                .saturating_mul(self.shared.workers.len() as u64),
             memory: self.v4.memory() + self.v6.memory() + self.shared.adjacencies.memory(),
             ..EngineStats::new()
         };
@@ -388,7 +414,10 @@ fn audit<F: Family>(
     let end = from.saturating_add(max).min(writer.ever_used());
     for slot in from..end {
         if let Some(entry) = writer.entry(slot).filter(|e| e.is_installed()) {
-            let handle = Handle { index: slot | bit, generation: entry.generation };
+            let handle = Handle {
+                index: slot | bit,
+                generation: entry.generation,
+            };
             each(handle, entry.session, entry.direction(), entry.key.tuple());
         }
     }

@@ -1,8 +1,9 @@
 //! The hash index: from a key's hash to the slots that may hold it.
 //!
-//! Buckets of one cache line hold eight 16-bit tags and eight slot numbers; a flow stands in the
-//! emptier of two buckets. When both are full, a flow that stands in its first bucket moves to its
-//! second; never back, so that a reader, who looks in the first and then in the second, misses none.
+//! Buckets of one cache line hold eight 16-bit tags and eight slot numbers. A flow stands in its first
+//! bucket while there is room, so that a reader mostly fetches one line, and else in its second. When
+//! both are full, another flow moves from its first to its second; never back, so that a reader, who
+//! looks in the first and then in the second, misses none.
 //! One writer, any number of readers, all fields atomic: a reader may see a tag with the slot number
 //! of a former or later tenant, so it compares the key in the slot, and what it finds there is valid
 //! because slots are reused only after a quiescent point.
@@ -17,9 +18,8 @@ use super::slab::{Shared, Slab, Zeroed};
 /// Slots in a bucket.
 const WAYS: usize = 8;
 
-/// Buckets are made for this many tenths of their slots to be taken, at full capacity. There one
-/// bucket in eleven is full and two keys in ten thousand find both of theirs full; that all flows
-/// which could move for them are stuck too happens once in 10^12 insertions.
+/// Buckets are made for this many tenths of their slots to be taken, at full capacity. There about
+/// nine in ten flows stand in their first bucket.
 const LOAD_TENTHS: usize = 8;
 
 #[repr(C, align(64))]
@@ -54,7 +54,9 @@ impl Index {
     /// An index for `capacity` flows.
     pub(super) fn new(capacity: u32) -> Self {
         let buckets = (capacity as usize * 10).div_ceil(WAYS * LOAD_TENTHS).max(2);
-        Self { buckets: Slab::new(buckets) }
+        Self {
+            buckets: Slab::new(buckets),
+        }
     }
 
     /// Bytes the buckets take once all are touched.
@@ -76,52 +78,51 @@ impl Index {
         }
     }
 
-    /// Asks the CPU for both buckets.
+    /// Asks the CPU for the first bucket.
     #[inline(always)]
-    pub(super) fn prefetch(&self, place: Place) {
+    pub(super) fn prefetch_first(&self, place: Place) {
         self.buckets.prefetch(place.first);
+    }
+
+    /// Asks the CPU for the second bucket.
+    #[inline(always)]
+    pub(super) fn prefetch_second(&self, place: Place) {
         self.buckets.prefetch(place.second);
     }
 
-    /// The first slot whose tag matches, to prefetch.
+    /// The first slot of the first bucket whose tag matches.
     #[inline(always)]
-    pub(super) fn guess(&self, place: Place) -> Option<u32> {
-        self.find(place, |_| true)
+    pub(super) fn guess_first(&self, place: Place) -> Option<u32> {
+        self.buckets.get(place.first)?.find(place.tag, |_| true)
+    }
+
+    /// The first slot of the second bucket whose tag matches.
+    #[inline(always)]
+    pub(super) fn guess_second(&self, place: Place) -> Option<u32> {
+        self.buckets.get(place.second)?.find(place.tag, |_| true)
     }
 
     /// The first slot whose tag matches and that `is_it`.
-    #[inline(always)]
     pub(super) fn find(&self, place: Place, mut is_it: impl FnMut(u32) -> bool) -> Option<u32> {
-        for number in [place.first, place.second] {
-            let bucket = self.buckets.get(number)?;
-            for (half, slots) in bucket.tags.iter().zip(bucket.slots.as_chunks::<4>().0) {
-                // acquire: who sees a flow gone from here sees it in its second bucket
-                let mut hits = matching(half.load(Acquire), place.tag);
-                while hits != 0 {
-                    let way = hits.trailing_zeros() as usize / 16;
-                    // pairs with the release in `put`: what the slot holds is visible
-                    let slot = slots[way & 3].load(Acquire);
-                    if slot != 0 && is_it(slot - 1) {
-                        return Some(slot - 1);
-                    }
-                    hits &= hits - 1;
-                }
-            }
-        }
-        None
+        let first = self.buckets.get(place.first)?.find(place.tag, &mut is_it);
+        first.or_else(|| self.buckets.get(place.second)?.find(place.tag, is_it))
     }
 
     /// Sees to it that one of the two buckets has a free slot, if need be by moving a flow.
     /// `place_of` tells where a slot's flow belongs. Only the writer calls it. False if there is none.
     pub(super) fn make_room(&self, place: Place, place_of: impl Fn(u32) -> Option<Place>) -> bool {
-        if self.emptier(place).is_some_and(|bucket| bucket.free() > 0) {
+        if self.with_room(place).is_some() {
             return true;
         }
         for number in [place.first, place.second] {
-            let Some(bucket) = self.buckets.get(number) else { continue };
+            let Some(bucket) = self.buckets.get(number) else {
+                continue;
+            };
             for (way, slot) in bucket.slots.iter().enumerate() {
                 let slot = slot.load(Relaxed);
-                let Some(home) = slot.checked_sub(1).and_then(&place_of) else { continue };
+                let Some(home) = slot.checked_sub(1).and_then(&place_of) else {
+                    continue;
+                };
                 if home.first != number || home.second == number {
                     continue;
                 }
@@ -138,14 +139,21 @@ impl Index {
     /// Makes a slot findable. Only the writer calls it, with the slot completely written. False if
     /// both buckets are full.
     pub(super) fn insert(&self, place: Place, slot: u32) -> bool {
-        self.emptier(place).is_some_and(|bucket| bucket.put(slot, place.tag))
+        self.with_room(place)
+            .is_some_and(|bucket| bucket.put(slot, place.tag))
     }
 
     /// Makes a slot unfindable. Only the writer calls it. False if it could not be found anyway.
     pub(super) fn remove(&self, place: Place, slot: u32) -> bool {
         for number in [place.first, place.second] {
-            let Some(bucket) = self.buckets.get(number) else { continue };
-            if let Some(way) = bucket.slots.iter().position(|s| s.load(Relaxed) == slot + 1) {
+            let Some(bucket) = self.buckets.get(number) else {
+                continue;
+            };
+            if let Some(way) = bucket
+                .slots
+                .iter()
+                .position(|s| s.load(Relaxed) == slot + 1)
+            {
                 bucket.clear(way);
                 return true;
             }
@@ -153,19 +161,42 @@ impl Index {
         false
     }
 
-    fn emptier(&self, place: Place) -> Option<&Bucket> {
-        let (first, second) = (self.buckets.get(place.first)?, self.buckets.get(place.second)?);
-        Some(if second.free() > first.free() { second } else { first })
+    fn with_room(&self, place: Place) -> Option<&Bucket> {
+        let both = [place.first, place.second].map(|number| self.buckets.get(number));
+        both.into_iter().flatten().find(|bucket| bucket.free() > 0)
     }
 }
 
 impl Bucket {
+    #[inline(always)]
+    fn find(&self, tag: u16, mut is_it: impl FnMut(u32) -> bool) -> Option<u32> {
+        for (half, slots) in self.tags.iter().zip(self.slots.as_chunks::<4>().0) {
+            // acquire: who sees a flow gone from here sees it in its second bucket
+            let mut hits = matching(half.load(Acquire), tag);
+            while hits != 0 {
+                let way = hits.trailing_zeros() as usize / 16;
+                // pairs with the release in `put`: what the slot holds is visible
+                let slot = slots[way & 3].load(Acquire);
+                if slot != 0 && is_it(slot - 1) {
+                    return Some(slot - 1);
+                }
+                hits &= hits - 1;
+            }
+        }
+        None
+    }
+
     fn free(&self) -> usize {
-        self.slots.iter().filter(|slot| slot.load(Relaxed) == 0).count()
+        self.slots
+            .iter()
+            .filter(|slot| slot.load(Relaxed) == 0)
+            .count()
     }
 
     fn put(&self, slot: u32, tag: u16) -> bool {
-        let Some(way) = self.slots.iter().position(|s| s.load(Relaxed) == 0) else { return false };
+        let Some(way) = self.slots.iter().position(|s| s.load(Relaxed) == 0) else {
+            return false;
+        };
         // pairs with the acquire in `find`: the slot's contents come first
         self.slots[way].store(slot + 1, Release);
         self.set_tag(way, tag);
@@ -221,20 +252,25 @@ mod tests {
     }
 
     #[test]
-    fn full_capacity_fits_by_moving_few() {
+    fn full_capacity_fits_and_most_stand_first() {
         const FLOWS: u32 = 300_000;
         let index = Index::new(FLOWS);
         let place_of = |slot: u32| Some(index.place(mix(slot.into())));
         let mut moved = 0;
         for slot in 0..FLOWS {
             let place = index.place(mix(slot.into()));
-            moved += u32::from(index.emptier(place).is_some_and(|b| b.free() == 0));
+            moved += u32::from(index.with_room(place).is_none());
             assert!(index.make_room(place, place_of) && index.insert(place, slot));
         }
-        assert!((1..FLOWS / 1000).contains(&moved), "{moved}");
+        assert!((1..FLOWS / 20).contains(&moved), "{moved}");
+        let mut first = 0;
         for slot in 0..FLOWS {
-            assert_eq!(index.find(index.place(mix(slot.into())), |s| s == slot), Some(slot));
+            let place = index.place(mix(slot.into()));
+            assert_eq!(index.find(place, |s| s == slot), Some(slot));
+            let bucket = index.buckets.get(place.first).expect("within");
+            first += u32::from(bucket.find(place.tag, |s| s == slot).is_some());
         }
+        assert!(first > FLOWS / 100 * 80, "{first}");
         assert!(index.memory() / u64::from(FLOWS) <= 10);
     }
 
@@ -272,7 +308,8 @@ mod tests {
                     let want = model.get(&key).copied();
                     prop_assert_eq!(index.find(place, |slot| Some(slot) == want), want);
                     if want.is_some() {
-                        prop_assert!(index.guess(place).is_some());
+                        let guess = index.guess_first(place).or(index.guess_second(place));
+                        prop_assert!(guess.is_some());
                     }
                 }
             }

@@ -16,6 +16,7 @@ mod control;
 mod entry;
 mod index;
 mod interfaces;
+mod moving;
 mod pressure;
 mod punt;
 mod quiescence;
@@ -108,7 +109,13 @@ pub fn soft(
         .map(|number| {
             let passage = Passage::new(Arc::clone(&shared.quiescence), number);
             let tables = (v4.table(), v6.table());
-            SoftWorker::new(Arc::clone(&shared), tables, passage, number, &config.punt_limits)
+            SoftWorker::new(
+                Arc::clone(&shared),
+                tables,
+                passage,
+                number,
+                &config.punt_limits,
+            )
         })
         .collect();
     (SoftControl::new(shared, v4, v6, limit), readers)
@@ -160,16 +167,38 @@ struct Tally {
 
 impl WorkerStats {
     fn write(&self, t: &Tally) {
-        let values =
-            [t.hits, t.misses, t.packets, t.bytes, t.bursts, t.punt_depth, t.traces_lost];
+        let values = [
+            t.hits,
+            t.misses,
+            t.packets,
+            t.bytes,
+            t.bursts,
+            t.punt_depth,
+            t.traces_lost,
+        ];
         for (field, value) in self.totals.iter().zip(values) {
             field.store(value, Relaxed);
         }
     }
 
     fn read(&self) -> Tally {
-        let [hits, misses, packets, bytes, bursts, punt_depth, traces_lost] =
-            self.totals.each_ref().map(|field| field.load(Relaxed));
-        Tally { hits, misses, packets, bytes, bursts, punt_depth, traces_lost }
+        let [
+            hits,
+            misses,
+            packets,
+            bytes,
+            bursts,
+            punt_depth,
+            traces_lost,
+        ] = self.totals.each_ref().map(|field| field.load(Relaxed));
+        Tally {
+            hits,
+            misses,
+            packets,
+            bytes,
+            bursts,
+            punt_depth,
+            traces_lost,
+        }
     }
 }

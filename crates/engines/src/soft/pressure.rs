@@ -54,9 +54,8 @@ impl SoftControl {
             let [passed4, passed6] = &mut self.hand.passed;
             let found = match at.checked_sub(blocks4) {
                 None => pass(&self.v4, passed4, at, worth, now),
-                Some(at) => {
-                    pass(&self.v6, passed6, at, worth, now).map(|(rate, slot)| (rate, slot | V6_BIT))
-                }
+                Some(at) => pass(&self.v6, passed6, at, worth, now)
+                    .map(|(rate, slot)| (rate, slot | V6_BIT)),
             };
             least = [least, found].into_iter().flatten().min();
         }
@@ -83,9 +82,15 @@ fn pass<F: Family>(
     }
     let mut least = None;
     for slot in block * BLOCK..((block + 1) * BLOCK).min(writer.ever_used()) {
-        let Some(entry) = writer.entry(slot).filter(|e| e.is_installed()) else { continue };
+        let Some(entry) = writer.entry(slot).filter(|e| e.is_installed()) else {
+            continue;
+        };
         let stats = writer.stats(slot);
-        let since = if samples { entry.resample(stats.packets) } else { None };
+        let since = if samples {
+            entry.resample(stats.packets)
+        } else {
+            None
+        };
         let rate = if is_idle(&stats, now) {
             0
         } else if let Some(packets) = since {

@@ -30,7 +30,10 @@ impl<T: Zeroed> Slab<T> {
     pub(super) fn new(len: usize) -> Self {
         const { assert!(size_of::<T>() > 0 && !std::mem::needs_drop::<T>()) };
         let Some(layout) = Self::layout(len) else {
-            return Self { base: NonNull::dangling(), len: 0 };
+            return Self {
+                base: NonNull::dangling(),
+                len: 0,
+            };
         };
         // SAFETY: the layout has a size above zero.
         let raw = unsafe { alloc::alloc_zeroed(layout) };
@@ -119,8 +122,9 @@ fn huge_pages(base: *mut u8, layout: Layout) {
     let _ = (base, layout);
 }
 
+/// Asks the CPU for the cache line of an address, which need not be valid.
 #[inline(always)]
-fn prefetch(address: *const u8) {
+pub(super) fn prefetch(address: *const u8) {
     #[cfg(all(target_arch = "x86_64", not(miri)))]
     // SAFETY: a prefetch has no effect on any address, valid or not.
     unsafe {

@@ -34,23 +34,43 @@ impl<F: Family> Table<F> {
         }
     }
 
-    /// Where a key would stand; asks the CPU for it.
+    /// Where a key would stand; asks the CPU for the first bucket.
     #[inline(always)]
     pub(super) fn place(&self, key: &Key<F>) -> Place {
         let place = self.index.place(key.hash(&self.seed));
-        self.index.prefetch(place);
+        self.index.prefetch_first(place);
         place
     }
 
-    /// The slot the key most likely has; asks the CPU for it and for its counters.
+    /// The slot the key has, if it stands in its first bucket; asks the CPU for its entry and
+    /// counters, or for the second bucket.
     #[inline(always)]
-    pub(super) fn guess(&self, place: Place, worker: usize) -> Option<u32> {
-        let slot = self.index.guess(place)?;
+    pub(super) fn guess_first(&self, place: Place, worker: usize) -> Option<u32> {
+        let guess = self.index.guess_first(place);
+        match guess {
+            Some(slot) => self.prefetch(slot, worker),
+            None => self.index.prefetch_second(place),
+        }
+        guess
+    }
+
+    /// The slot the key has, if it stands in its second bucket; asks the CPU for its entry and
+    /// counters.
+    #[inline(always)]
+    pub(super) fn guess_second(&self, place: Place, worker: usize) -> Option<u32> {
+        let guess = self.index.guess_second(place);
+        if let Some(slot) = guess {
+            self.prefetch(slot, worker);
+        }
+        guess
+    }
+
+    #[inline(always)]
+    fn prefetch(&self, slot: u32, worker: usize) {
         self.entries.prefetch(slot);
         if let Some(counters) = self.counters.get(worker) {
             counters.prefetch(slot);
         }
-        Some(slot)
     }
 
     /// The flow with the key, to use until the end of the burst.
@@ -71,7 +91,9 @@ impl<F: Family> Table<F> {
         {
             return Some((slot, entry));
         }
-        let slot = self.index.find(place, |slot| entry(slot).is_some_and(|e| e.key == *key))?;
+        let slot = self
+            .index
+            .find(place, |slot| entry(slot).is_some_and(|e| e.key == *key))?;
         Some((slot, entry(slot)?))
     }
 
@@ -87,7 +109,9 @@ impl<F: Family> Table<F> {
     #[inline(always)]
     unsafe fn entry(&self, slot: u32) -> Option<&Entry<F>> {
         // SAFETY: in bounds by `ptr`; the rest is the caller's promise.
-        self.entries.ptr(slot).map(|entry| unsafe { entry.as_ref() })
+        self.entries
+            .ptr(slot)
+            .map(|entry| unsafe { entry.as_ref() })
     }
 }
 
@@ -157,13 +181,20 @@ impl<F: Family> Writer<F> {
     pub(super) fn check(&self, key: &Key<F>) -> Result<(), NoEntry> {
         let place = self.table.index.place(key.hash(&self.table.seed));
         let same = |slot| self.entry(slot).is_some_and(|e| e.key == *key);
-        if let Some(session) =
-            self.table.index.find(place, same).and_then(|s| Some(self.entry(s)?.session))
+        if let Some(session) = self
+            .table
+            .index
+            .find(place, same)
+            .and_then(|s| Some(self.entry(s)?.session))
         {
             return Err(NoEntry::Taken(session));
         }
         let place_of = |slot| Some(self.place_of(self.entry(slot)?));
-        if self.table.index.make_room(place, place_of) { Ok(()) } else { Err(NoEntry::Buckets) }
+        if self.table.index.make_room(place, place_of) {
+            Ok(())
+        } else {
+            Err(NoEntry::Buckets)
+        }
     }
 
     /// Enters a program that passed [`Writer::check`]; gives its slot and generation.
@@ -177,7 +208,11 @@ impl<F: Family> Writer<F> {
             None => (self.never_used, true),
         };
         let target = self.table.entries.ptr(slot).ok_or(NoEntry::Slots)?;
-        let before = if fresh { 0 } else { self.entry(slot).map_or(0, |e| e.generation) };
+        let before = if fresh {
+            0
+        } else {
+            self.entry(slot).map_or(0, |e| e.generation)
+        };
         let generation = before.wrapping_add(1);
         let entry = Entry::new(program, key, generation).ok_or(NoEntry::Mixed)?;
         // SAFETY: the slot is free: it was never in the index, or every worker has quiesced since
@@ -203,7 +238,9 @@ impl<F: Family> Writer<F> {
     /// Makes a flow unfindable. Its slot must be given back with [`Writer::release`] once no worker
     /// can hold it. False if it is not installed.
     pub(super) fn unlink(&mut self, slot: u32) -> bool {
-        let Some(entry) = self.entry(slot).filter(|e| e.is_installed()) else { return false };
+        let Some(entry) = self.entry(slot).filter(|e| e.is_installed()) else {
+            return false;
+        };
         let place = self.place_of(entry);
         entry.set_retiring();
         let found = self.table.index.remove(place, slot);

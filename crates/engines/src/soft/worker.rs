@@ -15,13 +15,18 @@ use super::{
     entry::{Entry, Family, Key, V4, V6},
     index::Place,
     interfaces::InterfaceMap,
+    moving::Burst,
     punt::{Bucket, CAUSES, Punt, PuntLimits},
     quiescence::Passage,
+    slab::prefetch,
     table::Table,
 };
 
 /// Frames looked at together.
 pub const BURST: usize = 64;
+
+/// How many frames ahead of parsing the CPU is asked for their headers.
+const AHEAD: usize = 4;
 
 /// What a worker did with frames. The caller empties it and keeps the memory.
 #[derive(Debug, Default)]
@@ -71,6 +76,8 @@ pub struct SoftWorker {
     interfaces: (u64, Arc<InterfaceMap>),
     headers: Box<[Headers; BURST]>,
     steps: Box<[Step; BURST]>,
+    /// The port to send by, or why not.
+    verdicts: Box<[Result<PortId, PuntCause>; BURST]>,
     limits: [Option<Bucket>; CAUSES],
     tally: Tally,
 }
@@ -100,13 +107,6 @@ struct Search<F: Family> {
     interface: u16,
 }
 
-/// A frame that is ready to be sent.
-struct Served {
-    port: PortId,
-    packets: u64,
-    bytes: u64,
-}
-
 impl SoftWorker {
     pub(super) fn new(
         shared: Arc<Shared>,
@@ -121,10 +121,17 @@ impl SoftWorker {
             buckets[cause.index()] = limits.get(*cause).map(|limit| Bucket::new(limit, workers));
         }
         Self {
-            reader: Reader { shared, v4, v6, passage, number },
+            reader: Reader {
+                shared,
+                v4,
+                v6,
+                passage,
+                number,
+            },
             interfaces: Default::default(),
             headers: Box::new([Headers::EMPTY; BURST]),
             steps: Box::new([Step::Punt(PuntCause::FlowMiss); BURST]),
+            verdicts: Box::new([Err(PuntCause::FlowMiss); BURST]),
             limits: buckets,
             tally: Tally::default(),
         }
@@ -134,11 +141,21 @@ impl SoftWorker {
     /// each of them once. Quiesces.
     pub fn process(&mut self, port: PortId, rx: &mut Vec<Frame>, now: Time, out: &mut Output) {
         self.reader.shared.interfaces.refresh(&mut self.interfaces);
-        while !rx.is_empty() {
-            let count = rx.len().min(BURST);
-            self.look(port, &rx[..count]);
-            for (at, frame) in rx.drain(..count).enumerate() {
-                self.serve(at, port, frame, now, out);
+        let mut rest = Burst::take(rx);
+        while !rest.is_empty() {
+            let count = rest.len().min(BURST);
+            self.look(port, &rest.as_slice()[..count]);
+            self.serve(&mut rest.as_mut_slice()[..count], now, out);
+            out.tx.reserve(count);
+            for at in 0..count {
+                match self.verdicts[at] {
+                    Ok(port) => rest.move_first(port, &mut out.tx),
+                    Err(cause) => {
+                        if let Some(frame) = rest.next() {
+                            self.punt(Punt { frame, cause, port }, now, out);
+                        }
+                    }
+                }
             }
             self.tally.bursts += 1;
             self.reader.passage.quiesce();
@@ -165,9 +182,22 @@ impl SoftWorker {
 
     /// Parses and hashes all frames and asks the CPU for what serving them needs.
     fn look(&mut self, port: PortId, frames: &[Frame]) {
-        let Self { reader, interfaces, headers, steps, .. } = self;
+        let Self {
+            reader,
+            interfaces,
+            headers,
+            steps,
+            ..
+        } = self;
         let untagged = interfaces.1.get(port, None);
-        for ((frame, headers), step) in frames.iter().zip(&mut **headers).zip(&mut **steps) {
+        for frame in frames.iter().take(AHEAD) {
+            prefetch(frame.bytes().as_ptr());
+        }
+        let work = headers.iter_mut().zip(steps.iter_mut());
+        for (at, (frame, (headers, step))) in frames.iter().zip(work).enumerate() {
+            if let Some(later) = frames.get(at + AHEAD) {
+                prefetch(later.bytes().as_ptr());
+            }
             *step = match wire::parse_into(frame.bytes(), headers) {
                 Ok(()) => {
                     let interface = match headers.vlan {
@@ -185,33 +215,40 @@ impl SoftWorker {
         }
         for step in steps.iter_mut().take(frames.len()) {
             match step {
-                Step::V4(search) => search.guess = reader.v4.guess(search.place, reader.number),
-                Step::V6(search) => search.guess = reader.v6.guess(search.place, reader.number),
+                Step::V4(s) => s.guess = reader.v4.guess_first(s.place, reader.number),
+                Step::V6(s) => s.guess = reader.v6.guess_first(s.place, reader.number),
                 Step::Punt(_) => {}
+            }
+        }
+        for step in steps.iter_mut().take(frames.len()) {
+            match step {
+                Step::V4(s) if s.guess.is_none() => {
+                    s.guess = reader.v4.guess_second(s.place, reader.number);
+                }
+                Step::V6(s) if s.guess.is_none() => {
+                    s.guess = reader.v6.guess_second(s.place, reader.number);
+                }
+                Step::V4(_) | Step::V6(_) | Step::Punt(_) => {}
             }
         }
     }
 
-    fn serve(&mut self, at: usize, port: PortId, mut frame: Frame, now: Time, out: &mut Output) {
-        let headers = &self.headers[at];
-        let served = match &self.steps[at] {
-            Step::Punt(cause) => Err(*cause),
-            Step::V4(search) => {
-                let table = &self.reader.v4;
-                self.reader.forward(table, headers, search, &mut frame, now, out, &mut self.tally)
-            }
-            Step::V6(search) => {
-                let table = &self.reader.v6;
-                self.reader.forward(table, headers, search, &mut frame, now, out, &mut self.tally)
-            }
-        };
-        match served {
-            Ok(Served { port, packets, bytes }) => {
-                self.tally.packets += packets;
-                self.tally.bytes += bytes;
-                out.tx.push((port, frame));
-            }
-            Err(cause) => self.punt(Punt { frame, cause, port }, now, out),
+    fn serve(&mut self, frames: &mut [Frame], now: Time, out: &mut Output) {
+        let Self {
+            reader,
+            headers,
+            steps,
+            verdicts,
+            tally,
+            ..
+        } = self;
+        let work = headers.iter().zip(steps.iter()).zip(verdicts.iter_mut());
+        for (frame, ((headers, step), verdict)) in frames.iter_mut().zip(work) {
+            *verdict = match step {
+                Step::Punt(cause) => Err(*cause),
+                Step::V4(s) => reader.forward(&reader.v4, headers, s, frame, now, out, tally),
+                Step::V6(s) => reader.forward(&reader.v6, headers, s, frame, now, out, tally),
+            };
         }
     }
 
@@ -219,7 +256,10 @@ impl SoftWorker {
     fn punt(&mut self, punt: Punt, now: Time, out: &mut Output) {
         let stats = &self.reader.shared.workers[self.reader.number];
         let cause = punt.cause.index();
-        if !self.limits[cause].as_mut().is_none_or(|bucket| bucket.take(now)) {
+        if !self.limits[cause]
+            .as_mut()
+            .is_none_or(|bucket| bucket.take(now))
+        {
             bump(&stats.punt_limited[cause]);
             out.dropped.push(punt.frame);
         } else if out.punts.len() >= self.reader.shared.punt_ring {
@@ -240,7 +280,9 @@ impl Reader {
             L3::Ip(version) => version,
             L3::Arp => return Step::Punt(PuntCause::NotIp),
         };
-        let Some(interface) = interface else { return Step::Punt(PuntCause::InterfaceUnknown) };
+        let Some(interface) = interface else {
+            return Step::Punt(PuntCause::InterfaceUnknown);
+        };
         if let Some(cause) = exception(headers, interface) {
             return Step::Punt(cause);
         }
@@ -263,7 +305,7 @@ impl Reader {
         now: Time,
         out: &mut Output,
         tally: &mut Tally,
-    ) -> Result<Served, PuntCause> {
+    ) -> Result<PortId, PuntCause> {
         let found = table.lookup(&self.passage, search.place, search.guess, &search.key);
         let Some((slot, entry)) = found else {
             tally.misses += 1;
@@ -276,7 +318,11 @@ impl Reader {
         if !self.shared.epochs.is_current(entry.epoch()) {
             return Err(PuntCause::StaleEpoch);
         }
-        let hop = self.shared.adjacencies.get(entry.adjacency).ok_or(PuntCause::AdjacencyLost)?;
+        let hop = self
+            .shared
+            .adjacencies
+            .get(entry.adjacency)
+            .ok_or(PuntCause::AdjacencyLost)?;
         let size = Size::of(headers, frame.offloads.gso)?;
         if size.largest > u32::from(entry.mtu.min(hop.mtu)) {
             return Err(PuntCause::ExceedsMtu);
@@ -291,7 +337,9 @@ impl Reader {
         }
 
         let partial = matches!(frame.offloads.checksum, Checksum::Partial { .. });
-        entry.rewrite().apply(frame.bytes_mut(), headers, true, partial);
+        entry
+            .rewrite()
+            .apply(frame.bytes_mut(), headers, true, partial);
         put_ethernet(frame, headers, &hop, ether);
         if let Some(counters) = table.counters(self.number, slot) {
             counters.add(size.packets, size.bytes, now);
@@ -299,7 +347,9 @@ impl Reader {
         if entry.is_traced() {
             self.trace(entry, headers, now, out, tally);
         }
-        Ok(Served { port: PortId(hop.port), packets: size.packets, bytes: size.bytes })
+        tally.packets += size.packets;
+        tally.bytes += size.bytes;
+        Ok(PortId(hop.port))
     }
 
     #[inline(always)]
@@ -309,8 +359,12 @@ impl Reader {
         headers: &Headers,
         frame: &[u8],
     ) -> Result<(), PuntCause> {
-        let Some(index) = entry.window() else { return Ok(()) };
-        let header = frame.get(usize::from(headers.l4)..).and_then(|l4| l4.first_chunk::<16>());
+        let Some(index) = entry.window() else {
+            return Ok(());
+        };
+        let header = frame
+            .get(usize::from(headers.l4)..)
+            .and_then(|l4| l4.first_chunk::<16>());
         let [_, _, _, _, s0, s1, s2, s3, a0, a1, a2, a3, _, flags, w0, w1] =
             *header.ok_or(PuntCause::Malformed)?;
         let segment = Segment {
@@ -320,7 +374,12 @@ impl Reader {
             len: headers.payload_len(),
             flags,
         };
-        if self.shared.windows.check(index, entry.direction(), &segment).is_ok() {
+        if self
+            .shared
+            .windows
+            .check(index, entry.direction(), &segment)
+            .is_ok()
+        {
             Ok(())
         } else {
             Err(PuntCause::TcpWindow)
@@ -364,7 +423,11 @@ impl Size {
     fn of(headers: &Headers, gso: Option<Gso>) -> Result<Self, PuntCause> {
         let whole = headers.ip_len();
         match gso {
-            None => Ok(Self { packets: 1, bytes: u64::from(whole), largest: whole }),
+            None => Ok(Self {
+                packets: 1,
+                bytes: u64::from(whole),
+                largest: whole,
+            }),
             Some(gso) => Self::of_super(headers, gso),
         }
     }
@@ -421,7 +484,12 @@ fn search<F: Family>(
     }
     let key = Key::new(tuple, interface.vr)?;
     let place = table.place(&key);
-    Some(Search { key, place, guess: None, interface: interface.interface })
+    Some(Search {
+        key,
+        place,
+        guess: None,
+        interface: interface.interface,
+    })
 }
 
 /// Replaces the Ethernet header in front of the IP packet, and cuts what comes after it. The
@@ -435,8 +503,14 @@ fn put_ethernet(frame: &mut Frame, headers: &Headers, hop: &Adjacency, length: u
     } else if length < l3 {
         frame.pull_front(l3 - length);
     }
-    let ethertype: u16 = if headers.tuple.is_v6() { 0x86dd } else { 0x0800 };
-    let Some(bytes) = frame.bytes_mut().get_mut(..length) else { return };
+    let ethertype: u16 = if headers.tuple.is_v6() {
+        0x86dd
+    } else {
+        0x0800
+    };
+    let Some(bytes) = frame.bytes_mut().get_mut(..length) else {
+        return;
+    };
     bytes[..6].copy_from_slice(&hop.dst.0);
     bytes[6..12].copy_from_slice(&hop.src.0);
     if let Some(vlan) = hop.vlan {

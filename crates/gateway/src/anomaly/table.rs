@@ -63,10 +63,7 @@ impl Source {
         } else {
             [0; 4]
         };
-        *self = Self {
-            before,
-            ..Self::new(self.address, second)
-        };
+        *self = Self { before, ..Self::new(self.address, second) };
     }
 
     /// Notes a target by its hash, of which only one in 2^`sampling` is looked at.
@@ -114,20 +111,15 @@ pub(super) struct Table {
 
 impl Table {
     pub(super) fn new(keyed: Keyed) -> Self {
-        Self {
-            keyed,
-            places: vec![None; SOURCES],
-            displaced: 0,
-        }
+        Self { keyed, places: vec![None; SOURCES], displaced: 0 }
     }
 
     /// The place of a source, made if need be and brought to `second`.
     pub(super) fn source(&mut self, address: IpAddr, second: u32, sampling: u32) -> &mut Source {
         let set = self.keyed.hash_one(address) as usize % SETS;
         let ways = &mut self.places[set * WAYS..(set + 1) * WAYS];
-        let known = ways
-            .iter()
-            .position(|place| place.as_ref().is_some_and(|s| s.address == address));
+        let known =
+            ways.iter().position(|place| place.as_ref().is_some_and(|s| s.address == address));
         let at = known.unwrap_or_else(|| {
             let worth = |place: &Option<Source>| place.as_ref().map(|s| (s.second, s.attempts));
             let mut least = 0;
@@ -149,9 +141,6 @@ impl Table {
 
     /// All sources counted in `second` or the one before it.
     pub(super) fn recent(&self, second: u32) -> impl Iterator<Item = &Source> {
-        self.places
-            .iter()
-            .flatten()
-            .filter(move |source| second.wrapping_sub(source.second) <= 1)
+        self.places.iter().flatten().filter(move |source| second.wrapping_sub(source.second) <= 1)
     }
 }

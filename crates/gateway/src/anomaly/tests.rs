@@ -23,11 +23,7 @@ fn tcp(flags: u8) -> Option<DropReason> {
 #[test]
 fn flags_that_make_no_sense() {
     for flags in [0x00, 0x03, 0x06, 0x01, 0x29, 0x3f, 0x07, 0xc0] {
-        assert_eq!(
-            tcp(flags),
-            Some(DropReason::AnomalyTcpFlags),
-            "{flags:#04x}"
-        );
+        assert_eq!(tcp(flags), Some(DropReason::AnomalyTcpFlags), "{flags:#04x}");
     }
     // SYN, SYN+ACK, ACK, FIN+ACK, RST, RST+ACK, PSH+ACK, SYN with ECN, SYN+ACK with ECE
     for flags in [0x02, 0x12, 0x10, 0x11, 0x04, 0x14, 0x18, 0xc2, 0x52] {
@@ -38,25 +34,12 @@ fn flags_that_make_no_sense() {
 #[test]
 fn land_and_spoofed() {
     let judge = |src: [u8; 4], dst: [u8; 4]| {
-        let frame = build::udp(
-            build::ETHER,
-            build::tuple(proto::UDP, (src, 1), (dst, 2)),
-            b"",
-        );
+        let frame = build::udp(build::ETHER, build::tuple(proto::UDP, (src, 1), (dst, 2)), b"");
         malformed(&parse(&frame).unwrap(), |a| a == ip("10.0.0.1"))
     };
-    assert_eq!(
-        judge([10, 0, 0, 7], [10, 0, 0, 7]),
-        Some(DropReason::AnomalyLand)
-    );
-    assert_eq!(
-        judge([10, 0, 0, 1], [10, 0, 0, 7]),
-        Some(DropReason::AnomalySpoofed)
-    );
-    assert_eq!(
-        judge([10, 0, 0, 1], [10, 0, 0, 1]),
-        Some(DropReason::AnomalyLand)
-    );
+    assert_eq!(judge([10, 0, 0, 7], [10, 0, 0, 7]), Some(DropReason::AnomalyLand));
+    assert_eq!(judge([10, 0, 0, 1], [10, 0, 0, 7]), Some(DropReason::AnomalySpoofed));
+    assert_eq!(judge([10, 0, 0, 1], [10, 0, 0, 1]), Some(DropReason::AnomalyLand));
     assert_eq!(judge([10, 0, 0, 7], [10, 0, 0, 1]), None);
     let arp = build::arp_request(wire::Mac([2; 6]), Ipv4Addr::LOCALHOST, Ipv4Addr::LOCALHOST);
     assert_eq!(malformed(&parse(&arp).unwrap(), |_| true), None);
@@ -80,24 +63,11 @@ fn addresses_that_cannot_be() {
     for address in senders {
         assert!(is_martian_source(ip(address)), "{address}");
     }
-    let receivers = [
-        "0.0.0.0",
-        "127.0.0.1",
-        "250.0.0.1",
-        "::",
-        "::1",
-        "::ffff:10.0.0.1",
-    ];
+    let receivers = ["0.0.0.0", "127.0.0.1", "250.0.0.1", "::", "::1", "::ffff:10.0.0.1"];
     for address in receivers {
         assert!(is_martian_destination(ip(address)), "{address}");
     }
-    for address in [
-        "10.0.0.1",
-        "169.254.0.1",
-        "203.0.113.9",
-        "2001:db8::1",
-        "fe80::1",
-    ] {
+    for address in ["10.0.0.1", "169.254.0.1", "203.0.113.9", "2001:db8::1", "fe80::1"] {
         assert!(!is_martian_source(ip(address)), "{address}");
         assert!(!is_martian_destination(ip(address)), "{address}");
     }
@@ -125,8 +95,7 @@ fn what_exceeds_the_threshold_of_a_second_is_told() {
     };
     let mut s = Sensors::new(&config, 5);
     let (bad, good, dst) = (ip("10.0.0.5"), ip("10.0.0.6"), ip("203.0.113.9"));
-    let mut syn =
-        |s: &mut Sensors, src, millis| s.observe(SensorKind::Syn, src, dst, 80, at(millis));
+    let syn = |s: &mut Sensors, src, millis| s.observe(SensorKind::Syn, src, dst, 80, at(millis));
     for n in 0..3 {
         assert_eq!(syn(&mut s, bad, 1000 + n), SensorVerdict::Pass);
     }
@@ -140,11 +109,7 @@ fn what_exceeds_the_threshold_of_a_second_is_told() {
         };
         assert_eq!(syn(&mut s, bad, 1500), exceeded);
     }
-    assert_eq!(
-        syn(&mut s, good, 1500),
-        SensorVerdict::Pass,
-        "not blamed for another"
-    );
+    assert_eq!(syn(&mut s, good, 1500), SensorVerdict::Pass, "not blamed for another");
     assert_eq!(syn(&mut s, bad, 2000), SensorVerdict::Pass, "a new second");
 
     let udp = |s: &mut Sensors| s.observe(SensorKind::Udp, good, dst, 53, at(2100));
@@ -158,21 +123,13 @@ fn what_exceeds_the_threshold_of_a_second_is_told() {
         let icmp = s.observe(SensorKind::Icmp, good, dst, 0, at(2200));
         assert_eq!(icmp, SensorVerdict::Pass, "not configured");
     }
-    let counters = SensorCounters {
-        observed: 109,
-        blocked: 2,
-        monitored: 1,
-        displaced: 0,
-    };
+    let counters = SensorCounters { observed: 109, blocked: 2, monitored: 1, displaced: 0 };
     assert_eq!(s.counters(), counters);
 }
 
 #[test]
 fn a_scan_is_many_targets_not_many_packets() {
-    let config = Anomaly {
-        scan: sensor(20, SensorAction::Block),
-        ..Anomaly::default()
-    };
+    let config = Anomaly { scan: sensor(20, SensorAction::Block), ..Anomaly::default() };
     let mut s = Sensors::new(&config, 5);
     let src = ip("2001:db8::5");
     for _ in 0..1000 {
@@ -181,18 +138,9 @@ fn a_scan_is_many_targets_not_many_packets() {
     }
     let exceeded = (0..100).find(|n| {
         let verdict = s.observe(SensorKind::Scan, src, ip("2001:db8::9"), 1000 + n, at(1));
-        matches!(
-            verdict,
-            SensorVerdict::Exceeded {
-                reason: DropReason::AnomalyPortScan,
-                ..
-            }
-        )
+        matches!(verdict, SensorVerdict::Exceeded { reason: DropReason::AnomalyPortScan, .. })
     });
-    assert!(
-        exceeded.is_some_and(|n| (18..25).contains(&n)),
-        "{exceeded:?}"
-    );
+    assert!(exceeded.is_some_and(|n| (18..25).contains(&n)), "{exceeded:?}");
 }
 
 #[test]
@@ -216,10 +164,7 @@ fn block_is_told_before_monitor() {
 
 #[test]
 fn a_flood_from_made_up_sources_hides_no_steady_one_and_blames_nobody() {
-    let config = Anomaly {
-        syn: sensor(50, SensorAction::Block),
-        ..Anomaly::default()
-    };
+    let config = Anomaly { syn: sensor(50, SensorAction::Block), ..Anomaly::default() };
     let mut s = Sensors::new(&config, 5);
     let (steady, dst) = (ip("10.0.0.5"), ip("203.0.113.9"));
     let mut blocked = 0;
@@ -245,10 +190,7 @@ fn reload_keeps_counts_and_without_sensors_there_is_no_table() {
     let mut config = Anomaly::default();
     let mut s = Sensors::new(&config, 5);
     let (src, dst) = (ip("10.0.0.5"), ip("203.0.113.9"));
-    assert_eq!(
-        s.observe(SensorKind::Syn, src, dst, 80, at(0)),
-        SensorVerdict::Pass
-    );
+    assert_eq!(s.observe(SensorKind::Syn, src, dst, 80, at(0)), SensorVerdict::Pass);
     assert_eq!(s.counters().observed, 0);
     config.syn = sensor(5, SensorAction::Block);
     s.reload(&config);
@@ -264,7 +206,7 @@ fn reload_keeps_counts_and_without_sensors_there_is_no_table() {
 #[test]
 fn the_fixed_memory_is_as_documented() {
     assert_eq!(table::SOURCES, 65_536);
-    assert!(size_of::<Option<table::Source>>() <= 104);
+    assert!(size_of::<Option<table::Source>>() <= 96);
 }
 
 proptest! {

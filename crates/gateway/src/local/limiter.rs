@@ -22,8 +22,8 @@ const SETS: usize = 256;
 /// The global bucket holds what it gains in this time, and no less than [`MIN_BURST`].
 const BURST_TIME: Duration = Duration::from_millis(100);
 /// Smallest size of the global bucket.
-const MIN_BURST: u64 = 10;
-const SECOND: u64 = 1_000_000_000;
+const MIN_BURST: i64 = 10;
+const SECOND: i64 = 1_000_000_000;
 
 /// Whether an error may be sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,14 +60,16 @@ pub struct IcmpLimiter {
 /// A token bucket; a token is [`SECOND`] units, and a rate of n gains n units a nanosecond.
 #[derive(Clone, Copy)]
 struct Bucket {
-    units: u64,
+    /// Below zero after a costly draw: the debt keeps the rate true.
+    units: i64,
     at: Time,
 }
 
 impl Bucket {
-    fn refill(&mut self, per_second: u32, burst: u64, now: Time) {
+    fn refill(&mut self, per_second: u32, burst: i64, now: Time) {
         let elapsed = now.as_nanos().saturating_sub(self.at.as_nanos());
         let gain = elapsed.saturating_mul(u64::from(per_second));
+        let gain = i64::try_from(gain).unwrap_or(i64::MAX);
         self.units = self.units.saturating_add(gain).min(burst * SECOND);
         self.at = self.at.max(now);
     }
@@ -80,10 +82,7 @@ impl IcmpLimiter {
         Self {
             keyed: Keyed::new(rng.next_u64()),
             rng,
-            gateway: Bucket {
-                units: burst(per_second) * SECOND,
-                at: Time::ZERO,
-            },
+            gateway: Bucket { units: burst(per_second) * SECOND, at: Time::ZERO },
             places: vec![None; WAYS * SETS],
             per_second,
             counters: IcmpLimiterCounters::default(),
@@ -103,9 +102,8 @@ impl IcmpLimiter {
 
     /// The same, and says which limit forbids it.
     pub fn judge(&mut self, destination: IpAddr, now: Time) -> LimitVerdict {
-        self.gateway
-            .refill(self.per_second, burst(self.per_second), now);
-        let by_chance = u64::from(self.rng.below(3));
+        self.gateway.refill(self.per_second, burst(self.per_second), now);
+        let by_chance = i64::from(self.rng.below(3));
         let gateway = &mut self.gateway;
         let bucket = place(&mut self.places, &self.keyed, destination, now);
         if bucket.units < SECOND {
@@ -117,7 +115,7 @@ impl IcmpLimiter {
             return LimitVerdict::GatewayLimited;
         }
         bucket.units -= SECOND;
-        gateway.units = gateway.units.saturating_sub(by_chance * SECOND);
+        gateway.units -= by_chance * SECOND;
         self.counters.allowed += 1;
         LimitVerdict::Allowed
     }
@@ -137,7 +135,7 @@ fn place<'a>(
 ) -> &'a mut Bucket {
     let set = keyed.hash_one(destination) as usize % SETS;
     let ways = &mut places[set * WAYS..(set + 1) * WAYS];
-    let full = u64::from(PER_DESTINATION);
+    let full = i64::from(PER_DESTINATION);
     let mut chosen = 0;
     let mut most = 0;
     for (at, way) in ways.iter_mut().enumerate() {
@@ -150,19 +148,13 @@ fn place<'a>(
                 }
                 bucket.units + 1
             }
-            None => u64::MAX,
+            None => i64::MAX,
         };
         if worth > most {
             (chosen, most) = (at, worth);
         }
     }
-    let fresh = (
-        destination,
-        Bucket {
-            units: full * SECOND,
-            at: now,
-        },
-    );
+    let fresh = (destination, Bucket { units: full * SECOND, at: now });
     let way = &mut ways[chosen];
     if way.is_some_and(|(address, _)| address != destination) {
         *way = None;
@@ -170,10 +162,10 @@ fn place<'a>(
     &mut way.get_or_insert(fresh).1
 }
 
-fn burst(per_second: u32) -> u64 {
+fn burst(per_second: u32) -> i64 {
     if per_second == 0 {
         return 0;
     }
-    let in_burst_time = u64::from(per_second) * BURST_TIME.as_millis() as u64 / 1000;
+    let in_burst_time = i64::from(per_second) * BURST_TIME.as_millis() as i64 / 1000;
     in_burst_time.max(MIN_BURST)
 }

@@ -58,9 +58,7 @@ impl<H> Neighbours<H> {
         }
         if asks_us {
             self.counters.answered += 1;
-            ArpAction::Reply {
-                address: arp.target_ip,
-            }
+            ArpAction::Reply { address: arp.target_ip }
         } else {
             ArpAction::None
         }

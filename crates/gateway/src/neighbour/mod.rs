@@ -190,11 +190,7 @@ impl<H> Neighbours<H> {
         let displaced = if limit == 0 {
             Some(item)
         } else {
-            let oldest = if entry.held.len() >= limit {
-                entry.held.pop_front()
-            } else {
-                None
-            };
+            let oldest = if entry.held.len() >= limit { entry.held.pop_front() } else { None };
             entry.held.push_back(item);
             self.counters.held += 1;
             oldest
@@ -314,10 +310,18 @@ impl<H> Neighbours<H> {
 
     /// The entry for an address, without asking for it.
     pub fn lookup(&self, interface: IfId, address: IpAddr) -> Option<NeighbourId> {
-        self.index
-            .get(&(interface, address))
-            .copied()
-            .map(NeighbourId)
+        self.index.get(&(interface, address)).copied().map(NeighbourId)
+    }
+
+    /// The state of an address, without asking for it.
+    pub fn peek(&self, interface: IfId, address: IpAddr) -> Option<State> {
+        let n = *self.index.get(&(interface, address))?;
+        self.entry(n).map(|entry| entry.state)
+    }
+
+    /// Whether an entry has a MAC address.
+    pub fn is_resolved(&self, id: NeighbourId) -> bool {
+        self.entry(id.0).is_some_and(|entry| entry.state.is_resolved())
     }
 
     /// One entry.
@@ -327,9 +331,7 @@ impl<H> Neighbours<H> {
 
     /// All entries in order of interface and address.
     pub fn iter(&self) -> impl Iterator<Item = Neighbour> + use<H> {
-        let mut all: Vec<_> = (0..self.slots.len() as u32)
-            .filter_map(|n| self.view(n))
-            .collect();
+        let mut all: Vec<_> = (0..self.slots.len() as u32).filter_map(|n| self.view(n)).collect();
         all.sort_unstable_by_key(|entry| (entry.interface, entry.address));
         all.into_iter()
     }

@@ -23,22 +23,17 @@ impl<H> Neighbours<H> {
         let old = core::mem::replace(&mut self.interfaces, fresh);
         let moved: Vec<Option<IfId>> = old
             .iter()
-            .map(|was| {
-                self.interfaces
-                    .iter()
-                    .position(|is| is == was && is.enabled)
-            })
+            .map(|was| self.interfaces.iter().position(|is| is == was && is.enabled))
             .map(|index| index.map(|index| IfId(index as u16)))
             .collect();
         let move_to = |interface: IfId| moved.get(usize::from(interface.0)).copied().flatten();
-        self.requests
-            .retain_mut(|request| match move_to(request.interface) {
-                Some(interface) => {
-                    request.interface = interface;
-                    true
-                }
-                None => false,
-            });
+        self.requests.retain_mut(|request| match move_to(request.interface) {
+            Some(interface) => {
+                request.interface = interface;
+                true
+            }
+            None => false,
+        });
         self.conflicts.clear();
         for n in 0..self.slots.len() as u32 {
             let Some(entry) = self.entry(n) else { continue };
@@ -71,15 +66,16 @@ impl<H> Neighbours<H> {
                 continue;
             };
             let (interface, address) = (entry.interface, entry.address);
-            let stays = config
-                .neighbours
-                .iter()
-                .any(|c| c.interface == interface && c.address == address);
+            let stays =
+                config.neighbours.iter().any(|c| c.interface == interface && c.address == address);
             if !stays {
                 self.enter(n, State::Stale, now);
             }
         }
-        for c in &config.neighbours {
+        let is_up = |interface: IfId| {
+            config.interfaces.get(usize::from(interface.0)).is_some_and(|i| i.enabled)
+        };
+        for c in config.neighbours.iter().filter(|c| is_up(c.interface)) {
             match self.index.get(&(c.interface, c.address)).copied() {
                 Some(n) => {
                     self.take_mac(n, c.mac);
@@ -299,22 +295,10 @@ impl<H> Neighbours<H> {
         if !entry.state.is_resolved() {
             let held = core::mem::take(&mut entry.held).into();
             self.counters.resolved += 1;
-            self.events.push_back(NeighbourEvent::Resolved {
-                id,
-                interface,
-                address,
-                mac,
-                held,
-            });
+            self.events.push_back(NeighbourEvent::Resolved { id, interface, address, mac, held });
         } else if old != mac {
             self.counters.changed += 1;
-            self.events.push_back(NeighbourEvent::Changed {
-                id,
-                interface,
-                address,
-                old,
-                mac,
-            });
+            self.events.push_back(NeighbourEvent::Changed { id, interface, address, old, mac });
         }
     }
 
@@ -474,16 +458,9 @@ impl<H> Neighbours<H> {
     /// Another station speaks for an address of ours: reported and defended once in an interval.
     pub(super) fn conflict(&mut self, interface: IfId, address: IpAddr, mac: Mac, now: Time) {
         self.counters.conflicts += 1;
-        let known = self
-            .conflicts
-            .iter()
-            .position(|(i, a, _)| (*i, *a) == (interface, address));
+        let known = self.conflicts.iter().position(|(i, a, _)| (*i, *a) == (interface, address));
         if let Some(at) = known {
-            if self
-                .conflicts
-                .get(at)
-                .is_some_and(|c| now < c.2 + DEFEND_INTERVAL)
-            {
+            if self.conflicts.get(at).is_some_and(|c| now < c.2 + DEFEND_INTERVAL) {
                 return;
             }
             self.conflicts.remove(at);
@@ -491,11 +468,7 @@ impl<H> Neighbours<H> {
             self.conflicts.remove(0);
         }
         self.conflicts.push((interface, address, now));
-        self.events.push_back(NeighbourEvent::Conflict {
-            interface,
-            address,
-            mac,
-        });
+        self.events.push_back(NeighbourEvent::Conflict { interface, address, mac });
         self.announce(interface, address);
     }
 }

@@ -34,10 +34,7 @@ fn at(secs: u64) -> Time {
 }
 
 fn our() -> Vec<IpNet> {
-    vec![
-        "10.0.0.1/24".parse().unwrap(),
-        "fe80::1/64".parse().unwrap(),
-    ]
+    vec!["10.0.0.1/24".parse().unwrap(), "fe80::1/64".parse().unwrap()]
 }
 
 fn no_proxy(_: IpAddr) -> bool {
@@ -105,21 +102,14 @@ fn a_question_an_answer_and_what_waited() {
     let id = id_of(t.resolve(LAN, ip("10.0.0.9"), at(1)));
     assert_eq!(t.hold(id, 1), Ok(()));
     assert_eq!(t.hold(id, 2), Ok(()));
-    assert_eq!(
-        t.resolve(LAN, ip("10.0.0.9"), at(1)),
-        Resolution::Pending { id }
-    );
+    assert_eq!(t.resolve(LAN, ip("10.0.0.9"), at(1)), Resolution::Pending { id });
     let ask = NeighbourRequest {
         interface: LAN,
         target: ip("10.0.0.9"),
         unicast: None,
         kind: RequestKind::Solicit,
     };
-    assert_eq!(
-        requests(&mut t, at(1)),
-        [ask],
-        "one question, however many packets"
-    );
+    assert_eq!(requests(&mut t, at(1)), [ask], "one question, however many packets");
     let reply = arp(ArpOp::Reply, HOST, "10.0.0.9", "10.0.0.1");
     assert_eq!(hear(&mut t, &reply, at(1)), ArpAction::None);
     let event = NeighbourEvent::Resolved {
@@ -130,10 +120,7 @@ fn a_question_an_answer_and_what_waited() {
         held: vec![1, 2],
     };
     assert_eq!(events(&mut t), [event]);
-    assert_eq!(
-        t.resolve(LAN, ip("10.0.0.9"), at(2)),
-        Resolution::Resolved { id, mac: HOST }
-    );
+    assert_eq!(t.resolve(LAN, ip("10.0.0.9"), at(2)), Resolution::Resolved { id, mac: HOST });
     let expected = NeighbourCounters {
         created: 1,
         resolved: 1,
@@ -184,16 +171,10 @@ fn three_questions_then_lost_then_a_pause() {
         held: vec![5],
     };
     assert_eq!(events(&mut t), [lost]);
-    assert_eq!(
-        t.resolve(LAN, ip("10.0.0.9"), at(4)),
-        Resolution::Pending { id }
-    );
+    assert_eq!(t.resolve(LAN, ip("10.0.0.9"), at(4)), Resolution::Pending { id });
     assert_eq!(t.hold(id, 6), Err((6, DropReason::NeighbourUnresolved)));
     assert_eq!(requests(&mut t, at(4)), [], "not asked again so soon");
-    assert_eq!(
-        t.resolve(LAN, ip("10.0.0.9"), at(6)),
-        Resolution::Pending { id }
-    );
+    assert_eq!(t.resolve(LAN, ip("10.0.0.9"), at(6)), Resolution::Pending { id });
     assert_eq!(t.hold(id, 7), Ok(()));
     assert_eq!(requests(&mut t, at(6)).len(), 1);
 }
@@ -216,10 +197,7 @@ fn reachable_stale_delay_probe_and_back() {
     let id = resolved(&mut t, at(0));
     let stale_at = run_until_change(&mut t, id);
     assert_eq!(state(&t, id), State::Stale);
-    assert!(
-        (at(15)..=at(45)).contains(&stale_at),
-        "30 s, half to one and a half of it"
-    );
+    assert!((at(15)..=at(45)).contains(&stale_at), "30 s, half to one and a half of it");
     let used = stale_at + Duration::from_secs(1);
     let resolution = t.resolve(LAN, ip("10.0.0.9"), used);
     assert_eq!(resolution, Resolution::Resolved { id, mac: HOST });
@@ -234,11 +212,7 @@ fn reachable_stale_delay_probe_and_back() {
         kind: RequestKind::Solicit,
     };
     assert_eq!(requests(&mut t, probed), [probe]);
-    hear(
-        &mut t,
-        &arp(ArpOp::Reply, HOST, "10.0.0.9", "10.0.0.1"),
-        probed,
-    );
+    hear(&mut t, &arp(ArpOp::Reply, HOST, "10.0.0.9", "10.0.0.1"), probed);
     assert_eq!(state(&t, id), State::Reachable);
     assert_eq!(events(&mut t), [], "nothing changed for anyone else");
 }
@@ -262,10 +236,7 @@ fn three_unanswered_probes_lose_it_and_it_may_be_asked_at_once() {
         held: vec![],
     };
     assert_eq!(events(&mut t), [event]);
-    assert_eq!(
-        t.resolve(LAN, ip("10.0.0.9"), lost),
-        Resolution::Pending { id }
-    );
+    assert_eq!(t.resolve(LAN, ip("10.0.0.9"), lost), Resolution::Pending { id });
     assert_eq!(t.hold(id, 1), Ok(()));
     assert_eq!(requests(&mut t, lost)[0].unicast, None);
 }
@@ -315,34 +286,17 @@ fn a_stale_neighbour_without_use_is_forgotten_unless_referenced() {
 fn arp_teaches_only_what_concerns_us() {
     let mut t = table(&test_config::config());
     let cases = [
-        (
-            arp(ArpOp::Reply, HOST, "10.0.0.9", "10.0.0.1"),
-            "a reply we did not ask for",
-        ),
-        (
-            arp(ArpOp::Request, HOST, "10.0.0.9", "10.0.0.8"),
-            "a question for another",
-        ),
-        (
-            arp(ArpOp::Request, HOST, "10.0.0.9", "10.0.0.9"),
-            "a gratuitous question",
-        ),
-        (
-            arp(ArpOp::Reply, HOST, "10.0.0.9", "10.0.0.9"),
-            "a gratuitous reply",
-        ),
-        (
-            arp(ArpOp::Request, US, "10.0.0.9", "10.0.0.1"),
-            "our own voice",
-        ),
+        (arp(ArpOp::Reply, HOST, "10.0.0.9", "10.0.0.1"), "a reply we did not ask for"),
+        (arp(ArpOp::Request, HOST, "10.0.0.9", "10.0.0.8"), "a question for another"),
+        (arp(ArpOp::Request, HOST, "10.0.0.9", "10.0.0.9"), "a gratuitous question"),
+        (arp(ArpOp::Reply, HOST, "10.0.0.9", "10.0.0.9"), "a gratuitous reply"),
+        (arp(ArpOp::Request, US, "10.0.0.9", "10.0.0.1"), "our own voice"),
     ];
     for (packet, what) in cases {
         assert_eq!(hear(&mut t, &packet, at(1)), ArpAction::None, "{what}");
         assert!(t.is_empty(), "{what}");
     }
-    let reply = ArpAction::Reply {
-        address: "10.0.0.1".parse().unwrap(),
-    };
+    let reply = ArpAction::Reply { address: "10.0.0.1".parse().unwrap() };
     let off_link = arp(ArpOp::Request, HOST, "172.16.0.9", "10.0.0.1");
     assert_eq!(hear(&mut t, &off_link, at(1)), reply);
     assert!(t.is_empty());
@@ -354,10 +308,7 @@ fn arp_teaches_only_what_concerns_us() {
     let id = t.lookup(LAN, ip("10.0.0.9")).unwrap();
     assert_eq!(state(&t, id), State::Stale);
     let counters = t.counters();
-    assert_eq!(
-        (counters.answered, counters.learned, counters.conflicts),
-        (3, 1, 0)
-    );
+    assert_eq!((counters.answered, counters.learned, counters.conflicts), (3, 1, 0));
     // four, our own voice, and the off-link sender
     assert_eq!(counters.ignored, 6);
 }
@@ -369,15 +320,10 @@ fn proxied_addresses_are_answered() {
     let question = arp(ArpOp::Request, HOST, "10.0.0.9", "10.0.0.200");
     assert_eq!(
         t.handle_arp(LAN, &our(), US, &question, vip, at(1)),
-        ArpAction::Reply {
-            address: "10.0.0.200".parse().unwrap()
-        }
+        ArpAction::Reply { address: "10.0.0.200".parse().unwrap() }
     );
     let theft = arp(ArpOp::Request, THIEF, "10.0.0.200", "10.0.0.200");
-    assert_eq!(
-        t.handle_arp(LAN, &our(), US, &theft, vip, at(1)),
-        ArpAction::None
-    );
+    assert_eq!(t.handle_arp(LAN, &our(), US, &theft, vip, at(1)), ArpAction::None);
     assert_eq!(t.counters().conflicts, 1);
 }
 
@@ -387,11 +333,7 @@ fn a_gratuitous_message_moves_an_entry_but_not_at_once() {
     let id = resolved(&mut t, at(10));
     let moved = arp(ArpOp::Request, THIEF, "10.0.0.9", "10.0.0.9");
     hear(&mut t, &moved, at(10));
-    assert_eq!(
-        t.get(id).unwrap().mac,
-        Some(HOST),
-        "the first answer stays for a second"
-    );
+    assert_eq!(t.get(id).unwrap().mac, Some(HOST), "the first answer stays for a second");
     hear(&mut t, &moved, at(11));
     let entry = t.get(id).unwrap();
     assert_eq!((entry.mac, entry.state), (Some(THIEF), State::Stale));
@@ -412,18 +354,12 @@ fn an_address_conflict_is_told_and_defended_once_in_ten_seconds() {
     for now in [1, 2, 10, 11] {
         assert_eq!(hear(&mut t, &theft, at(now)), ArpAction::None);
     }
-    let conflict = NeighbourEvent::Conflict {
-        interface: LAN,
-        address: ip("10.0.0.1"),
-        mac: THIEF,
-    };
+    let conflict = NeighbourEvent::Conflict { interface: LAN, address: ip("10.0.0.1"), mac: THIEF };
     assert_eq!(events(&mut t), [conflict.clone(), conflict]);
     let announced = requests(&mut t, at(11));
     assert_eq!(announced.len(), 2);
     assert!(
-        announced
-            .iter()
-            .all(|r| r.kind == RequestKind::Announce && r.target == ip("10.0.0.1"))
+        announced.iter().all(|r| r.kind == RequestKind::Announce && r.target == ip("10.0.0.1"))
     );
     assert_eq!(t.counters().conflicts, 4);
     assert!(t.is_empty());
@@ -433,6 +369,7 @@ fn an_address_conflict_is_told_and_defended_once_in_ten_seconds() {
 fn a_scan_fills_half_and_pushes_out_nobody_who_answered() {
     let mut config = test_config::config();
     config.limits.neighbours = 16;
+    config.timeouts.neighbour_stale = Duration::from_secs(600);
     let mut t = table(&config);
     let mut known = Vec::new();
     for n in 0..8u8 {
@@ -476,11 +413,7 @@ fn the_longest_unused_stale_entry_gives_way() {
     }
     let question = arp(ArpOp::Request, HOST, "10.0.0.9", "10.0.0.1");
     hear(&mut t, &question, at(5));
-    assert_eq!(
-        t.lookup(LAN, ip("10.0.0.9")),
-        None,
-        "what makes itself known evicts nobody"
-    );
+    assert_eq!(t.lookup(LAN, ip("10.0.0.9")), None, "what makes itself known evicts nobody");
     t.acquire(ids[0]);
     let id = id_of(t.resolve(LAN, ip("10.0.0.9"), at(6)));
     assert_eq!(id, ids[1], "the only free number");
@@ -498,10 +431,7 @@ fn a_number_is_not_given_again_while_referenced() {
     t.acquire(id);
     assert_eq!(t.clear(|_| true, at(1)), 1);
     assert_eq!(state(&t, id), State::Failed);
-    assert_eq!(
-        t.resolve(WAN, ip("192.0.2.9"), at(1)),
-        Resolution::TableFull
-    );
+    assert_eq!(t.resolve(WAN, ip("192.0.2.9"), at(1)), Resolution::TableFull);
     assert_eq!(
         t.resolve(LAN, ip("10.0.0.9"), at(1)),
         Resolution::Pending { id },
@@ -525,21 +455,14 @@ fn configured_neighbours_stay_as_they_are() {
     });
     let mut t = table(&config);
     let id = t.lookup(LAN, ip("10.0.0.9")).unwrap();
-    hear(
-        &mut t,
-        &arp(ArpOp::Reply, THIEF, "10.0.0.9", "10.0.0.1"),
-        at(1),
-    );
+    hear(&mut t, &arp(ArpOp::Reply, THIEF, "10.0.0.9", "10.0.0.1"), at(1));
     assert_eq!(t.clear(|_| true, at(1)), 0);
     t.handle_timeout(at(100_000));
     let resolution = t.resolve(LAN, ip("10.0.0.9"), at(100_000));
     assert_eq!(resolution, Resolution::Resolved { id, mac: HOST });
     config.neighbours[0].mac = THIEF;
     t.reload(&config, at(100_001));
-    assert!(matches!(
-        events(&mut t)[..],
-        [NeighbourEvent::Changed { mac: THIEF, .. }]
-    ));
+    assert!(matches!(events(&mut t)[..], [NeighbourEvent::Changed { mac: THIEF, .. }]));
     config.neighbours.clear();
     t.reload(&config, at(100_002));
     assert_eq!(state(&t, id), State::Stale);
@@ -568,11 +491,7 @@ fn a_reload_follows_interfaces_by_name() {
         held: vec![8],
     };
     assert_eq!(events(&mut t), [lost]);
-    assert_eq!(
-        (t.get(on_wan), t.len()),
-        (None, 2),
-        "its number is kept back"
-    );
+    assert_eq!((t.get(on_wan), t.len()), (None, 2), "its number is kept back");
     assert_eq!(t.hold(on_wan, 9), Err((9, DropReason::NeighbourUnresolved)));
     t.release(on_wan);
     assert_eq!(t.len(), 1);
@@ -583,16 +502,146 @@ fn a_reload_follows_interfaces_by_name() {
 #[test]
 fn show_is_ordered_by_interface_and_address() {
     let mut t = table(&test_config::config());
-    for (interface, address) in [
-        (WAN, "192.0.2.9"),
-        (LAN, "fe80::9"),
-        (LAN, "10.0.0.20"),
-        (LAN, "10.0.0.3"),
-    ] {
+    for (interface, address) in
+        [(WAN, "192.0.2.9"), (LAN, "fe80::9"), (LAN, "10.0.0.20"), (LAN, "10.0.0.3")]
+    {
         t.resolve(interface, ip(address), at(0));
     }
     let order: Vec<_> = t.iter().map(|entry| entry.address.to_string()).collect();
     assert_eq!(order, ["10.0.0.3", "10.0.0.20", "fe80::9", "192.0.2.9"]);
+}
+
+mod discovery {
+    use core::net::Ipv6Addr;
+
+    use wire::nd::{NeighbourAdvertisement, NeighbourSolicitation, solicited_node};
+
+    use super::*;
+
+    fn v6(text: &str) -> Ipv6Addr {
+        text.parse().unwrap()
+    }
+
+    fn ours() -> Vec<IpNet> {
+        vec!["2001:db8::1/64".parse().unwrap()]
+    }
+
+    fn also(ip: IpAddr) -> bool {
+        ip == super::ip("fe80::1") || ip == super::ip("2001:db8::200")
+    }
+
+    fn hear(t: &mut Table, said: NeighbourAdvertisement, now: Time) {
+        t.handle_advertisement(LAN, &ours(), US, &said, also, now);
+    }
+
+    fn ask(t: &mut Table, src: &str, target: &str, mac: Option<Mac>) -> SolicitationAction {
+        let target = v6(target);
+        let asked = NeighbourSolicitation {
+            src: v6(src),
+            dst: solicited_node(target),
+            target,
+            source_mac: mac,
+        };
+        t.handle_solicitation(LAN, &ours(), US, &asked, also, at(1))
+    }
+
+    fn say(mac: Option<Mac>, solicited: bool, override_entry: bool) -> NeighbourAdvertisement {
+        NeighbourAdvertisement {
+            src: v6("2001:db8::9"),
+            dst: v6("2001:db8::1"),
+            target: v6("2001:db8::9"),
+            target_mac: mac,
+            router: true,
+            solicited,
+            override_entry,
+        }
+    }
+
+    #[test]
+    fn a_question_for_us_is_answered_and_teaches() {
+        let mut t = table(&test_config::config());
+        let reply = SolicitationAction::Reply;
+        assert_eq!(ask(&mut t, "2001:db8::9", "2001:db8::1", Some(HOST)), reply);
+        assert_eq!(t.peek(LAN, ip("2001:db8::9")), Some(State::Stale));
+        assert_eq!(ask(&mut t, "fe80::9", "fe80::1", Some(HOST)), reply);
+        assert_eq!(t.peek(LAN, ip("fe80::9")), Some(State::Stale));
+        assert_eq!(ask(&mut t, "2001:db8::9", "2001:db8::200", None), reply, "proxied");
+        assert_eq!((t.counters().answered, t.counters().learned), (3, 2));
+    }
+
+    #[test]
+    fn duplicate_address_detection_is_answered_and_teaches_nothing() {
+        let mut t = table(&test_config::config());
+        assert_eq!(ask(&mut t, "::", "2001:db8::1", None), SolicitationAction::Reply);
+        assert!(t.is_empty());
+        assert_eq!(t.counters().conflicts, 0);
+    }
+
+    #[test]
+    fn what_is_not_answered_and_does_not_teach() {
+        let mut t = table(&test_config::config());
+        let none = SolicitationAction::None;
+        assert_eq!(ask(&mut t, "2001:db8::9", "2001:db8::8", Some(HOST)), none);
+        assert_eq!(ask(&mut t, "2001:db8::9", "2001:db8::1", Some(US)), none);
+        assert_eq!(ask(&mut t, "2001:db8::1", "2001:db8::200", Some(THIEF)), none);
+        hear(&mut t, say(Some(HOST), true, true), at(1));
+        let off_link = ask(&mut t, "2001:db8:ff::9", "2001:db8::1", Some(HOST));
+        assert_eq!(off_link, SolicitationAction::Reply);
+        assert!(t.is_empty());
+        assert_eq!((t.counters().ignored, t.counters().conflicts), (4, 1));
+    }
+
+    #[test]
+    fn news_of_our_address_is_a_conflict() {
+        let mut t = table(&test_config::config());
+        let mut news =
+            NeighbourAdvertisement { target: v6("2001:db8::1"), ..say(Some(THIEF), false, true) };
+        hear(&mut t, news, at(1));
+        news.target_mac = Some(US);
+        hear(&mut t, news, at(1));
+        assert_eq!(t.counters().conflicts, 1, "our own voice is none");
+        assert_eq!(requests(&mut t, at(1))[0].kind, RequestKind::Announce);
+    }
+
+    /// RFC 4861 §7.2.5 and appendix C, row by row.
+    #[test]
+    fn advertisements_by_the_rules() {
+        use State::{Incomplete, Probe, Reachable, Stale};
+        let (same, other) = (Some(HOST), Some(THIEF));
+        // state before, MAC, solicited, override; state after, MAC after
+        let rows = [
+            (Incomplete, None, true, true, Incomplete, None),
+            (Incomplete, same, true, false, Reachable, same),
+            (Incomplete, same, false, true, Stale, same),
+            (Reachable, other, true, false, Stale, same),
+            (Stale, other, true, false, Stale, same),
+            (Probe, other, false, false, Probe, same),
+            (Probe, same, true, false, Reachable, same),
+            (Probe, None, true, true, Reachable, same),
+            (Stale, other, true, true, Reachable, other),
+            (Reachable, other, false, true, Stale, other),
+            (Reachable, same, false, true, Reachable, same),
+            (Stale, same, false, true, Stale, same),
+            (Probe, same, false, true, Probe, same),
+        ];
+        for (before, mac, solicited, override_entry, after, mac_after) in rows {
+            let mut t = table(&test_config::config());
+            let id = id_of(t.resolve(LAN, ip("2001:db8::9"), at(0)));
+            if before != Incomplete {
+                hear(&mut t, say(same, before == Reachable, true), at(0));
+            }
+            if before == Probe {
+                t.confirm_use(id, at(0));
+                t.handle_timeout(at(5));
+            }
+            assert_eq!(state(&t, id), before);
+            hear(&mut t, say(mac, solicited, override_entry), at(6));
+            let entry = t.get(id).unwrap();
+            let case = (before, mac, solicited, override_entry);
+            assert_eq!((entry.state, entry.mac), (after, mac_after), "{case:?}");
+            assert_eq!(entry.router, after != Incomplete, "{case:?}");
+        }
+    }
 }
 
 mod any_order {
@@ -604,12 +653,7 @@ mod any_order {
     enum Op {
         Resolve(u8),
         Hold(u8),
-        Arp {
-            reply: bool,
-            mac: u8,
-            sender: u8,
-            to_us: bool,
-        },
+        Arp { reply: bool, mac: u8, sender: u8, to_us: bool },
         Confirm(u8),
         Use(u8),
         Acquire(u8),

@@ -335,13 +335,7 @@ impl Reassembler {
             IpVersion::V4 => place.proto,
             IpVersion::V6 => 0,
         };
-        let key = Key {
-            interface,
-            src: headers.src(),
-            dst: headers.dst(),
-            id: place.id,
-            proto,
-        };
+        let key = Key { interface, src: headers.src(), dst: headers.dst(), id: place.id, proto };
         let n = match self.index.get(&key) {
             Some(n) => *n,
             None => self.begin(key, now)?,
@@ -378,9 +372,7 @@ impl Reassembler {
 
         packet.total = total;
         packet.have += length;
-        packet.largest = packet
-            .largest
-            .max(u16::try_from(headers.ip_len()).unwrap_or(u16::MAX));
+        packet.largest = packet.largest.max(u16::try_from(headers.ip_len()).unwrap_or(u16::MAX));
         packet.ce |= headers.tos & 3 == 3;
         let mut at = packet.buffers.data.len() as u32;
         if place.offset == 0 {
@@ -390,22 +382,14 @@ impl Reassembler {
         } else {
             packet.buffers.data.extend_from_slice(data);
         }
-        let piece = Piece {
-            offset: place.offset,
-            length,
-            at,
-        };
+        let piece = Piece { offset: place.offset, length, at };
         packet.buffers.pieces.insert(index, piece);
 
         if packet.total == Some(packet.have) && packet.first.is_some() {
             return self.complete(n).map(Some);
         }
         self.charge(n);
-        if self.make_room(Some(n)) {
-            Ok(None)
-        } else {
-            Err(DropReason::FragmentMemory)
-        }
+        if self.make_room(Some(n)) { Ok(None) } else { Err(DropReason::FragmentMemory) }
     }
 
     /// Makes the record of a new packet.
@@ -485,11 +469,7 @@ impl Reassembler {
         packet.charged = PACKET_OVERHEAD;
         self.recycle(buffers);
         if fragments > 0 {
-            self.events.push_back(ReassemblyEvent::Discarded {
-                interface,
-                fragments,
-                reason,
-            });
+            self.events.push_back(ReassemblyEvent::Discarded { interface, fragments, reason });
         }
         reason
     }
@@ -563,10 +543,7 @@ impl Packet {
 
     /// End of the last piece.
     fn extent(&self) -> u32 {
-        self.buffers
-            .pieces
-            .last()
-            .map_or(0, |piece| piece.offset + piece.length)
+        self.buffers.pieces.last().map_or(0, |piece| piece.offset + piece.length)
     }
 
     fn fit(&self, offset: u32, data: &[u8]) -> Fit {
@@ -582,11 +559,7 @@ impl Packet {
         let ends = offset + data.len() as u32;
         let overlaps = previous.is_some_and(|piece| piece.offset + piece.length > offset)
             || next.is_some_and(|piece| piece.offset < ends);
-        if overlaps {
-            Fit::Overlaps
-        } else {
-            Fit::At(index)
-        }
+        if overlaps { Fit::Overlaps } else { Fit::At(index) }
     }
 
     /// The frame of the first fragment, without Ethernet padding.

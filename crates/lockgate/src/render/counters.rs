@@ -16,7 +16,8 @@ pub fn counters(view: &CountersView, style: &Style) -> String {
     }
     out.push_str("\n\n");
     let all: u64 = view.ladder.iter().map(|s| s.traffic.packets).sum();
-    let mut ladder = Table::new(&["TIER", "ENGINE", ">PACKETS", ">SHARE", ">BYTES", ">DELTA", ">NS/PKT"]);
+    let mut ladder =
+        Table::new(&["TIER", "ENGINE", ">PACKETS", ">SHARE", ">BYTES", ">DELTA", ">NS/PKT"]);
     for step in &view.ladder {
         ladder.row([
             Cell::new(Tone::Head, step.tier.as_ref()),

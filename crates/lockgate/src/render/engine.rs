@@ -67,7 +67,11 @@ fn engine(engine: &EngineView, style: &Style) -> String {
         "audit",
         format!(
             "{}, last {} ago; {} found, {} repaired",
-            if audit.passes == 1 { "1 pass".into() } else { format!("{} passes", count(audit.passes)) },
+            if audit.passes == 1 {
+                "1 pass".into()
+            } else {
+                format!("{} passes", count(audit.passes))
+            },
             maybe_duration(audit.last_ms),
             plural(audit.found, "difference"),
             count(audit.repaired)
@@ -100,15 +104,16 @@ fn engine(engine: &EngineView, style: &Style) -> String {
 }
 
 pub fn offload_reasons(view: &OffloadReasonsView, style: &Style) -> String {
+    let directions = view.sessions.saturating_mul(2);
     let mut out = format!(
-        "{} of {} fully offloaded ({})\n",
-        count(view.offloaded),
+        "{}, {} of {} directions on an engine ({})\n",
         plural(view.sessions, "session"),
-        percent(view.offloaded, view.sessions)
+        count(view.flows),
+        count(directions),
+        percent(view.flows, directions)
     );
-    let mut table = Table::new(&[
-        "REASON", "CLASS", "ENGINE", ">SESSIONS", ">SHARE", ">FLOWS", ">SEEN", "MEANING", "REMEDY",
-    ]);
+    let mut table =
+        Table::new(&["REASON", "CLASS", "ENGINE", ">SESSIONS", ">SHARE", "MEANING", "REMEDY"]);
     for row in &view.standing {
         table.row([
             Cell::new(Tone::of_severity(&row.reason.severity), row.reason.name.as_ref()),
@@ -116,8 +121,6 @@ pub fn offload_reasons(view: &OffloadReasonsView, style: &Style) -> String {
             row.engine.as_ref().into(),
             count(row.sessions).into(),
             percent(row.sessions, view.sessions).into(),
-            count(row.flows).into(),
-            count(row.evaluations).into(),
             row.reason.sentence.as_ref().into(),
             row.reason.remedy.as_ref().into(),
         ]);

@@ -10,8 +10,7 @@ pub fn error(error: &ApiError, style: &Style) -> String {
     let head = style.paint(Tone::Bad, "error:");
     match error {
         ApiError::BadFilter { message, filter, column, expected } => {
-            let before: String =
-                filter.chars().take(column.saturating_sub(1) as usize).collect();
+            let before: String = filter.chars().take(column.saturating_sub(1) as usize).collect();
             let indent = " ".repeat(before.width());
             let mut out = format!("{head} filter: {message}\n  {filter}\n  {indent}^");
             if !expected.is_empty() {
@@ -30,7 +29,9 @@ pub fn error(error: &ApiError, style: &Style) -> String {
             )
         }
         ApiError::NotFound { message } => {
-            format!("{head} {message}\nnext: `lockgate show sessions` or another `lockgate show …` lists what there is\n")
+            format!(
+                "{head} {message}\nnext: `lockgate show sessions` or another `lockgate show …` lists what there is\n"
+            )
         }
         ApiError::Busy { message } => {
             format!("{head} {message}\nnext: `lockgate show system` tells what is going on\n")
@@ -40,7 +41,9 @@ pub fn error(error: &ApiError, style: &Style) -> String {
         }
         ApiError::Unsupported { message } => format!("{head} {message}\n"),
         ApiError::Failed { message } => {
-            format!("{head} {message}\nnext: look at the log of the gateway: `journalctl -u lockgate`\n")
+            format!(
+                "{head} {message}\nnext: look at the log of the gateway: `journalctl -u lockgate`\n"
+            )
         }
     }
 }

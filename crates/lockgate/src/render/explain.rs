@@ -53,11 +53,8 @@ pub fn explain(view: &ExplainView, style: &Style) -> String {
     }
     for (n, remedy) in view.remedies.iter().enumerate() {
         let label = if n == 0 { "remedy" } else { "" };
-        let mut text = format!(
-            "{}: {}",
-            style.paint(Tone::Name, &remedy.reason.name),
-            remedy.reason.remedy
-        );
+        let mut text =
+            format!("{}: {}", style.paint(Tone::Name, &remedy.reason.name), remedy.reason.remedy);
         if !remedy.retry.is_empty() {
             text.push_str(&format!(" Tried again {}", remedy.retry));
             if let Some(ms) = remedy.retry_in_ms {
@@ -90,11 +87,11 @@ fn head(session: &SessionView, style: &Style) -> String {
 /// Where the packets went: a session's counters are the sum over tiers.
 fn tiers(session: &SessionView) -> String {
     let part = |word: &str, traffic: Traffic| {
-        (traffic.packets > 0).then(|| format!("{word} {} pkt {}", count(traffic.packets), bytes(traffic.bytes)))
+        (traffic.packets > 0)
+            .then(|| format!("{word} {} pkt {}", count(traffic.packets), bytes(traffic.bytes)))
     };
     let mut out = String::new();
-    for (label, traffic) in
-        [("orig", &session.original_traffic), ("reply", &session.reply_traffic)]
+    for (label, traffic) in [("orig", &session.original_traffic), ("reply", &session.reply_traffic)]
     {
         let parts: Vec<_> = [
             part("fast", traffic.fast),
@@ -119,11 +116,8 @@ fn tiers(session: &SessionView) -> String {
 
 fn placement_lines(placement: &PlacementView, style: &Style) -> Vec<String> {
     let status = format!("{:<14}", placement.status.name());
-    let mut first = format!(
-        "{:<12} {} ",
-        placement.engine,
-        style.paint(status_tone(placement.status), status)
-    );
+    let mut first =
+        format!("{:<12} {} ", placement.engine, style.paint(status_tone(placement.status), status));
     let mut rest = Vec::new();
     match placement.status {
         PlacementStatus::Hitting | PlacementStatus::Installed => {
@@ -185,7 +179,8 @@ fn placement_lines(placement: &PlacementView, style: &Style) -> Vec<String> {
 }
 
 fn finding(finding: &FindingView, style: &Style) -> String {
-    let mut text = format!("{}  ({})", style.paint(Tone::Name, &finding.reason.name), finding.layer);
+    let mut text =
+        format!("{}  ({})", style.paint(Tone::Name, &finding.reason.name), finding.layer);
     if !finding.evidence.is_empty() {
         text.push_str(&format!("  evidence: {}", finding.evidence));
     }

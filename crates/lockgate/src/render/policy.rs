@@ -31,7 +31,8 @@ pub fn policies(view: &PoliciesView, style: &Style) -> String {
     }
     let never = view.policies.iter().filter(|p| !p.never_offloads.is_empty());
     for policy in never {
-        let reasons: Vec<_> = policy.never_offloads.iter().map(|f| f.reason.name.as_ref()).collect();
+        let reasons: Vec<_> =
+            policy.never_offloads.iter().map(|f| f.reason.name.as_ref()).collect();
         out.push_str(&format!(
             "{} {} is never offloaded: {}\n",
             style.paint(Tone::Notice, "note:"),
@@ -48,8 +49,23 @@ pub fn policies(view: &PoliciesView, style: &Style) -> String {
 
 fn table(policies: &[&PolicyView], style: &Style) -> String {
     let mut table = Table::new(&[
-        ">ID", "NAME", "FROM", "TO", "SOURCE", "DESTINATION", "SERVICE", "SCHEDULE", "ACTION",
-        "NAT", "OFFLOAD", ">HITS", ">NOW", ">PKTS", ">BYTES", ">LAST", ">LINE",
+        ">ID",
+        "NAME",
+        "FROM",
+        "TO",
+        "SOURCE",
+        "DESTINATION",
+        "SERVICE",
+        "SCHEDULE",
+        "ACTION",
+        "NAT",
+        "OFFLOAD",
+        ">HITS",
+        ">NOW",
+        ">PKTS",
+        ">BYTES",
+        ">LAST",
+        ">LINE",
     ]);
     for policy in policies {
         let tone = match (policy.enabled && policy.in_force, policy.action.as_ref()) {

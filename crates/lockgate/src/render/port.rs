@@ -10,8 +10,22 @@ use super::{
 
 pub fn ports(view: &PortsView, style: &Style) -> String {
     let mut table = Table::new(&[
-        "PORT", "ATTACHMENT", "DEVICE", "LINK", "FAST", "MAC", ">RX", ">BYTES", ">DROP", ">ERR",
-        ">TX", ">BYTES", ">DROP", ">ERR", "TAKES", "INTERFACES",
+        "PORT",
+        "ATTACHMENT",
+        "DEVICE",
+        "LINK",
+        "FAST",
+        "MAC",
+        ">RX",
+        ">BYTES",
+        ">DROP",
+        ">ERR",
+        ">TX",
+        ">BYTES",
+        ">DROP",
+        ">ERR",
+        "TAKES",
+        "INTERFACES",
     ]);
     for port in &view.ports {
         table.row([
@@ -38,8 +52,18 @@ pub fn ports(view: &PortsView, style: &Style) -> String {
 
 pub fn interfaces(view: &InterfacesView, style: &Style) -> String {
     let mut table = Table::new(&[
-        "INTERFACE", "PORT", ">VLAN", "STATE", "ZONE", "VR", "ADDRESSES", ">MTU", "RPF", ">MSS",
-        "PROXY", ">LINE",
+        "INTERFACE",
+        "PORT",
+        ">VLAN",
+        "STATE",
+        "ZONE",
+        "VR",
+        "ADDRESSES",
+        ">MTU",
+        "RPF",
+        ">MSS",
+        "PROXY",
+        ">LINE",
     ]);
     for interface in &view.interfaces {
         table.row([

@@ -11,8 +11,16 @@ use super::{
 
 pub fn routes(view: &RoutesView, style: &Style) -> String {
     let mut table = Table::new(&[
-        "VR", "DESTINATION", "ORIGIN", "VIA", "INTERFACE", "NEIGHBOUR", ">METRIC", ">WEIGHT",
-        "STATE", ">LINE",
+        "VR",
+        "DESTINATION",
+        "ORIGIN",
+        "VIA",
+        "INTERFACE",
+        "NEIGHBOUR",
+        ">METRIC",
+        ">WEIGHT",
+        "STATE",
+        ">LINE",
     ]);
     for route in &view.routes {
         let none = [NextHopView::default()];
@@ -51,7 +59,14 @@ pub fn routes(view: &RoutesView, style: &Style) -> String {
 
 pub fn neighbours(view: &NeighboursView, style: &Style) -> String {
     let mut table = Table::new(&[
-        "INTERFACE", "ADDRESS", "MAC", "STATE", ">CONFIRMED", ">HELD", ">FLOWS", ">LINE",
+        "INTERFACE",
+        "ADDRESS",
+        "MAC",
+        "STATE",
+        ">CONFIRMED",
+        ">HELD",
+        ">FLOWS",
+        ">LINE",
     ]);
     for neighbour in &view.neighbours {
         table.row([

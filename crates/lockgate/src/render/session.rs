@@ -25,8 +25,22 @@ pub fn sessions(view: &SessionsView, shown: u64, style: &Style) -> String {
 pub fn rows(view: &SessionsView, style: &Style) -> String {
     let placed = view.sessions.iter().any(|s| !s.placements.is_empty());
     let mut table = Table::new(&[
-        "SESSION", "PROTO", "SOURCE", "DESTINATION", "NAT", "STATE", "POLICY", "VIA", ">AGE",
-        ">IDLE", ">PKTS", ">BYTES", "OFFLOAD", "ORIGINAL", "REPLY", "WHY NOT",
+        "SESSION",
+        "PROTO",
+        "SOURCE",
+        "DESTINATION",
+        "NAT",
+        "STATE",
+        "POLICY",
+        "VIA",
+        ">AGE",
+        ">IDLE",
+        ">PKTS",
+        ">BYTES",
+        "OFFLOAD",
+        "ORIGINAL",
+        "REPLY",
+        "WHY NOT",
     ]);
     for session in &view.sessions {
         let traffic = session.original_traffic.total() + session.reply_traffic.total();

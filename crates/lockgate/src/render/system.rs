@@ -64,10 +64,8 @@ pub fn system(view: &SystemView, style: &Style) -> String {
 }
 
 pub fn anomaly(view: &AnomalyView, style: &Style) -> String {
-    let mut table = Table::new(&[
-        "SENSOR", "ACTION", ">LIMIT/S", ">SOURCES", ">TRIGGERED", ">DROPPED", "REASON",
-        "WORST SOURCES",
-    ]);
+    let mut table =
+        Table::new(&["SENSOR", "ACTION", ">LIMIT/S", ">DROPPED", "REASON", "WORST SOURCES"]);
     for sensor in &view.sensors {
         let off = sensor.action == "off";
         let top: Vec<_> =
@@ -76,8 +74,6 @@ pub fn anomaly(view: &AnomalyView, style: &Style) -> String {
             Cell::new(if off { Tone::Dim } else { Tone::Name }, sensor.name.as_ref()),
             sensor.action.as_ref().into(),
             if off { String::new() } else { count(u64::from(sensor.per_second)) }.into(),
-            count(sensor.sources).into(),
-            loss(sensor.triggered),
             loss(sensor.dropped),
             sensor.reason.name.as_ref().into(),
             top.join(", ").into(),

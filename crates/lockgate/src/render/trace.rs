@@ -1,6 +1,8 @@
 //! `trace`, live and simulated.
 
-use api::{Phase, PhaseResult, ReasonView, TraceAction, TracePolledView, TraceStartedView, TraceView};
+use api::{
+    Phase, PhaseResult, ReasonView, TraceAction, TracePolledView, TraceStartedView, TraceView,
+};
 
 use super::{
     session::rule,
@@ -48,7 +50,11 @@ pub fn trace(view: &TraceView, style: &Style) -> String {
 }
 
 pub fn started(view: &TraceStartedView, _: &Style) -> String {
-    format!("trace {} has begun; {} marked\n", view.trace, plural(view.marked_flows, "installed flow"))
+    format!(
+        "trace {} has begun; {} marked\n",
+        view.trace,
+        plural(view.marked_flows, "installed flow")
+    )
 }
 
 pub fn polled(view: &TracePolledView, style: &Style) -> String {

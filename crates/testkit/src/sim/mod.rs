@@ -6,6 +6,7 @@
 //!
 //! Limits: working takes no time; only links do.
 
+mod ask;
 mod capture;
 mod router;
 mod segment;
@@ -211,7 +212,7 @@ impl Network {
     pub fn router(&mut self, name: &str, config: &str, offloads: bool) -> NodeId {
         let setup =
             Setup { config: config.into(), seed: self.seed, offloads, started: self.now };
-        let router = Router::new(setup, self.now);
+        let router = Router::new(setup);
         let ports = router.port_names().len();
         self.join(name.into(), Kind::Router(Box::new(router)), ports)
     }

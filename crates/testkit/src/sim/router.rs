@@ -30,11 +30,17 @@ pub struct Router {
 }
 
 impl Router {
-    /// A gateway with this configuration; its ports take whole what `caps` say.
+    /// A gateway as the setup says; everything it is given and sends is recorded.
     ///
     /// # Panics
     /// When the configuration is refused.
-    pub fn new(setup: Setup, now: Time) -> Self {
+    pub fn new(setup: Setup) -> Self {
+        let recorder = Recorder::new(setup.clone());
+        Self { recorder: Some(recorder), ..Self::replaying(setup) }
+    }
+
+    /// The same without a recording.
+    pub(crate) fn replaying(setup: Setup) -> Self {
         let config = match config::parse("simulation", &setup.config) {
             Ok(parsed) => Arc::new(parsed.config),
             Err(diagnostics) => panic!("the configuration is refused:\n{diagnostics}"),
@@ -42,9 +48,9 @@ impl Router {
         let pair = || memory::pair(QUEUE, setup.capabilities());
         let (near, far): (Vec<_>, Vec<_>) = config.ports.iter().map(|_| pair()).unzip();
         let controls = near.iter().map(memory::MemoryPort::control).collect();
-        let node = join(&config, near, setup.seed, now);
+        let node = join(&config, near, setup.seed, setup.started);
         let names = config.ports.iter().map(|port| port.name.clone()).collect();
-        Self { node, names, far, controls, recorder: Some(Recorder::new(setup)), refused: 0 }
+        Self { node, names, far, controls, recorder: None, refused: 0 }
     }
 
     /// Names of its ports.
@@ -90,10 +96,11 @@ impl Router {
     /// What the API says.
     pub fn ask(&mut self, request: api::Request) -> Result<api::Response, api::ApiError> {
         use api::Backend;
+        let answer = self.node.handle(request.clone());
         if let Some(recorder) = &mut self.recorder {
-            recorder.request(&request);
+            recorder.request(&request, &answer);
         }
-        self.node.handle(request)
+        answer
     }
 
     /// Takes a link down or up.

@@ -1,0 +1,225 @@
+//! From a configuration to a node with its ports open.
+
+use std::{
+    hash::{BuildHasher, Hasher, RandomState},
+    os::fd::RawFd,
+    path::PathBuf,
+    sync::{Arc, Mutex, OnceLock},
+    time::{Duration, Instant},
+};
+
+use api::{ApiError, Backend, Request, Response};
+use config::{
+    Config,
+    model::{self, PortKind},
+};
+use node::{Attached, Node, Settings};
+use ports::{
+    Frame, FramePool, LinkState, Port, PortCapabilities, PortCounters, PortDescription, PortError,
+    packet::{PacketOptions, PacketPort},
+    pcap::{PcapReadPort, PcapWritePort, PcapWriter},
+    tuntap::{TunTapMode, TunTapOptions, TunTapPort},
+};
+use wire::Time;
+
+use crate::{OpenError, Runner, host};
+
+/// How often links are looked at and the wall clock is told.
+const REFRESH: Duration = Duration::from_secs(1);
+
+/// Opens the ports of a configuration and joins them with a gateway.
+///
+/// # Errors
+/// The first port that could not be opened.
+pub fn open(config: Arc<Config>, now: Time) -> Result<Box<dyn Runner>, OpenError> {
+    let limits = &config.limits;
+    let frames = FramePool::new(limits.frames as usize, limits.super_frames as usize);
+    let mut attached = Vec::with_capacity(config.ports.len());
+    for port in &config.ports {
+        let opened = open_port(port, &frames, now).map_err(|e| refusal(&port.name, &e))?;
+        attached.push(Attached { mac: opened.mac(), port: opened });
+    }
+    let settings = Settings { seed: RandomState::new().build_hasher().finish(), stopwatch };
+    let ports = config.ports.clone();
+    let node = Node::new(config, attached, frames, settings, now);
+    Ok(Box::new(Running { node, ports, refreshed: None }))
+}
+
+/// A node as the forwarding thread steps it.
+struct Running {
+    node: Node,
+    /// What the ports were opened from.
+    ports: Vec<model::Port>,
+    refreshed: Option<Time>,
+}
+
+impl Backend for Running {
+    fn handle(&mut self, request: Request) -> Result<Response, ApiError> {
+        self.node.handle(request)
+    }
+}
+
+impl Runner for Running {
+    fn step(&mut self, now: Time) -> usize {
+        if self.refreshed.is_none_or(|at| now >= at + REFRESH) {
+            self.refreshed = Some(now);
+            self.node.refresh_ports(now);
+            let unix = i64::try_from(host::unix_ms() / 1000).unwrap_or(i64::MAX);
+            self.node.gateway_mut().handle_wall_clock(unix, now);
+        }
+        self.node.step(now)
+    }
+
+    fn poll_timeout(&self) -> Option<Time> {
+        self.node.poll_timeout().map(|(at, _)| at)
+    }
+
+    fn poll_fds(&self) -> Vec<RawFd> {
+        self.node.poll_fds()
+    }
+
+    fn apply(&mut self, config: Arc<Config>, now: Time) -> Result<(), OpenError> {
+        let same =
+            |(old, new): (&model::Port, &model::Port)| old.name == new.name && old.kind == new.kind;
+        if self.ports.len() != config.ports.len() || !self.ports.iter().zip(&config.ports).all(same)
+        {
+            let changed = config.ports.iter().zip(&self.ports).find(|(n, o)| !same((o, n)));
+            let message = "ports are opened at start only: restart the gateway to add, remove, \
+                           reorder or reattach them";
+            return Err(OpenError::new(changed.map(|(port, _)| port.name.clone()), message));
+        }
+        self.ports.clone_from(&config.ports);
+        self.node.gateway_mut().apply(config, now);
+        Ok(())
+    }
+}
+
+fn open_port(
+    port: &model::Port,
+    frames: &Arc<FramePool>,
+    now: Time,
+) -> Result<Box<dyn Port>, PortError> {
+    Ok(match &port.kind {
+        PortKind::Packet { device } => {
+            // Frames for an address that is not the device's own are filtered out otherwise.
+            let options =
+                PacketOptions { promiscuous: port.mac.is_some(), ..PacketOptions::default() };
+            Box::new(PacketPort::open(device, options, frames)?)
+        }
+        PortKind::Tap { device } => {
+            let options = TunTapOptions { mode: TunTapMode::Tap, ..TunTapOptions::default() };
+            Box::new(TunTapPort::open(device, options, frames)?)
+        }
+        PortKind::Tun { device } => {
+            let options = TunTapOptions { mode: TunTapMode::Tun, ..TunTapOptions::default() };
+            Box::new(TunTapPort::open(device, options, frames)?)
+        }
+        PortKind::Pcap { read, write } => Box::new(Files {
+            read: read.as_deref().map(|path| PcapReadPort::open(path, frames)).transpose()?,
+            write: write.as_ref().map(|path| writer(path, &port.name, now)).transpose()?,
+        }),
+        PortKind::Memory => {
+            return Err(PortError::WrongKind {
+                device: port.name.clone(),
+                wanted: "an attachment of a running gateway",
+                next: "in-memory links are for programs that embed the gateway; use a device",
+            });
+        }
+    })
+}
+
+type FileWriter = PcapWritePort<std::io::BufWriter<std::fs::File>>;
+
+fn writer(path: &PathBuf, name: &str, now: Time) -> Result<FileWriter, PortError> {
+    let file = Arc::new(Mutex::new(PcapWriter::create(path)?));
+    let start = Instant::now();
+    let clock = Box::new(move || now + start.elapsed());
+    PcapWritePort::new(&file, name, clock)
+        .map_err(|e| PortError::File { path: path.clone(), message: e.to_string() })
+}
+
+/// One file in, one file out.
+struct Files {
+    read: Option<PcapReadPort>,
+    write: Option<FileWriter>,
+}
+
+impl Port for Files {
+    fn receive(&mut self, into: &mut Vec<Frame>, max: usize) -> usize {
+        self.read.as_mut().map_or(0, |port| port.receive(into, max))
+    }
+
+    fn send(&mut self, frames: &mut Vec<Frame>) {
+        match &mut self.write {
+            Some(port) => port.send(frames),
+            None => frames.clear(),
+        }
+    }
+
+    fn capabilities(&self) -> PortCapabilities {
+        PortCapabilities::default()
+    }
+
+    fn counters(&self) -> PortCounters {
+        let read = self.read.as_ref().map(Port::counters).unwrap_or_default();
+        let write = self.write.as_ref().map(Port::counters).unwrap_or_default();
+        PortCounters {
+            tx_packets: write.tx_packets,
+            tx_bytes: write.tx_bytes,
+            tx_dropped: write.tx_dropped,
+            tx_errors: write.tx_errors,
+            tx_super: write.tx_super,
+            ..read
+        }
+    }
+
+    fn link(&self) -> LinkState {
+        LinkState::Up
+    }
+
+    fn describe(&self) -> PortDescription {
+        match (&self.read, &self.write) {
+            (Some(port), _) => port.describe(),
+            (None, Some(port)) => port.describe(),
+            (None, None) => PortDescription::default(),
+        }
+    }
+}
+
+fn refusal(port: &str, error: &PortError) -> OpenError {
+    let capability = match error {
+        PortError::MissingCapability { capability, .. } => Some(*capability),
+        _ => None,
+    };
+    OpenError { capability, ..OpenError::new(Some(port.to_owned()), error.to_string()) }
+}
+
+fn stopwatch() -> u64 {
+    static START: OnceLock<Instant> = OnceLock::new();
+    let nanos = START.get_or_init(Instant::now).elapsed().as_nanos();
+    u64::try_from(nanos).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config(text: &str) -> Arc<Config> {
+        Arc::new(config::parse("test", text).unwrap_or_else(|e| panic!("{e}")).config)
+    }
+
+    fn refused(result: Result<Box<dyn Runner>, OpenError>) -> OpenError {
+        match result {
+            Ok(_) => panic!("opened"),
+            Err(error) => error,
+        }
+    }
+
+    #[test]
+    fn a_device_that_is_not_there_is_named() {
+        let missing = config("[[port]]\nname = \"wan\"\ndevice = \"no-such-device\"\n");
+        let error = refused(open(missing, Time::ZERO));
+        assert_eq!(error.port.as_deref(), Some("wan"));
+        assert!(error.message.contains("no-such-device"), "{error}");
+    }
+}

@@ -1,0 +1,282 @@
+//! Commands from words to exit code, against a gateway in this process behind a real socket.
+
+use std::{
+    fs,
+    os::fd::RawFd,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Instant,
+};
+
+use api::{ApiError, Backend, ExitCode, Request, Response};
+use clap::Parser;
+use daemon::{Control, Forwarder, OpenError, Runner};
+use tokio::net::UnixListener;
+use wire::Time;
+
+use crate::{
+    app::{self, Terminal},
+    cli::{Cli, Command},
+    offline,
+    render::Style,
+};
+
+/// Neighbours the fake gateway has: more than one page.
+const NEIGHBOURS: u64 = 700;
+
+/// A gateway that answers from nothing.
+struct Fake {
+    traced: u64,
+}
+
+impl Backend for Fake {
+    fn handle(&mut self, request: Request) -> Result<Response, ApiError> {
+        match request {
+            Request::ShowSystem => {
+                let hostname = "fake".to_owned();
+                Ok(Response::System(api::SystemView { hostname, ..Default::default() }))
+            }
+            Request::ShowNeighbours { limit, cursor } => Ok(neighbours(limit, cursor)),
+            Request::ShowSessions { filter: Some(filter), .. } => Err(ApiError::BadFilter {
+                message: "no such word".into(),
+                filter,
+                column: 1,
+                expected: "`proto`".into(),
+            }),
+            Request::ShowSessions { .. } => Ok(Response::Sessions(api::SessionsView::default())),
+            Request::ExplainSession(pick) => {
+                Err(ApiError::not_found(format!("no session {}", pick.id.unwrap_or(0))))
+            }
+            Request::TraceStart { .. } => {
+                Ok(Response::TraceStarted(api::TraceStartedView { trace: 7, marked_flows: 0 }))
+            }
+            Request::TracePoll { trace: 7 } => {
+                self.traced += 1;
+                let done = self.traced == 2;
+                let view = api::TracePolledView { trace: 7, lost: 3, done, ..Default::default() };
+                Ok(Response::TracePolled(view))
+            }
+            Request::Events { since, .. } => {
+                let (first, last) = (since.unwrap_or(0) + 1, 3);
+                let event =
+                    |seq| api::EventView { seq, event: "link".into(), ..Default::default() };
+                let events = (first..=last).map(event).collect();
+                Ok(Response::Events(api::EventsView { events, last, lost: 0, more: false }))
+            }
+            other => Err(ApiError::unsupported(format!("{other:?}"))),
+        }
+    }
+}
+
+fn neighbours(limit: Option<u32>, cursor: Option<u64>) -> Response {
+    let from = cursor.unwrap_or(0);
+    let to = NEIGHBOURS.min(from + u64::from(limit.unwrap_or(api::PAGE).min(api::PAGE)));
+    let row = |n: u64| api::NeighbourView {
+        interface: "lan".into(),
+        address: std::net::Ipv4Addr::from(0x0a00_0000 + n as u32).into(),
+        mac: None,
+        state: "reachable".into(),
+        confirmed_ms: None,
+        held: 0,
+        flows: 0,
+        line: 0,
+    };
+    Response::Neighbours(api::NeighboursView {
+        neighbours: (from..to).map(row).collect(),
+        total: NEIGHBOURS,
+        capacity: 1000,
+        next: (to < NEIGHBOURS).then_some(to),
+    })
+}
+
+impl Runner for Fake {
+    fn step(&mut self, _: Time) -> usize {
+        0
+    }
+
+    fn poll_timeout(&self) -> Option<Time> {
+        None
+    }
+
+    fn poll_fds(&self) -> Vec<RawFd> {
+        Vec::new()
+    }
+
+    fn apply(&mut self, _: Arc<config::Config>, _: Time) -> Result<(), OpenError> {
+        Ok(())
+    }
+}
+
+/// What a command did.
+struct Ran {
+    out: String,
+    err: String,
+    code: ExitCode,
+}
+
+async fn run(socket: &Path, words: &[&str]) -> Ran {
+    let cli = Cli::try_parse_from(["lockgate"].iter().chain(words)).expect("valid words");
+    let (mut out, mut err) = (Vec::new(), Vec::new());
+    let mut terminal = Terminal {
+        out: &mut out,
+        err: &mut err,
+        style: Style::default(),
+        err_style: Style::default(),
+        json: cli.global.json,
+    };
+    let code = match cli.command {
+        Command::Check { file } => offline::check(&file, &mut terminal),
+        command => app::execute(command, socket, &mut terminal).await,
+    };
+    let text = |bytes| String::from_utf8(bytes).expect("text");
+    Ran { out: text(out), err: text(err), code }
+}
+
+fn directory(name: &str) -> PathBuf {
+    let directory =
+        std::env::temp_dir().join(format!("lockgate-cli-{name}-{}", std::process::id()));
+    fs::create_dir_all(&directory).expect("made");
+    directory
+}
+
+/// Runs `test` against a gateway on a socket of its own.
+async fn with_gateway(name: &str, test: impl AsyncFnOnce(&Path, &Path)) {
+    let directory = directory(name);
+    let (socket, file) = (directory.join("ctl.sock"), directory.join("lockgate.toml"));
+    fs::write(&file, "hostname = \"first\"\n").expect("written");
+    let config = config::parse("first", "hostname = \"first\"\n").expect("valid").config;
+    let forwarder =
+        Forwarder::start(Box::new(Fake { traced: 0 }), Instant::now()).expect("started");
+    let control = Control::new(file.clone(), Arc::new(config), forwarder.handle());
+    let listener = UnixListener::bind(&socket).expect("bound");
+    let server = tokio::spawn(daemon::serve(listener, control, std::future::pending()));
+    test(&socket, &file).await;
+    server.abort();
+    forwarder.stop();
+    fs::remove_dir_all(directory).expect("removed");
+}
+
+#[tokio::test]
+async fn an_answer_is_text_or_the_document_itself() {
+    with_gateway("answer", async |socket, _| {
+        let text = run(socket, &["show", "system"]).await;
+        assert_eq!(text.code, ExitCode::Ok);
+        assert!(text.out.starts_with("fake  lockgate") && text.err.is_empty(), "{}", text.out);
+        let json = run(socket, &["show", "system", "--json"]).await;
+        assert!(json.out.starts_with(r#"{"schema":1,"kind":"system","hostname":"fake""#));
+        assert_eq!(json.out.lines().count(), 1);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn long_lists_come_in_pages_up_to_the_limit() {
+    with_gateway("pages", async |socket, _| {
+        let rows = |out: &str| out.lines().filter(|l| l.starts_with("lan")).count() as u64;
+        assert_eq!(rows(&run(socket, &["show", "neighbours"]).await.out), NEIGHBOURS);
+        assert_eq!(rows(&run(socket, &["show", "neighbours", "--limit", "600"]).await.out), 600);
+        let json = run(socket, &["show", "neighbours", "--json"]).await.out;
+        assert_eq!(json.lines().count(), 2, "one document a page");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_goes_wrong_has_its_exit_code_and_names_the_next_command() {
+    with_gateway("wrong", async |socket, file| {
+        let filter = run(socket, &["show", "sessions", "prot", "6"]).await;
+        assert_eq!(filter.code, ExitCode::Usage);
+        assert!(filter.err.contains("  prot 6\n  ^ expected `proto`\nnext: "), "{}", filter.err);
+        let missing = run(socket, &["explain", "session", "42"]).await;
+        assert_eq!(missing.code, ExitCode::NotFound);
+        assert!(missing.err.contains("no session 42") && missing.err.contains("next: "));
+        assert_eq!(run(socket, &["show", "ports"]).await.code, ExitCode::Failed);
+        let usage = run(socket, &["policy", "lookup", "tcp", "10.0.0.1"]).await;
+        assert_eq!(usage.code, ExitCode::Usage);
+        let nothing = run(socket, &["confirm"]).await;
+        assert_eq!(nothing.code, ExitCode::NotFound);
+
+        fs::write(file, "[policy\n").expect("written");
+        for command in [&["check"][..], &["apply"], &["diff"]] {
+            let path = file.display().to_string();
+            let words: Vec<&str> = command.iter().copied().chain([path.as_str()]).collect();
+            let refused = run(socket, &words).await;
+            assert_eq!(refused.code, ExitCode::ConfigRefused, "{words:?}");
+            assert!(refused.err.contains(":1:"), "{}", refused.err);
+            assert!(refused.out.is_empty());
+        }
+        assert_eq!(run(socket, &["reload"]).await.code, ExitCode::ConfigRefused);
+        let json = run(socket, &["check", "--json", &file.display().to_string()]).await;
+        assert!(json.out.starts_with(r#"{"schema":1,"error":"config-refused""#), "{}", json.out);
+        assert_eq!(
+            run(socket, &["check", "/nowhere/lockgate.toml"]).await.code,
+            ExitCode::NotFound
+        );
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn configuration_is_applied_and_taken_back() {
+    with_gateway("config", async |socket, file| {
+        fs::write(file, "hostname = \"second\"\n").expect("written");
+        let path = file.display().to_string();
+        let diff = run(socket, &["diff", &path]).await;
+        assert!(diff.out.contains("hostname"), "{}", diff.out);
+        let applied = run(socket, &["apply", &path, "--confirm", "600"]).await;
+        assert_eq!(applied.code, ExitCode::Ok, "{}", applied.err);
+        assert!(applied.out.contains("reverts in 600s unless you run `lockgate confirm`"));
+        let busy = run(socket, &["reload"]).await;
+        assert_eq!(busy.code, ExitCode::Failed);
+        assert!(busy.err.contains("lockgate revert"), "{}", busy.err);
+        assert!(run(socket, &["confirm"]).await.out.contains("confirmed; generation 2 runs"));
+        assert!(run(socket, &["revert"]).await.out.contains("reverted; generation 3 runs"));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_live_trace_is_polled_until_it_is_done() {
+    with_gateway("trace", async |socket, _| {
+        let trace = run(socket, &["trace", "--count", "3", "port", "443"]).await;
+        assert_eq!(trace.code, ExitCode::Ok, "{}", trace.err);
+        assert!(trace.err.starts_with("tracing the next 3 packets"), "{}", trace.err);
+        assert!(trace.out.contains("3 of 0 matching packets were not seen"), "{}", trace.out);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn events_are_pages_or_a_stream_of_lines() {
+    with_gateway("events", async |socket, _| {
+        let page = run(socket, &["events", "--since", "1"]).await;
+        assert_eq!(page.out.lines().count(), 2, "{}", page.out);
+        let mut client = crate::client::Client::connect(socket).await.expect("connected");
+        let mut seen = Vec::new();
+        let each = |line: &str| {
+            let event: api::EventView = serde_json::from_str(line).expect("an event");
+            assert!(event.unix_ms.is_some(), "the daemon fills the wall clock in");
+            seen.push(event.seq);
+            seen.len() < 3
+        };
+        client.follow_events(Some("severity info"), None, each).await.expect("followed");
+        assert_eq!(seen, [1, 2, 3]);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_gateway_that_is_not_there_is_said_not_to_be() {
+    let directory = directory("nobody");
+    let socket = directory.join("ctl.sock");
+    let ran = run(&socket, &["show", "ports"]).await;
+    assert_eq!(ran.code, ExitCode::Unreachable);
+    assert!(ran.err.contains("no gateway answers on") && ran.err.contains("`lockgate run`"));
+    drop(UnixListener::bind(&socket).expect("bound"));
+    assert_eq!(
+        run(&socket, &["show", "ports"]).await.code,
+        ExitCode::Unreachable,
+        "a stale socket"
+    );
+    fs::remove_dir_all(directory).expect("removed");
+}

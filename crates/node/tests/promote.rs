@@ -1,0 +1,167 @@
+//! A node between two in-memory links: the first packets set the session up, the rest is served by
+//! the engine, and both directions keep their bytes.
+
+use std::{net::Ipv4Addr, sync::Arc, time::Duration};
+
+use api::{Backend, Request, Response};
+use lockgate_node::{Attached, Node, Settings};
+use offload::Direction;
+use ports::{Frame, FramePool, Port, memory};
+use wire::{Mac, Time, Tuple, build, emit::Ether, proto};
+
+const CONFIG: &str = r#"
+[[port]]
+name = "lan"
+kind = "memory"
+mac = "02:00:00:00:00:01"
+
+[[port]]
+name = "wan"
+kind = "memory"
+mac = "02:00:00:00:00:02"
+
+[[interface]]
+name = "lan"
+port = "lan"
+address = "10.1.0.1/24"
+zone = "inside"
+
+[[interface]]
+name = "wan"
+port = "wan"
+address = "203.0.113.1/24"
+zone = "outside"
+
+[[policy]]
+id = 12
+name = "lan-out"
+from = "inside"
+to = "outside"
+action = "allow"
+nat = "interface"
+"#;
+
+const CLIENT: Mac = Mac([2, 0, 0, 0, 0, 0x11]);
+const SERVER: Mac = Mac([2, 0, 0, 0, 0, 0x22]);
+const LAN: Mac = Mac([2, 0, 0, 0, 0, 1]);
+const WAN: Mac = Mac([2, 0, 0, 0, 0, 2]);
+
+struct Bench {
+    node: Node,
+    client: memory::MemoryPort,
+    server: memory::MemoryPort,
+    now: Time,
+}
+
+impl Bench {
+    fn new() -> Self {
+        let config = config::parse("test.toml", CONFIG).expect("valid").config;
+        let frames = FramePool::new(512, 8);
+        let (lan, client) = memory::pair(256, Default::default());
+        let (wan, server) = memory::pair(256, Default::default());
+        let attached = [lan, wan].map(|port| Attached { port: Box::new(port), mac: None });
+        let settings = Settings { seed: 7, stopwatch: || 0 };
+        let node = Node::new(Arc::new(config), attached.into(), frames, settings, Time::ZERO);
+        Self { node, client, server, now: Time::from_secs(1) }
+    }
+
+    fn step(&mut self) {
+        self.now = self.now + Duration::from_millis(1);
+        self.node.step(self.now);
+    }
+
+    fn from_client(&mut self, bytes: Vec<u8>) {
+        self.client.send(&mut vec![Frame::from_vec(bytes)]);
+        self.step();
+    }
+
+    fn from_server(&mut self, bytes: Vec<u8>) {
+        self.server.send(&mut vec![Frame::from_vec(bytes)]);
+        self.step();
+    }
+
+    fn at_client(&mut self) -> Vec<Vec<u8>> {
+        drain(&mut self.client)
+    }
+
+    fn at_server(&mut self) -> Vec<Vec<u8>> {
+        drain(&mut self.server)
+    }
+}
+
+fn drain(port: &mut memory::MemoryPort) -> Vec<Vec<u8>> {
+    let mut frames = Vec::new();
+    while port.receive(&mut frames, 64) > 0 {}
+    frames.iter().map(|frame| frame.bytes().to_vec()).collect()
+}
+
+fn ether(src: Mac, dst: Mac) -> Ether {
+    Ether { src, dst, vlan: None }
+}
+
+#[test]
+fn a_udp_session_is_set_up_translated_promoted_and_served_by_the_engine() {
+    let mut bench = Bench::new();
+    let out = build::tuple(proto::UDP, ([10, 1, 0, 5], 5000), ([203, 0, 113, 9], 53));
+
+    // ==== the first packet waits for the server's MAC address
+    bench.from_client(build::udp(ether(CLIENT, LAN), out, b"one"));
+    let asked = bench.at_server();
+    assert_eq!(asked.len(), 1, "an ARP request");
+    let (gateway, server) = (Ipv4Addr::new(203, 0, 113, 1), Ipv4Addr::new(203, 0, 113, 9));
+    bench.from_server(build::arp_reply(SERVER, server, WAN, gateway));
+    let first = bench.at_server();
+    assert_eq!(first.len(), 1, "the packet that waited");
+    let headers = wire::parse(&first[0]).expect("valid");
+    let translated = Tuple { src: gateway.into(), ..out };
+    assert_eq!(headers.tuple.dst, translated.dst);
+    assert_eq!(headers.tuple.src, translated.src);
+    assert_eq!(headers.ttl, 63);
+    wire::verify_l4_checksum(&first[0], &headers).expect("checksum");
+    let outside = headers.tuple;
+
+    // ==== the answer finds the session; the client's MAC is asked for
+    bench.from_server(build::udp(ether(SERVER, WAN), outside.reversed(), b"answer"));
+    assert_eq!(bench.at_client().len(), 1, "an ARP request");
+    let client = Ipv4Addr::new(10, 1, 0, 5);
+    bench.from_client(build::arp_reply(CLIENT, client, LAN, Ipv4Addr::new(10, 1, 0, 1)));
+    let answer = bench.at_client();
+    assert_eq!(answer.len(), 1);
+    assert_eq!(wire::parse(&answer[0]).expect("valid").tuple, out.reversed());
+
+    // ==== the next packets lead to the installation of both directions
+    for _ in 0..4 {
+        bench.from_client(build::udp(ether(CLIENT, LAN), out, b"more"));
+        bench.from_server(build::udp(ether(SERVER, WAN), outside.reversed(), b"more"));
+    }
+    assert_eq!(bench.at_server().len(), 4);
+    assert_eq!(bench.at_client().len(), 4);
+    let (id, session) = bench.node.gateway().sessions().page(0, 16).next().expect("a session");
+    for direction in Direction::BOTH {
+        let state = session.ledger.direction(direction).state();
+        assert!(state.is_installed(), "{} {state:?}", direction.name());
+    }
+    let _ = id;
+
+    // ==== from here on the engine serves every packet, and the bytes are the same
+    let before = bench.node.gateway().engine().engine_stats().forwarded_packets;
+    for _ in 0..10 {
+        bench.from_client(build::udp(ether(CLIENT, LAN), out, b"fast"));
+    }
+    let fast = bench.at_server();
+    assert_eq!(fast.len(), 10);
+    let headers = wire::parse(&fast[9]).expect("valid");
+    assert_eq!((headers.tuple, headers.ttl), (outside, 63));
+    assert_eq!((headers.eth_src, headers.eth_dst), (WAN, SERVER));
+    wire::verify_l4_checksum(&fast[9], &headers).expect("checksum");
+    let after = bench.node.gateway().engine().engine_stats().forwarded_packets;
+    assert_eq!(after - before, 10);
+
+    // ==== the session's counters are the sum over tiers
+    let request = Request::ShowSessions { filter: None, limit: None, cursor: None, offload: true };
+    let Ok(Response::Sessions(view)) = bench.node.handle(request) else { panic!("sessions") };
+    let session = &view.sessions[0];
+    assert_eq!(session.original_traffic.total().packets, 15);
+    assert_eq!(session.reply_traffic.total().packets, 5);
+    assert_eq!(session.placements[0].status, api::PlacementStatus::Hitting);
+}

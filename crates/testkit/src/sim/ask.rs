@@ -1,0 +1,116 @@
+//! Questions to a simulated gateway's control API, with the answers taken out of their wrapping.
+//!
+//! These are the requests the command line makes. They panic when the gateway refuses one: a scenario
+//! asks what can be answered, or uses [`Network::ask`].
+
+use api::{
+    CountersView, ExplainView, OffloadReasonsView, PacketSpec, Request, Response, SessionPick,
+    SessionView, TraceView,
+};
+
+use super::{Network, NodeId};
+
+/// Most sessions one look returns.
+const SESSIONS: u32 = 512;
+
+impl Network {
+    /// Sessions that a filter matches, with their placements; at most 512.
+    pub fn sessions(&mut self, gateway: NodeId, filter: &str) -> Vec<SessionView> {
+        let filter = Some(filter.to_owned());
+        let mut found = Vec::new();
+        let mut cursor = None;
+        loop {
+            let request = Request::ShowSessions {
+                filter: filter.clone(),
+                limit: Some(SESSIONS),
+                cursor,
+                offload: true,
+            };
+            match self.answered(gateway, request) {
+                Response::Sessions(view) => {
+                    found.extend(view.sessions);
+                    cursor = view.next;
+                }
+                other => panic!("not sessions: {other:?}"),
+            }
+            if cursor.is_none() || found.len() >= SESSIONS as usize {
+                return found;
+            }
+        }
+    }
+
+    /// The first session that a filter matches, explained.
+    pub fn explain(&mut self, gateway: NodeId, filter: &str) -> ExplainView {
+        let pick = SessionPick { id: None, filter: Some(filter.into()) };
+        match self.answered(gateway, Request::ExplainSession(pick)) {
+            Response::Explained(view) => *view,
+            other => panic!("not an explanation: {other:?}"),
+        }
+    }
+
+    /// A made-up packet through every stage.
+    pub fn simulate(&mut self, gateway: NodeId, packet: PacketSpec) -> TraceView {
+        match self.answered(gateway, Request::Simulate(packet)) {
+            Response::Trace(view) => *view,
+            other => panic!("not a trace: {other:?}"),
+        }
+    }
+
+    /// Starts a live trace; returns its id.
+    pub fn trace_start(&mut self, gateway: NodeId, filter: &str, count: u32) -> u64 {
+        let request = Request::TraceStart { filter: Some(filter.into()), count };
+        match self.answered(gateway, request) {
+            Response::TraceStarted(view) => view.trace,
+            other => panic!("not a trace: {other:?}"),
+        }
+    }
+
+    /// Packets traced since the last look.
+    pub fn trace_poll(&mut self, gateway: NodeId, trace: u64) -> Vec<TraceView> {
+        match self.answered(gateway, Request::TracePoll { trace }) {
+            Response::TracePolled(view) => view.packets,
+            other => panic!("not a trace: {other:?}"),
+        }
+    }
+
+    /// Ends a live trace; returns the packets since the last look.
+    pub fn trace_stop(&mut self, gateway: NodeId, trace: u64) -> Vec<TraceView> {
+        match self.answered(gateway, Request::TraceStop { trace }) {
+            Response::TracePolled(view) => view.packets,
+            other => panic!("not a trace: {other:?}"),
+        }
+    }
+
+    /// Why sessions are not on a faster tier.
+    pub fn offload_reasons(&mut self, gateway: NodeId) -> OffloadReasonsView {
+        match self.answered(gateway, Request::ShowOffloadReasons) {
+            Response::OffloadReasons(view) => view,
+            other => panic!("not reasons: {other:?}"),
+        }
+    }
+
+    /// Counters with the ladder of tiers.
+    pub fn counters(&mut self, gateway: NodeId) -> CountersView {
+        match self.answered(gateway, Request::ShowCounters { delta: false }) {
+            Response::Counters(view) => view,
+            other => panic!("not counters: {other:?}"),
+        }
+    }
+
+    /// Ends the sessions that a filter matches; all where it is empty.
+    pub fn clear_sessions(&mut self, gateway: NodeId, filter: &str) {
+        let filter = (!filter.is_empty()).then(|| filter.to_owned());
+        self.answered(gateway, Request::ClearSessions { filter });
+    }
+
+    /// The answer to a request that must be answered.
+    ///
+    /// # Panics
+    /// When it is refused.
+    pub fn answered(&mut self, gateway: NodeId, request: Request) -> Response {
+        match self.ask(gateway, request.clone()) {
+            Ok(response) => response,
+            Err(error) => panic!("{request:?} is refused: {error}"),
+        }
+    }
+}

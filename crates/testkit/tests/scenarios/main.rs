@@ -1,0 +1,12 @@
+//! Scenarios: a simulated network each, single-stepped, with a capture and a replay at the end.
+//!
+//! Every step has a banner that says what it shows; where packets go one by one, every counter that
+//! changed is named.
+
+#![allow(missing_docs)]
+
+mod nat;
+mod office;
+mod policy;
+mod setup;
+mod tcp;
