@@ -221,7 +221,7 @@ fn a_super_packet_crosses_whole_where_the_port_takes_it_and_is_cut_where_not() {
         } else {
             assert_eq!(out.len(), 5);
         }
-        let mut stream = Vec::new();
+        let mut stream: Vec<u8> = Vec::new();
         for clip in out.iter().flat_map(Clip::finished) {
             let headers = wire::parse(&clip.bytes).expect("tcp");
             assert_eq!(headers.tuple, tcp.seen);
