@@ -38,9 +38,7 @@ pub(super) struct Adjacencies {
 
 impl Adjacencies {
     pub(super) fn new(capacity: u32) -> Self {
-        Self {
-            slots: Slab::new(capacity as usize),
-        }
+        Self { slots: Slab::new(capacity as usize) }
     }
 
     pub(super) const fn capacity(&self) -> u32 {

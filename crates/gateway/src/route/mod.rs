@@ -187,9 +187,7 @@ impl Routes {
     /// count as up until [`Routes::set_link`] says otherwise.
     pub fn new(config: &Config) -> Self {
         let mut routes = Self::with_interfaces(config.interfaces.len());
-        routes
-            .fibs
-            .resize_with(config.virtual_routers.len(), Fib::default);
+        routes.fibs.resize_with(config.virtual_routers.len(), Fib::default);
         for (state, interface) in routes.interfaces.iter_mut().zip(&config.interfaces) {
             state.enabled = interface.enabled;
         }
@@ -222,13 +220,7 @@ impl Routes {
             fibs: vec![Fib::default()],
             entries: Vec::new(),
             free: Vec::new(),
-            interfaces: vec![
-                Usable {
-                    enabled: true,
-                    link: true
-                };
-                count
-            ],
+            interfaces: vec![Usable { enabled: true, link: true }; count],
             members: BTreeSet::new(),
             prune_at: 64,
         }
@@ -249,15 +241,9 @@ impl Routes {
                 None => {}
             }
             if let Some(set) = entry.best() {
-                return if set.blackhole {
-                    Lookup::Blackhole(set)
-                } else {
-                    Lookup::Via(set)
-                };
+                return if set.blackhole { Lookup::Blackhole(set) } else { Lookup::Via(set) };
             }
-            found = len
-                .checked_sub(1)
-                .and_then(|shorter| fib.longest(dst, shorter));
+            found = len.checked_sub(1).and_then(|shorter| fib.longest(dst, shorter));
         }
         Lookup::None
     }
@@ -349,11 +335,7 @@ impl Routes {
         let Some(id) = fib.exact(spec.destination) else {
             return false;
         };
-        let rank = (
-            spec.metric,
-            spec.source,
-            spec.next_hop == NextHop::Blackhole,
-        );
+        let rank = (spec.metric, spec.source, spec.next_hop == NextHop::Blackhole);
         let sets = &self.entries[id as usize].sets;
         let Ok(at) = sets.binary_search_by_key(&rank, RouteSet::rank) else {
             return false;
@@ -502,10 +484,7 @@ impl Routes {
         }
         let id = self.entry(vr, address.into());
         let held = &mut self.entries[id as usize].own;
-        if matches!(
-            (*held, own),
-            (None, _) | (Some(Own::Broadcast(_)), Own::Local(_))
-        ) {
+        if matches!((*held, own), (None, _) | (Some(Own::Broadcast(_)), Own::Local(_))) {
             *held = Some(own);
         }
     }
@@ -545,11 +524,8 @@ impl Routes {
             let members = if configured.iter().all(|m| self.is_up(m.interface)) {
                 configured
             } else {
-                let up: SmallVec<[Member; 8]> = configured
-                    .iter()
-                    .copied()
-                    .filter(|m| self.is_up(m.interface))
-                    .collect();
+                let up: SmallVec<[Member; 8]> =
+                    configured.iter().copied().filter(|m| self.is_up(m.interface)).collect();
                 self.intern(&up)
             };
             self.entries[id as usize].sets[at].members = members;
@@ -580,11 +556,7 @@ fn member(spec: &RouteSpec) -> Option<Member> {
         NextHop::Interface(interface) => (None, interface),
         NextHop::Blackhole => return None,
     };
-    Some(Member {
-        gateway,
-        interface,
-        weight: spec.weight.max(1),
-    })
+    Some(Member { gateway, interface, weight: spec.weight.max(1) })
 }
 
 fn same_hop(a: &Member, b: &Member) -> bool {

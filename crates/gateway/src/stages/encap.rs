@@ -131,7 +131,9 @@ fn fragment(gateway: &mut Gateway, packet: &mut Packet, mtu: u16) -> Verdict {
     // A packet that came in fragments leaves in none larger than those it came in.
     let limit = packet.reassembled.map_or(mtu, |largest| largest.min(mtu));
     let headers = packet.headers;
-    let mut cutter = match wire::fragment::Fragmenter::new(packet.frame.bytes(), &headers, limit, 0) {
+    // Each datagram needs an identification of its own (RFC 8200 §4.5).
+    let id = gateway.rng.next_u64() as u32;
+    let mut cutter = match wire::fragment::Fragmenter::new(packet.frame.bytes(), &headers, limit, id) {
         Ok(cutter) => cutter,
         Err(reason) => return Verdict::Drop(reason),
     };
