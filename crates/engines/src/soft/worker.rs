@@ -158,9 +158,11 @@ impl SoftWorker {
         self.reader.shared.workers[self.reader.number].write(&self.tally);
     }
 
-    /// Says that the worker holds no flow. An idle worker must call it now and then, or what was
+    /// Says that the worker holds no flow, and that its punts have been taken. An idle worker must call it now and then, or what was
     /// removed is never given back.
     pub fn quiesce(&mut self) {
+        self.tally.punt_depth = 0;
+        self.reader.shared.workers[self.reader.number].write(&self.tally);
         self.reader.passage.quiesce();
     }
 
