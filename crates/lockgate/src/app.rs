@@ -258,7 +258,7 @@ async fn trace(client: &mut Client, t: &mut Terminal<'_>, args: TraceArgs) -> Re
         let answer = client.ask(&request).await?;
         let Response::TracePolled(polled) = &answer.response else { return Err(unexpected()) };
         let done = polled.done || interrupted;
-        if !polled.packets.is_empty() || (done && t.json) {
+        if !polled.packets.is_empty() || (done && (t.json || polled.lost > 0)) {
             t.answer(&answer);
         }
         if done {
