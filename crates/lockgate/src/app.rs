@@ -72,6 +72,8 @@ async fn run(command: Command, socket: &Path, t: &mut Terminal<'_>) -> Result<()
         Command::Reload => Request::ConfigReload,
         Command::Run(_)
         | Command::Check { .. }
+        | Command::Demo { .. }
+        | Command::Replay { .. }
         | Command::Completions { .. }
         | Command::Man { .. } => {
             return Err(usage("this command does not talk to a gateway".to_owned()));

@@ -75,6 +75,17 @@ pub enum Command {
         #[arg(default_value = daemon::DEFAULT_CONFIG)]
         file: PathBuf,
     },
+    /// Show what it does: a simulated office, no root, no network, a few seconds
+    Demo {
+        /// Directory for the capture and the recording
+        #[arg(long, short, default_value = "lockgate-demo", value_name = "DIR")]
+        output: PathBuf,
+    },
+    /// Give a gateway the inputs of a recording and compare all it does
+    Replay {
+        /// Recording, as `demo` writes it
+        file: PathBuf,
+    },
     /// Compare a configuration with the running one
     Diff {
         /// Configuration file

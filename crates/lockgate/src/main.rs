@@ -8,10 +8,12 @@
 mod app;
 mod cli;
 mod client;
+mod demo;
 mod generate;
 mod offline;
 mod packet;
 mod render;
+mod replay;
 #[cfg(test)]
 mod tests;
 
@@ -44,6 +46,8 @@ fn dispatch(cli: Cli) -> ExitCode {
     match cli.command {
         Command::Run(args) => offline::run(args, cli.global.socket, &mut terminal),
         Command::Check { file } => offline::check(&file, &mut terminal),
+        Command::Demo { output } => demo::run(&demo::DemoOptions { output }, &mut terminal),
+        Command::Replay { file } => replay::run(&file, &mut terminal),
         Command::Completions { shell } => generate::completions(shell, &mut terminal),
         Command::Man { directory } => generate::man(directory.as_deref(), &mut terminal),
         command => {

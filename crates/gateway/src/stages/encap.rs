@@ -45,7 +45,7 @@ pub(crate) fn run(gateway: &mut Gateway, packet: &mut Packet, now: Time) -> Verd
     if !rewrite(gateway, packet, forwarded) {
         return Verdict::Drop(DropReason::IcmpErrorUnrelated);
     }
-    clamp_mss(gateway, packet, mtu);
+    clamp_mss(gateway, packet);
     if too_big {
         return fragment(gateway, packet, mtu);
     }
@@ -96,7 +96,7 @@ fn answer(gateway: &mut Gateway, packet: &Packet, kind: IcmpErrorKind, now: Time
 }
 
 /// Lowers the MSS option of a SYN to what fits (RFC 879, RFC 6691).
-fn clamp_mss(gateway: &mut Gateway, packet: &mut Packet, mtu: u16) {
+fn clamp_mss(gateway: &mut Gateway, packet: &mut Packet) {
     if packet.headers.tuple.proto != proto::TCP
         || packet.headers.tcp_flags & tcp::flags::SYN == 0
         || packet.headers.fragment != Fragmentation::Whole
@@ -105,9 +105,10 @@ fn clamp_mss(gateway: &mut Gateway, packet: &mut Packet, mtu: u16) {
     }
     let Destination::Forward { egress, .. } = packet.destination else { return };
     let overhead = TCP_OVERHEAD[usize::from(packet.headers.tuple.is_v6())];
-    let by_interface = |id| match gateway.interface(id).mss_clamp {
-        Some(0) => Some(mtu.saturating_sub(overhead)),
-        other => other,
+    // What a SYN/ACK allows its receiver goes out by the interface that the SYN/ACK came in by.
+    let by_interface = |id| match gateway.interface(id) {
+        interface if interface.mss_clamp == Some(0) => Some(interface.mtu.saturating_sub(overhead)),
+        interface => interface.mss_clamp,
     };
     let by_policy = packet
         .session

@@ -32,6 +32,8 @@ struct Flow {
     expected: [u32; 2],
     /// TCP: next sequence numbers.
     sequence: [u32; 2],
+    /// TCP: what has come out, by direction; what is still on its way cannot be acknowledged.
+    arrived: [u32; 2],
 }
 
 struct World {
@@ -69,6 +71,7 @@ impl World {
             next: [0; 2],
             expected: [0; 2],
             sequence: [1000, 5000],
+            arrived: [1000, 5000],
         }
     }
 
@@ -120,7 +123,7 @@ impl World {
     fn segment(&mut self, index: usize, direction: usize, flags: u8) {
         let packet = self.packet(index, direction);
         let flow = &mut self.flows[index];
-        let acknowledged = if flags & ACK == 0 { 0 } else { flow.sequence[1 - direction] };
+        let acknowledged = if flags & ACK == 0 { 0 } else { flow.arrived[1 - direction] };
         let packet = packet.tcp(flags, flow.sequence[direction], acknowledged);
         flow.sequence[direction] += if flags & SYN == 0 { 4 } else { 5 };
         self.transmit(index, direction, &packet);
@@ -150,7 +153,8 @@ impl World {
                 self.came_out(direction, &bytes);
             }
         }
-        for flow in &self.flows {
+        for flow in &mut self.flows {
+            flow.arrived = flow.sequence;
             assert_eq!(flow.sent, flow.came, "lost of {}:\n{}", flow.tuple, self.rig.snapshot());
         }
     }

@@ -202,15 +202,18 @@ fn repair(mut bytes: Vec<u8>) -> Vec<u8> {
     bytes
 }
 
-/// What must become of exactly one frame: sent on, dropped, delivered or held.
+/// Rises by one with every frame, whatever became of it: sent on, dropped, held, or answered. What the
+/// gateway makes of its own is sent, dropped or held too, so it is taken off again; an echo request
+/// counts once for itself and its reply.
 fn accounted(rig: &Rig, now: &Snapshot) -> u64 {
     let held = rig.net.gateway(rig.gateway).node.gateway().packets_held() as u64;
-    now.get("engine.forwarded") + now.get("slow.sent") - now.get("slow.originated")
-        + now.get("slow.delivered")
+    let all = now.get("engine.forwarded")
+        + now.get("slow.sent")
         + now.sum("drop.")
         + now.sum("punt-ring-full.")
         + now.sum("punt-limited.")
-        + held
+        + held;
+    all - now.get("icmp.errors") - now.get("tcp.resets")
 }
 
 /// Messages that end without any of these: ARP and neighbour discovery are taken, fragments wait for
@@ -255,8 +258,9 @@ fn run(rig: &mut Rig, inputs: &[Input]) {
         let held = accounted(rig, &before);
         rig.send_clip(port, clip.clone());
         let after = rig.snapshot();
-        let refused = after.get("port.lan0.rx-errors") + after.get("port.wan0.rx-errors");
-        if !special && refused == 0 {
+        let received = |s: &Snapshot| s.get("port.lan0.rx-packets") + s.get("port.wan0.rx-packets");
+        // Ports that take nothing unfinished do not hand it on.
+        if !special && received(&after) > received(&before) {
             let became = accounted(rig, &after) - held;
             let changes = after.changes_since(&before);
             assert_eq!(became, 1, "{clip:02x?} became {changes:#?}");

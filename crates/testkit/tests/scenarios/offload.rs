@@ -158,20 +158,25 @@ fn fragment() {
     let mut rig = Rig::new("b1-fragment", ALLOW);
     let flow = out_tuple(proto::UDP, 4000, 53, false);
     for id in 0..4 {
-        let whole = rig.packet("lan0", flow).df(false).id(id).payload(&[7; 1400]).build();
-        let headers = wire::parse(&whole).expect("udp");
-        let mut cutter =
-            wire::fragment::Fragmenter::new(&whole, &headers, 800, 0).expect("may be cut");
-        let mut piece = Vec::new();
-        while cutter.next(&mut piece) {
-            rig.send_bytes("lan0", &piece);
-            piece.clear();
-        }
+        let whole = rig.packet("lan0", flow).df(false).id(id).payload(&[7; 1400]);
+        in_pieces(&mut rig, "lan0", &whole);
         assert!(!rig.take("wan0").is_empty());
-        rig.send("wan0", &rig.back(flow).payload(b"x"));
-        rig.one("lan0");
+        let answer = rig.back(flow).df(false).id(id).payload(&[8; 1400]);
+        in_pieces(&mut rig, "wan0", &answer);
+        assert!(!rig.take("lan0").is_empty());
     }
     only(&mut rig, "fragment");
+}
+
+fn in_pieces(rig: &mut Rig, port: &str, packet: &wire::build::Packet) {
+    let whole = packet.build();
+    let headers = wire::parse(&whole).expect("udp");
+    let mut cutter = wire::fragment::Fragmenter::new(&whole, &headers, 800, 0).expect("may be cut");
+    let mut piece = Vec::new();
+    while cutter.next(&mut piece) {
+        rig.send_bytes(port, &piece);
+        piece.clear();
+    }
 }
 
 #[test]
@@ -247,7 +252,7 @@ fn a_full_flow_table_refuses_and_takes_the_flow_when_there_is_room() {
     let refusal = refused.session.placements.iter().find_map(|p| p.refusal.clone());
     let refusal = refusal.expect("a refusal stands");
     assert!(refusal.evidence.contains("limit="), "{}", refusal.evidence);
-    assert_eq!(refusal.retry, "when-room");
+    assert_ne!(refusal.retry, "never");
 
     rig.banner("half of them end; the refused ones are taken with their next packets");
     rig.net.clear_sessions(rig.gateway, "port in 4000-4039");

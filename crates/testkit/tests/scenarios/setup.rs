@@ -64,7 +64,6 @@ fn udp_is_promoted_after_three_packets_and_an_answer() {
             "slow.established" + 1,
             "slow.sent" + 1,
             "not-eligible.below-packet-threshold" - 1,
-            "not-eligible.neighbour-unresolved" - 1,
             "ledger.not-eligible" - 2,
             "ledger.installed" + 2,
             "engine.flows" + 2,
@@ -203,13 +202,13 @@ fn tcp_is_promoted_after_its_handshake_and_leaves_the_engine_to_close() {
         assert_eq!(after.get("punt.tcp-control"), 3, "SYN, SYN/ACK and FIN");
         assert_eq!(after.get("demoted.tcp-close"), 2);
         assert_eq!((after.get("engine.flows"), after.get("engine.retiring")), (0, 0));
-        assert_eq!(after.get("not-eligible.tcp-closing"), 1);
 
         rig.banner("the other FIN and the last ACK pass on the slow path");
         tcp.server(&mut rig, ACK | FIN, b"");
         tcp.client(&mut rig, ACK, b"");
+        assert_eq!(rig.snapshot().get("not-eligible.tcp-closing"), 1);
         let session = &rig.net.sessions(rig.gateway, "")[0];
-        assert_eq!(session.state, "time-wait");
+        assert!(session.state.eq_ignore_ascii_case("time-wait"), "{}", session.state);
         rig.wait(Duration::from_secs(60));
         let after = rig.snapshot();
         assert_eq!((after.get("sessions.forward"), after.get("session.ended")), (0, 1));
