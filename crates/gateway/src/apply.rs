@@ -115,8 +115,8 @@ fn reason_of(touches: &Touches) -> Option<DemotionReason> {
     [
         (touches.ports || touches.interfaces, DemotionReason::InterfaceChanged),
         (touches.routes, DemotionReason::RouteChanged),
-        (touches.nat, DemotionReason::NatChanged),
         (touches.policies, DemotionReason::PolicyChanged),
+        (touches.nat, DemotionReason::NatChanged),
         (touches.offload, DemotionReason::OffloadSwitchChanged),
     ]
     .into_iter()

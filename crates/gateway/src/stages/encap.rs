@@ -29,7 +29,9 @@ pub(crate) fn run(gateway: &mut Gateway, packet: &mut Packet, now: Time) -> Verd
     }
     let mtu = gateway.interface(egress).mtu;
     let too_big = packet.largest_ip_len() > u32::from(mtu);
-    if too_big && (packet.headers.df || packet.frame.offloads.gso.is_some()) {
+    // What its sender has cut once may be cut again, whatever the version; DF then told otherwise.
+    let may_cut = !packet.headers.df || packet.reassembled.is_some();
+    if too_big && (!may_cut || packet.frame.offloads.gso.is_some()) {
         packet.say(|p| {
             Note::new(format!("{} bytes, mtu {mtu}", p.largest_ip_len()), "too big and not to be cut")
         });
@@ -131,7 +133,9 @@ fn fragment(gateway: &mut Gateway, packet: &mut Packet, mtu: u16) -> Verdict {
     // A packet that came in fragments leaves in none larger than those it came in.
     let limit = packet.reassembled.map_or(mtu, |largest| largest.min(mtu));
     let headers = packet.headers;
-    let mut cutter = match wire::fragment::Fragmenter::new(packet.frame.bytes(), &headers, limit, 0) {
+    // Each datagram needs an identification of its own (RFC 8200 §4.5).
+    let id = gateway.rng.next_u64() as u32;
+    let mut cutter = match wire::fragment::Fragmenter::new(packet.frame.bytes(), &headers, limit, id) {
         Ok(cutter) => cutter,
         Err(reason) => return Verdict::Drop(reason),
     };
