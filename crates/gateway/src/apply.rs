@@ -115,10 +115,7 @@ fn reason_of(touches: &Touches) -> Option<DemotionReason> {
     [
         (touches.ports || touches.interfaces, DemotionReason::InterfaceChanged),
         (touches.routes, DemotionReason::RouteChanged),
-<<<<<<< HEAD
-=======
         // A policy that comes or goes touches translation too, and is still a change of policy.
->>>>>>> testkit
         (touches.policies, DemotionReason::PolicyChanged),
         (touches.nat, DemotionReason::NatChanged),
         (touches.offload, DemotionReason::OffloadSwitchChanged),

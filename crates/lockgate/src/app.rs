@@ -74,6 +74,7 @@ async fn run(command: Command, socket: &Path, t: &mut Terminal<'_>) -> Result<()
         | Command::Check { .. }
         | Command::Demo { .. }
         | Command::Replay { .. }
+        | Command::Bench { .. }
         | Command::Completions { .. }
         | Command::Man { .. } => {
             return Err(usage("this command does not talk to a gateway".to_owned()));

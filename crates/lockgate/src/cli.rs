@@ -81,6 +81,11 @@ pub enum Command {
         #[arg(long, short, default_value = "lockgate-demo", value_name = "DIR")]
         output: PathBuf,
     },
+    /// Measure what this machine forwards, in memory, on one core
+    Bench {
+        /// nat, setup, tiers or clear; all where absent (setup, tiers and clear run together)
+        suite: Option<String>,
+    },
     /// Give a gateway the inputs of a recording and compare all it does
     Replay {
         /// Recording, as `demo` writes it
