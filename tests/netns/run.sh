@@ -63,7 +63,7 @@ in_s ip route add 198.51.100.0/24 via 203.0.113.1; in_s ip -6 route add 2001:db8
 
 sed "s#@SOCKET@#$SOCKET#" gateway.toml > "$WORK/gateway.toml"
 check "configuration is valid" "$LOCKGATE" check "$WORK/gateway.toml"
-in_g "$LOCKGATE" run --config "$WORK/gateway.toml" >"$WORK/daemon.log" 2>&1 &
+ip netns exec lgg "$LOCKGATE" run --config "$WORK/gateway.toml" >"$WORK/daemon.log" 2>&1 &
 DAEMON=$!; BACKGROUND+=($DAEMON)
 check "daemon answers on its socket" until_ok 10 lg show system
 
@@ -120,7 +120,7 @@ check "and the old one still runs" in_c ping -c 1 -W 2 203.0.113.9
 
 echo "== what the gateway says"
 has "deny is counted" 'policy-deny' lg show counters
-has "SNAT shows in sessions" '203\.0\.113\.1' lg show sessions 'icmp or tcp'
+has "SNAT shows in sessions" '203\.0\.113\.10[01]' lg show sessions 'icmp or tcp'
 has "simulate ends with the offload verdict" 'offload' lg trace --simulate 'tcp 10.1.0.5:40000 -> 203.0.113.9:443 in lan'
 has "simulate of the denied port names the policy" 'no-telnet' lg trace --simulate 'tcp 10.1.0.5:40000 -> 203.0.113.9:8081 in lan'
 has "policy lookup" 'lan-out' lg policy lookup 'tcp 10.1.0.5:40000 -> 203.0.113.9:443 in lan'

@@ -40,11 +40,7 @@ fn addresses(rng: &mut Rng, net: u32) -> AddressSet {
         })
         .collect();
     ranges.sort_unstable();
-    AddressSet {
-        any: ranges.is_empty(),
-        ranges,
-        ..AddressSet::default()
-    }
+    AddressSet { any: ranges.is_empty(), ranges, ..AddressSet::default() }
 }
 
 fn services(rng: &mut Rng) -> ServiceSet {
@@ -60,11 +56,7 @@ fn services(rng: &mut Rng) -> ServiceSet {
             }
         })
         .collect();
-    ServiceSet {
-        any: services.is_empty(),
-        services,
-        ..ServiceSet::default()
-    }
+    ServiceSet { any: services.is_empty(), services, ..ServiceSet::default() }
 }
 
 fn rules(rng: &mut Rng, count: usize) -> Vec<Rule> {
@@ -77,19 +69,13 @@ fn rules(rng: &mut Rng, count: usize) -> Vec<Rule> {
             services: services(rng),
         })
         .collect();
-    let any = || AddressSet {
-        any: true,
-        ..AddressSet::default()
-    };
+    let any = || AddressSet { any: true, ..AddressSet::default() };
     rules.push(Rule {
         from: Vec::new(),
         to: Vec::new(),
         source: any(),
         destination: any(),
-        services: ServiceSet {
-            any: true,
-            ..ServiceSet::default()
-        },
+        services: ServiceSet { any: true, ..ServiceSet::default() },
     });
     rules
 }
@@ -118,11 +104,7 @@ fn keys(rng: &mut Rng, rules: &[Rule]) -> Vec<Key> {
                 from: rule.from.first().copied().unwrap_or_default(),
                 to: rule.to.first().copied().unwrap_or_default(),
                 src,
-                dst: if n % 8 == 0 {
-                    Ipv4Addr::LOCALHOST.into()
-                } else {
-                    dst
-                },
+                dst: if n % 8 == 0 { Ipv4Addr::LOCALHOST.into() } else { dst },
                 proto: service.map_or(6, |s| s.proto),
                 src_port: 1024 + rng.below(60_000) as u16,
                 dst_port: service.map_or(443, |s| *s.dst_ports.start()),
@@ -137,19 +119,14 @@ fn policies(c: &mut Criterion) {
         let rules = rules(&mut rng, count);
         let table = Classifier::build(rules.iter().map(spec));
         let keys = keys(&mut rng, &rules);
-        let through = keys
-            .iter()
-            .filter(|k| table.lookup(k) == Some(count - 1))
-            .count();
+        let through = keys.iter().filter(|k| table.lookup(k) == Some(count - 1)).count();
         eprintln!(
             "{count} rules: {} KiB, {through} of {} keys reach the last rule",
             table.memory() / 1024,
             keys.len()
         );
         let mut group = c.benchmark_group("policies");
-        group
-            .measurement_time(Duration::from_secs(3))
-            .sample_size(50);
+        group.measurement_time(Duration::from_secs(3)).sample_size(50);
         group.throughput(Throughput::Elements(keys.len() as u64));
         group.bench_function(format!("lookup of {} keys in {count}", keys.len()), |b| {
             b.iter(|| {

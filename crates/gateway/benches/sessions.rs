@@ -117,9 +117,9 @@ fn benches(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("sessions/1M whole");
     group.sample_size(10).measurement_time(Duration::from_secs(5));
     group.throughput(Throughput::Elements(SESSIONS.into()));
+    let mut now = Time::from_secs(120);
+    let mut due = Vec::with_capacity(1_024);
     group.bench_function("expire and rearm all", |b| {
-        let mut now = Time::from_secs(120);
-        let mut due = Vec::with_capacity(1_024);
         b.iter(|| {
             loop {
                 due.clear();

@@ -128,7 +128,7 @@ impl Gateway {
         self.close_trace(&mut packet);
     }
 
-    fn publish_adjacency(&mut self, id: NeighbourId, interface: IfId, dst: Mac) {
+    pub(crate) fn publish_adjacency(&mut self, id: NeighbourId, interface: IfId, dst: Mac) {
         let config = self.interface(interface);
         let adjacency = Adjacency {
             port: config.port,

@@ -2,6 +2,7 @@
 //!
 //! Longest-prefix match is a tree bitmap (`prefix-trie`): five levels of the binary trie in one
 //! node, so that a million routes are tens of megabytes and a look-up is a handful of cache lines.
+//! In front of a large IPv4 table stands one slot for each /24 (64 MiB), which is one.
 //! Its values index a slab of entries; an entry keeps all routes to one prefix, ordered by metric,
 //! and knows which of them is the best that is usable.
 //!
@@ -14,6 +15,7 @@
 //!
 //! Limits: an interface going up or down walks all entries (tens of milliseconds for a million).
 
+mod direct;
 mod ecmp;
 mod table;
 #[cfg(test)]

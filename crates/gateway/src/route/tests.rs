@@ -318,12 +318,14 @@ proptest! {
     fn any_history_of_changes_gives_what_a_scan_gives(
         steps in proptest::collection::vec(step(), 0..80),
         random in proptest::collection::vec(address(), 20),
+        direct in prop_oneof![Just((24, usize::MAX)), (1_u8..14, 0_usize..12)],
     ) {
         let mut config = fixture::empty();
         for name in ["a", "b", "c"] {
             fixture::interface(&mut config, name, &[]);
         }
         let mut routes = Routes::new(&config);
+        routes.fibs = vec![Fib::with_direct(direct.0, direct.1)];
         let (mut all, mut up): (Vec<RouteSpec>, _) = (Vec::new(), [true; 3]);
         for step in steps {
             match step {

@@ -29,7 +29,9 @@ pub(crate) fn run(gateway: &mut Gateway, packet: &mut Packet, now: Time) -> Verd
     }
     let mtu = gateway.interface(egress).mtu;
     let too_big = packet.largest_ip_len() > u32::from(mtu);
-    if too_big && (packet.headers.df || packet.frame.offloads.gso.is_some()) {
+    // What its sender has cut once may be cut again, whatever the version; DF then told otherwise.
+    let may_cut = !packet.headers.df || packet.reassembled.is_some();
+    if too_big && (!may_cut || packet.frame.offloads.gso.is_some()) {
         packet.say(|p| {
             Note::new(format!("{} bytes, mtu {mtu}", p.largest_ip_len()), "too big and not to be cut")
         });

@@ -19,7 +19,7 @@ fn tenant(n: u16, round: u16) -> FlowProgram {
 
 #[test]
 fn nothing_is_torn_lost_or_doubled() {
-    const ROUNDS: u16 = if cfg!(miri) { 3 } else { 200 };
+    const ROUNDS: u16 = if cfg!(miri) { 3 } else { 60 };
     let mut rig = Rig::new(SoftConfig { workers: 2, punt_ring: 1 << 20, ..unlimited(64) });
     let mut workers = std::mem::take(&mut rig.workers);
     let (stop, rounds) = (AtomicBool::new(false), AtomicU32::new(0));
