@@ -92,6 +92,11 @@ impl Frame {
         Self::unpooled(&data)
     }
 
+    /// A frame with no bytes and no room: what stands where a frame was taken from. Costs nothing.
+    pub fn empty() -> Self {
+        Self { buf: Box::default(), start: 0, len: 0, offloads: Offloads::default(), pool: None }
+    }
+
     fn unpooled(data: &[u8]) -> Self {
         let data = &data[..data.len().min(u32::MAX as usize - HEADROOM)];
         let mut buf = vec![0; HEADROOM + data.len() + UNPOOLED_TAILROOM].into_boxed_slice();

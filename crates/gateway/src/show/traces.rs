@@ -113,6 +113,8 @@ impl Gateway {
         let session = trace.session.and_then(|id| self.sessions.get(id));
         let status = match (trace.tier, session, trace.direction) {
             (Tier::Fast, _, _) => PlacementStatus::Hitting,
+            // As it stood when the packet passed; the session may have moved on since.
+            _ if !against.is_empty() => PlacementStatus::NotEligible,
             (_, Some(session), Some(d)) => {
                 match session.ledger.direction(d).state() {
                     offload::ledger::State::Installed(_) => PlacementStatus::Installed,
