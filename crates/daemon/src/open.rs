@@ -1,7 +1,8 @@
 //! From a configuration to a node with its ports open.
 
 use std::{
-    hash::{BuildHasher, Hasher, RandomState},
+    fs::File,
+    io::Read,
     os::fd::RawFd,
     path::PathBuf,
     sync::{Arc, Mutex, OnceLock},
@@ -37,9 +38,14 @@ pub fn open(config: Arc<Config>, now: Time) -> Result<Box<dyn Runner>, OpenError
     let mut attached = Vec::with_capacity(config.ports.len());
     for port in &config.ports {
         let opened = open_port(port, &frames, now).map_err(|e| refusal(&port.name, &e))?;
+        let description = opened.describe();
+        tracing::info!("port {}: {} {}", port.name, description.mode, description.offloads);
+        for hint in &description.hints {
+            tracing::info!("port {}: {}; {}", port.name, hint.why, hint.command);
+        }
         attached.push(Attached { mac: opened.mac(), port: opened });
     }
-    let settings = Settings { seed: RandomState::new().build_hasher().finish(), stopwatch };
+    let settings = Settings { seed: seed()?, stopwatch };
     let ports = config.ports.clone();
     let node = Node::new(config, attached, frames, settings, now);
     Ok(Box::new(Running { node, ports, refreshed: None }))
@@ -71,7 +77,8 @@ impl Runner for Running {
     }
 
     fn poll_timeout(&self) -> Option<Time> {
-        self.node.poll_timeout().map(|(at, _)| at)
+        let refresh = self.refreshed.map_or(Time::ZERO, |at| at + REFRESH);
+        Some(self.node.poll_timeout().map_or(refresh, |(at, _)| at.min(refresh)))
     }
 
     fn poll_fds(&self) -> Vec<RawFd> {
@@ -128,7 +135,7 @@ fn open_port(
     })
 }
 
-type FileWriter = PcapWritePort<std::io::BufWriter<std::fs::File>>;
+type FileWriter = PcapWritePort<std::io::BufWriter<File>>;
 
 fn writer(path: &PathBuf, name: &str, now: Time) -> Result<FileWriter, PortError> {
     let file = Arc::new(Mutex::new(PcapWriter::create(path)?));
@@ -194,6 +201,15 @@ fn refusal(port: &str, error: &PortError) -> OpenError {
     OpenError { capability, ..OpenError::new(Some(port.to_owned()), error.to_string()) }
 }
 
+/// Random bits from the kernel: they key the hash tables and choose ports.
+fn seed() -> Result<u64, OpenError> {
+    let mut bytes = [0; 8];
+    let read = File::open("/dev/urandom").and_then(|mut file| file.read_exact(&mut bytes));
+    read.map_err(|e| OpenError::new(None, format!("/dev/urandom: {e}")))?;
+    Ok(u64::from_ne_bytes(bytes))
+}
+
+/// Nanoseconds of the monotonic clock since the first call.
 fn stopwatch() -> u64 {
     static START: OnceLock<Instant> = OnceLock::new();
     let nanos = START.get_or_init(Instant::now).elapsed().as_nanos();

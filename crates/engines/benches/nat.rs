@@ -12,19 +12,11 @@ const PAYLOAD: usize = 18;
 
 fn nat(c: &mut Criterion) {
     let mut load = Workload::new(SESSIONS, PAYLOAD, 0x5eed).expect("the tables are large enough");
-    eprintln!(
-        "{:.1} bytes of table memory per session",
-        load.memory_per_session()
-    );
     let mut group = c.benchmark_group("nat44-udp-64");
-    group
-        .throughput(Throughput::Elements(1))
-        .warm_up_time(Duration::from_secs(1));
-    for (name, sessions) in [
-        ("hot-64k-flows", 32_768),
-        ("uniform-1m-flows", 500_000),
-        ("uniform-2m-flows", SESSIONS),
-    ] {
+    group.throughput(Throughput::Elements(1)).warm_up_time(Duration::from_secs(1));
+    for (name, sessions) in
+        [("hot-64k-flows", 32_768), ("uniform-1m-flows", 500_000), ("uniform-2m-flows", SESSIONS)]
+    {
         group.bench_function(name, |b| {
             b.iter_custom(|packets| {
                 let run = load.run(packets, sessions);

@@ -7,6 +7,5 @@ pub mod soft;
 pub mod workload;
 
 pub use soft::{
-    BURST, Output, Punt, PuntLimit, PuntLimits, SoftConfig, SoftControl, SoftWorker,
-    TraceHit, soft,
+    BURST, Output, Punt, PuntLimit, PuntLimits, SoftConfig, SoftControl, SoftWorker, TraceHit, soft,
 };

@@ -13,9 +13,9 @@ use core::{
 };
 use std::sync::Arc;
 
-use offload::{EngineInterface, 
-    Adjacency, AdjacencyId, Direction, Engine, EpochRef, EpochTable, FlowProgram, Handle, Refusal,
-    tcp_window::TcpWindows,
+use offload::{
+    Adjacency, AdjacencyId, Direction, Engine, EngineInterface, EpochRef, EpochTable, FlowProgram,
+    Handle, Refusal, tcp_window::TcpWindows,
 };
 use ports::{Frame, PortId};
 use wire::{Mac, Rewrite, Time, Tuple, build, proto};
@@ -83,22 +83,14 @@ impl Workload {
                 handles.push(control.install(&program(session, direction), Time::ZERO)?);
             }
         }
-        let ether = wire::emit::Ether {
-            src: HOST,
-            dst: INSIDE,
-            vlan: None,
-        };
+        let ether = wire::emit::Ether { src: HOST, dst: INSIDE, vlan: None };
         let template = build::udp(ether, key(0, Direction::Original), &vec![0x5a; payload]);
         Ok(Self {
             control,
             worker: workers.swap_remove(0),
             handles,
             bursts: (0..FRAMES / BURST)
-                .map(|_| {
-                    (0..BURST)
-                        .map(|_| Frame::from_vec(template.clone()))
-                        .collect()
-                })
+                .map(|_| (0..BURST).map(|_| Frame::from_vec(template.clone())).collect())
                 .collect(),
             template,
             out: Output::new(),
@@ -125,12 +117,7 @@ impl Workload {
             }
             measured.busy += cpu_time().saturating_sub(start);
             measured.packets += FRAMES as u64;
-            assert_eq!(
-                self.out.tx.len(),
-                FRAMES,
-                "punted: {:?}",
-                self.out.punts.first()
-            );
+            assert_eq!(self.out.tx.len(), FRAMES, "punted: {:?}", self.out.punts.first());
             let mut done = self.out.tx.drain(..).map(|(_, frame)| frame);
             for burst in &mut self.bursts {
                 burst.extend(done.by_ref().take(BURST));
@@ -154,8 +141,7 @@ impl Workload {
     pub fn clear(&mut self) -> Duration {
         let start = cpu_time();
         for handle in self.handles.drain(..) {
-            self.control
-                .remove(handle, reason::DemotionReason::SessionCleared);
+            self.control.remove(handle, reason::DemotionReason::SessionCleared);
         }
         self.worker.quiesce();
         while self.control.poll_event().is_some() {}
@@ -164,18 +150,9 @@ impl Workload {
 
     fn fill(&mut self, sessions: u32) {
         let parsed = wire::parse(&self.template).expect("invariant: the template is a UDP packet");
-        let Self {
-            bursts,
-            random,
-            template,
-            ..
-        } = self;
+        let Self { bursts, random, template, .. } = self;
         for (burst, direction) in bursts.iter_mut().zip(Direction::BOTH.into_iter().cycle()) {
-            let mac = if direction == Direction::Original {
-                INSIDE
-            } else {
-                OUTSIDE
-            };
+            let mac = if direction == Direction::Original { INSIDE } else { OUTSIDE };
             for frame in burst {
                 let session = (u128::from(next(random)) * u128::from(sessions)) >> 64;
                 let key = key(session as u32, direction);
@@ -197,11 +174,8 @@ fn next(state: &mut u64) -> u64 {
 }
 
 /// CPU time of this thread.
-fn cpu_time() -> Duration {
-    let mut time = libc::timespec {
-        tv_sec: 0,
-        tv_nsec: 0,
-    };
+pub fn cpu_time() -> Duration {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     // SAFETY: the pointer is to a timespec of ours; the clock exists on every Linux.
     unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &raw mut time) };
     Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
@@ -252,23 +226,9 @@ fn program(session: u32, direction: Direction) -> FlowProgram {
 }
 
 fn interface(number: u16, mac: Mac) -> EngineInterface {
-    EngineInterface {
-        port: number,
-        vlan: None,
-        interface: number,
-        vr: 0,
-        mac,
-        enabled: true,
-    }
+    EngineInterface { port: number, vlan: None, interface: number, vr: 0, mac, enabled: true }
 }
 
 fn adjacency(port: u16, src: Mac, dst: Mac) -> Adjacency {
-    Adjacency {
-        port,
-        interface: port,
-        src,
-        dst,
-        vlan: None,
-        mtu: 1500,
-    }
+    Adjacency { port, interface: port, src, dst, vlan: None, mtu: 1500 }
 }

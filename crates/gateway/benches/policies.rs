@@ -4,6 +4,8 @@
 //! TCP and UDP services, some `any`, a last rule that takes what is left. Keys are random members
 //! of random rules, so that the match lies anywhere in the table, and one in eight falls through.
 
+#![allow(clippy::print_stderr)]
+
 use core::{hint::black_box, net::IpAddr, net::Ipv4Addr};
 use std::time::Duration;
 
@@ -35,16 +37,12 @@ fn addresses(rng: &mut Rng, net: u32) -> AddressSet {
             let first = host >> bits << bits;
             IpRange {
                 first: IpAddr::V4(Ipv4Addr::from_bits(first)),
-                last: IpAddr::V4(Ipv4Addr::from_bits(first | (1 << bits) - 1)),
+                last: IpAddr::V4(Ipv4Addr::from_bits(first | ((1 << bits) - 1))),
             }
         })
         .collect();
     ranges.sort_unstable();
-    AddressSet {
-        any: ranges.is_empty(),
-        ranges,
-        ..AddressSet::default()
-    }
+    AddressSet { any: ranges.is_empty(), ranges, ..AddressSet::default() }
 }
 
 fn services(rng: &mut Rng) -> ServiceSet {
@@ -60,11 +58,7 @@ fn services(rng: &mut Rng) -> ServiceSet {
             }
         })
         .collect();
-    ServiceSet {
-        any: services.is_empty(),
-        services,
-        ..ServiceSet::default()
-    }
+    ServiceSet { any: services.is_empty(), services, ..ServiceSet::default() }
 }
 
 fn rules(rng: &mut Rng, count: usize) -> Vec<Rule> {
@@ -77,19 +71,13 @@ fn rules(rng: &mut Rng, count: usize) -> Vec<Rule> {
             services: services(rng),
         })
         .collect();
-    let any = || AddressSet {
-        any: true,
-        ..AddressSet::default()
-    };
+    let any = || AddressSet { any: true, ..AddressSet::default() };
     rules.push(Rule {
         from: Vec::new(),
         to: Vec::new(),
         source: any(),
         destination: any(),
-        services: ServiceSet {
-            any: true,
-            ..ServiceSet::default()
-        },
+        services: ServiceSet { any: true, ..ServiceSet::default() },
     });
     rules
 }
@@ -118,11 +106,7 @@ fn keys(rng: &mut Rng, rules: &[Rule]) -> Vec<Key> {
                 from: rule.from.first().copied().unwrap_or_default(),
                 to: rule.to.first().copied().unwrap_or_default(),
                 src,
-                dst: if n % 8 == 0 {
-                    Ipv4Addr::LOCALHOST.into()
-                } else {
-                    dst
-                },
+                dst: if n % 8 == 0 { Ipv4Addr::LOCALHOST.into() } else { dst },
                 proto: service.map_or(6, |s| s.proto),
                 src_port: 1024 + rng.below(60_000) as u16,
                 dst_port: service.map_or(443, |s| *s.dst_ports.start()),
@@ -137,19 +121,14 @@ fn policies(c: &mut Criterion) {
         let rules = rules(&mut rng, count);
         let table = Classifier::build(rules.iter().map(spec));
         let keys = keys(&mut rng, &rules);
-        let through = keys
-            .iter()
-            .filter(|k| table.lookup(k) == Some(count - 1))
-            .count();
+        let through = keys.iter().filter(|k| table.lookup(k) == Some(count - 1)).count();
         eprintln!(
             "{count} rules: {} KiB, {through} of {} keys reach the last rule",
             table.memory() / 1024,
             keys.len()
         );
         let mut group = c.benchmark_group("policies");
-        group
-            .measurement_time(Duration::from_secs(3))
-            .sample_size(50);
+        group.measurement_time(Duration::from_secs(3)).sample_size(50);
         group.throughput(Throughput::Elements(keys.len() as u64));
         group.bench_function(format!("lookup of {} keys in {count}", keys.len()), |b| {
             b.iter(|| {

@@ -4,6 +4,8 @@
 //! IPv6 routes /48); destinations are uniform over the routed space, which no cache likes, and
 //! the hot set is 64 of them.
 
+#![allow(clippy::print_stderr)]
+
 use core::{hint::black_box, net::IpAddr};
 use std::{
     net::{Ipv4Addr, Ipv6Addr},
@@ -75,10 +77,9 @@ fn routes(rng: &mut Rng, version: u8, count: usize, address: fn(&mut Rng) -> IpA
 }
 
 fn bench(c: &mut Criterion) {
-    for (version, count, address) in [
-        (4, 1_000_000, v4 as fn(&mut Rng) -> IpAddr),
-        (6, 200_000, v6),
-    ] {
+    for (version, count, address) in
+        [(4, 1_000_000, v4 as fn(&mut Rng) -> IpAddr), (6, 200_000, v6)]
+    {
         let mut rng = Rng::new(u64::from(version));
         let mut group = c.benchmark_group("routes");
         group.sample_size(10);
@@ -87,9 +88,7 @@ fn bench(c: &mut Criterion) {
         });
         let made = routes(&mut Rng::new(1), version, count, address);
         eprintln!("{count} IPv{version} routes: {} MiB", made.memory() >> 20);
-        group
-            .measurement_time(Duration::from_secs(4))
-            .sample_size(30);
+        group.measurement_time(Duration::from_secs(4)).sample_size(30);
         for (name, distinct) in [("uniform", 1 << 20), ("hot", 64)] {
             let destinations: Vec<_> = (0..distinct).map(|_| address(&mut rng)).collect();
             let mut at = 0;

@@ -115,8 +115,9 @@ fn reason_of(touches: &Touches) -> Option<DemotionReason> {
     [
         (touches.ports || touches.interfaces, DemotionReason::InterfaceChanged),
         (touches.routes, DemotionReason::RouteChanged),
-        (touches.nat, DemotionReason::NatChanged),
+        // A policy that comes or goes touches translation too, and is still a change of policy.
         (touches.policies, DemotionReason::PolicyChanged),
+        (touches.nat, DemotionReason::NatChanged),
         (touches.offload, DemotionReason::OffloadSwitchChanged),
     ]
     .into_iter()

@@ -21,6 +21,7 @@ impl Gateway {
         if self.reassembler.poll_timeout().is_some_and(|at| at <= now) {
             self.expire_fragments(now);
         }
+        self.count_lost_fragments(now);
         if self.sessions.poll_timeout().is_some_and(|at| at <= now) {
             self.expire_sessions(now);
         }

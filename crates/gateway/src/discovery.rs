@@ -62,7 +62,7 @@ impl Gateway {
                 let action =
                     self.neighbours.handle_solicitation(ingress, own, mac, &asked, proxies, now);
                 match action {
-                    SolicitationAction::Reply => self.send_advertisement(ingress, &asked),
+                    SolicitationAction::Reply => self.send_advertisement(ingress, &asked, packet.headers.eth_src),
                     SolicitationAction::None => {}
                 }
             }
@@ -128,7 +128,7 @@ impl Gateway {
         self.close_trace(&mut packet);
     }
 
-    fn publish_adjacency(&mut self, id: NeighbourId, interface: IfId, dst: Mac) {
+    pub(crate) fn publish_adjacency(&mut self, id: NeighbourId, interface: IfId, dst: Mac) {
         let config = self.interface(interface);
         let adjacency = Adjacency {
             port: config.port,
@@ -206,11 +206,12 @@ impl Gateway {
         self.send_raw(port, &frame);
     }
 
-    fn send_advertisement(&mut self, ingress: IfId, asked: &NeighbourSolicitation) {
+    fn send_advertisement(&mut self, ingress: IfId, asked: &NeighbourSolicitation, from: Mac) {
         let interface = self.interface(ingress);
         let (mac, port, vlan) =
             (self.topology.mac(interface), PortId(interface.port), interface.vlan);
-        let to_mac = asked.source_mac.unwrap_or(nd::multicast_mac(nd::ALL_NODES));
+        // Without the option the answer goes back to where the question came from (RFC 4861 §7.2.4).
+        let to_mac = asked.source_mac.unwrap_or(from);
         let frame =
             wire::emit::neighbour_advertisement(mac, asked.target, to_mac, asked.src, vlan);
         self.counters.advertisements_sent += 1;

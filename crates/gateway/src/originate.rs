@@ -26,6 +26,9 @@ impl Gateway {
     ) {
         let Ok(headers) = wire::parse(offending) else { return };
         let Some(source) = self.own_address(ingress, headers.src()) else { return };
+        if !local::may_answer(kind, &headers) {
+            return;
+        }
         if !self.limiter.allow(headers.src(), now) {
             self.counters.icmp_errors_limited += 1;
             return;

@@ -33,7 +33,7 @@ pub fn man(directory: Option<&Path>, terminal: &mut Terminal<'_>) -> ExitCode {
 
 fn write_pages(command: &Command, name: &str, directory: &Path) -> io::Result<()> {
     let mut page = Vec::new();
-    clap_mangen::Man::new(command.clone().name(name.to_owned())).render(&mut page)?;
+    clap_mangen::Man::new(command.clone()).title(name).render(&mut page)?;
     fs::create_dir_all(directory)?;
     fs::write(directory.join(format!("{name}.1")), page)?;
     for sub in command.get_subcommands().filter(|c| !c.is_hide_set()) {

@@ -131,6 +131,7 @@ impl Node {
             }
         }
         self.gateway.handle_timeout(now);
+        self.retire(now);
         self.collect();
         self.send();
         moved
@@ -194,9 +195,15 @@ impl Node {
         for hit in self.output.traces.drain(..) {
             self.gateway.handle_trace_hit(&fast_hit(&hit), now);
         }
-        self.gateway.handle_engine(now);
+        self.retire(now);
         self.collect();
         self.send();
+    }
+
+    /// The worker holds nothing now, so what the slow path took out of the engine is gone for good.
+    fn retire(&mut self, now: Time) {
+        self.worker.quiesce();
+        self.gateway.handle_engine(now);
     }
 
     fn collect(&mut self) {

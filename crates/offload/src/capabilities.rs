@@ -63,10 +63,7 @@ impl Capabilities {
                 against.insert(reason);
             }
         };
-        check(
-            self.protocols.contains(&facts.proto),
-            NotEligible::ProtocolUnsupported,
-        );
+        check(self.protocols.contains(&facts.proto), NotEligible::ProtocolUnsupported);
         check(
             if facts.ipv6 { self.ipv6 } else { self.ipv4 },
             NotEligible::AddressFamilyUnsupported,
@@ -140,15 +137,9 @@ mod tests {
             "disabled-by-policy, address-family-unsupported, nat-unsupported, fragment, ip-options, \
              tcp-window-unchecked"
         );
-        let plain = FlowFacts {
-            proto: proto::UDP,
-            ..FlowFacts::default()
-        };
+        let plain = FlowFacts { proto: proto::UDP, ..FlowFacts::default() };
         assert!(Capabilities::soft(8).evaluate(&plain).is_eligible());
-        let ospf = FlowFacts {
-            proto: 89,
-            ..FlowFacts::default()
-        };
+        let ospf = FlowFacts { proto: 89, ..FlowFacts::default() };
         assert_eq!(
             Capabilities::soft(8).evaluate(&ospf).against.first(),
             Some(NotEligible::ProtocolUnsupported)

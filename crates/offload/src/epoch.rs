@@ -29,9 +29,7 @@ pub struct EpochTable {
 impl EpochTable {
     /// A table of `slots` slots, all at zero.
     pub fn new(slots: u16) -> Self {
-        Self {
-            slots: (0..slots.max(1)).map(|_| AtomicU32::new(0)).collect(),
-        }
+        Self { slots: (0..slots.max(1)).map(|_| AtomicU32::new(0)).collect() }
     }
 
     /// Number of slots.

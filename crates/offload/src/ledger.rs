@@ -29,10 +29,7 @@ pub use history::{Event, History, HistoryEntry};
 /// How long a flow counts as hitting after the engine's counters last rose.
 pub const HITTING_FOR: Duration = Duration::from_secs(5);
 
-const _: () = assert!(
-    NotEligible::ALL.len() <= 64,
-    "a record keeps the set in 64 bits"
-);
+const _: () = assert!(NotEligible::ALL.len() <= 64, "a record keeps the set in 64 bits");
 const _: () = assert!(size_of::<Record>() <= 32);
 
 /// Where a direction stands with its engine.
@@ -164,10 +161,7 @@ impl Default for Record {
 impl Record {
     /// Where it stands.
     pub fn state(&self) -> State {
-        let handle = Handle {
-            index: self.word as u32,
-            generation: (self.word >> 32) as u32,
-        };
+        let handle = Handle { index: self.word as u32, generation: (self.word >> 32) as u32 };
         let at = usize::from(self.reason);
         match self.kind {
             Kind::NotEvaluated => State::NotEvaluated,
@@ -205,19 +199,11 @@ impl Record {
 
     /// What holds it back, as bits.
     const fn against(&self) -> u64 {
-        if matches!(self.kind, Kind::NotEligible) {
-            self.word
-        } else {
-            0
-        }
+        if matches!(self.kind, Kind::NotEligible) { self.word } else { 0 }
     }
 
     const fn refusal(&self) -> Option<usize> {
-        if matches!(self.kind, Kind::Refused) {
-            Some(self.reason as usize)
-        } else {
-            None
-        }
+        if matches!(self.kind, Kind::Refused) { Some(self.reason as usize) } else { None }
     }
 }
 
@@ -325,11 +311,7 @@ impl Ledger {
         if from.handle().is_some() {
             return Change { from, to: from };
         }
-        let to = if against.is_empty() {
-            State::Eligible
-        } else {
-            State::NotEligible(against)
-        };
+        let to = if against.is_empty() { State::Eligible } else { State::NotEligible(against) };
         // the first finding of every session would drown everything else
         let worth_noting = !matches!(from, State::NotEvaluated);
         let change = self.step(entry, at, to);

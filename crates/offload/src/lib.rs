@@ -27,6 +27,8 @@ mod program;
 pub mod tcp_window;
 
 pub use capabilities::{Capabilities, Eligibility, FlowFacts};
-pub use engine::{Engine, EngineEvent, EngineInterface, EngineId, EngineStats, FlowStats, Handle, Refusal, Retry};
+pub use engine::{
+    Engine, EngineEvent, EngineId, EngineInterface, EngineStats, FlowStats, Handle, Refusal, Retry,
+};
 pub use epoch::{Epoch, EpochRef, EpochTable};
 pub use program::{Adjacency, AdjacencyId, Direction, FlowProgram};

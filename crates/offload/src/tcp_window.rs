@@ -120,12 +120,7 @@ impl fmt::Display for WindowVerdict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match *self {
             Self::Ok => f.write_str("ok"),
-            Self::Outside {
-                fault,
-                value,
-                low,
-                high,
-            } => {
+            Self::Outside { fault, value, low, high } => {
                 write!(f, "{} {value} not in {low}..={high}", fault.name())
             }
         }
@@ -237,11 +232,7 @@ impl TcpWindows {
             offer: AtomicU32::new(0),
         };
         Self {
-            slots: (0..capacity)
-                .map(|_| Slot {
-                    sides: [side(), side()],
-                })
-                .collect(),
+            slots: (0..capacity).map(|_| Slot { sides: [side(), side()] }).collect(),
             free: Mutex::default(),
         }
     }
@@ -267,11 +258,7 @@ impl TcpWindows {
             return;
         };
         slot.sides.iter().for_each(Side::clear);
-        self.free
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .returned
-            .push(index);
+        self.free.lock().unwrap_or_else(PoisonError::into_inner).returned.push(index);
     }
 
     /// How many slots are taken.
@@ -304,9 +291,7 @@ impl TcpWindows {
         original.end.store(syn.end(), Relaxed);
         original.max_end.store(syn.end(), Relaxed);
         original.ack.store(0, Relaxed);
-        original
-            .offer
-            .store(Offer::new(u32::from(syn.window), scale).0, Relaxed);
+        original.offer.store(Offer::new(u32::from(syn.window), scale).0, Relaxed);
     }
 
     /// Takes the answer to the SYN: a SYN-ACK, or the peer's own SYN when both open at once
@@ -323,23 +308,16 @@ impl TcpWindows {
         if after(low, ack) {
             return outside(WindowFault::AckBehind, ack, low, high);
         }
-        let (mut mine, mut peers) = (
-            Offer(original.offer.load(Relaxed)),
-            Offer::new(u32::from(segment.window), scale),
-        );
+        let (mut mine, mut peers) =
+            (Offer(original.offer.load(Relaxed)), Offer::new(u32::from(segment.window), scale));
         if !(mine.scales() && peers.scales()) {
             (mine, peers) = (mine.unscaled(), peers.unscaled());
         }
         original.offer.store(mine.0, Relaxed);
-        raise(
-            &original.max_end,
-            ack.wrapping_add(u32::from(segment.window).max(1)),
-        );
+        raise(&original.max_end, ack.wrapping_add(u32::from(segment.window).max(1)));
         original.ack.store(segment.seq.wrapping_add(1), Relaxed);
         reply.end.store(segment.end(), Relaxed);
-        reply
-            .max_end
-            .store(segment.end().wrapping_add(mine.window()), Relaxed);
+        reply.max_end.store(segment.end().wrapping_add(mine.window()), Relaxed);
         reply.ack.store(ack, Relaxed);
         reply.offer.store(peers.0, Relaxed);
         WindowVerdict::Ok
@@ -352,10 +330,7 @@ impl TcpWindows {
         let Some((me, peer)) = self.pair(index, from) else {
             return outside(WindowFault::NoHandshake, segment.seq, 0, 0);
         };
-        let (mine, peers) = (
-            Offer(me.offer.load(Relaxed)),
-            Offer(peer.offer.load(Relaxed)),
-        );
+        let (mine, peers) = (Offer(me.offer.load(Relaxed)), Offer(peer.offer.load(Relaxed)));
         if !(mine.spoken() && (peers.spoken() || !segment.has(ACK))) {
             return self.before_handshake(me, peer, mine, segment);
         }
@@ -389,11 +364,7 @@ impl TcpWindows {
             return outside(WindowFault::AckBehind, ack, oldest, peer_end);
         }
         // the window of a SYN is never scaled (RFC 7323 §2.2)
-        let window = if segment.has(SYN) {
-            window
-        } else {
-            window << mine.scale()
-        };
+        let window = if segment.has(SYN) { window } else { window << mine.scale() };
         store_raised(&me.end, my_end, end);
         raise(&me.ack, ack);
         if window > mine.window() {
@@ -407,11 +378,7 @@ impl TcpWindows {
     /// What a reset from that side is worth.
     pub fn check_reset(&self, index: u32, from: Direction, segment: &Segment) -> RstVerdict {
         let Some((me, peer)) = self.pair(index, from) else {
-            return RstVerdict::Outside {
-                value: segment.seq,
-                low: 0,
-                high: 0,
-            };
+            return RstVerdict::Outside { value: segment.seq, low: 0, high: 0 };
         };
         let expected = peer.ack.load(Relaxed);
         if !Offer(me.offer.load(Relaxed)).spoken() {
@@ -421,11 +388,7 @@ impl TcpWindows {
             return if spoken && segment.has(ACK) && between(low, segment.ack, high) {
                 RstVerdict::Exact
             } else {
-                RstVerdict::Outside {
-                    value: segment.ack,
-                    low,
-                    high,
-                }
+                RstVerdict::Outside { value: segment.ack, low, high }
             };
         }
         let (end, max_end) = (me.end.load(Relaxed), me.max_end.load(Relaxed));
@@ -434,33 +397,22 @@ impl TcpWindows {
         if segment.seq == expected || segment.seq == end {
             RstVerdict::Exact
         } else if between(expected, segment.seq, max_end) {
-            RstVerdict::InWindow {
-                seq: segment.seq,
-                expected,
-            }
+            RstVerdict::InWindow { seq: segment.seq, expected }
         } else {
-            RstVerdict::Outside {
-                value: segment.seq,
-                low: expected,
-                high: max_end,
-            }
+            RstVerdict::Outside { value: segment.seq, low: expected, high: max_end }
         }
     }
 
     /// The sequence number after the last that side has sent; `None` before it has spoken.
     pub fn expected_seq(&self, index: u32, from: Direction) -> Option<u32> {
         let (me, _) = self.pair(index, from)?;
-        Offer(me.offer.load(Relaxed))
-            .spoken()
-            .then(|| me.end.load(Relaxed))
+        Offer(me.offer.load(Relaxed)).spoken().then(|| me.end.load(Relaxed))
     }
 
     /// The highest sequence number that side has acknowledged; `None` before it has spoken.
     pub fn acknowledged(&self, index: u32, from: Direction) -> Option<u32> {
         let (me, _) = self.pair(index, from)?;
-        Offer(me.offer.load(Relaxed))
-            .spoken()
-            .then(|| me.ack.load(Relaxed))
+        Offer(me.offer.load(Relaxed)).spoken().then(|| me.ack.load(Relaxed))
     }
 
     fn pair(&self, index: u32, from: Direction) -> Option<(&Side, &Side)> {
@@ -504,12 +456,7 @@ impl Side {
 }
 
 const fn outside(fault: WindowFault, value: u32, low: u32, high: u32) -> WindowVerdict {
-    WindowVerdict::Outside {
-        fault,
-        value,
-        low,
-        high,
-    }
+    WindowVerdict::Outside { fault, value, low, high }
 }
 
 /// Whether `a` comes after `b` (RFC 9293 §3.4: all arithmetic modulo 2^32).

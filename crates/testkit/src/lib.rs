@@ -19,3 +19,5 @@ pub mod recording;
 pub mod rig;
 pub mod rng;
 pub mod sim;
+
+pub use sim::ask;

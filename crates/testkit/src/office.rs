@@ -60,7 +60,7 @@ pub struct Office {
     pub lan: SegmentId,
     /// The provider's segment.
     pub wan: SegmentId,
-    _scenario: Scenario,
+    scenario: Option<Scenario>,
 }
 
 impl Office {
@@ -71,6 +71,13 @@ impl Office {
 
     /// The office with another configuration of the same ports, and a seed.
     pub fn with(name: &str, config: &str, seed: u64) -> Self {
+        let mut office = Self::unsaved(config, seed);
+        office.scenario = Some(Scenario::new(name));
+        office
+    }
+
+    /// The same, and nothing is written or replayed when it ends.
+    pub fn unsaved(config: &str, seed: u64) -> Self {
         let mut net = Network::new(seed);
         let gateway = net.router("gateway", config, false);
         let anna = net.host(inside("anna", 5, "10.1.0", "2001:db8:1:"));
@@ -103,8 +110,7 @@ impl Office {
         net.start(internet, StreamServer::new(23));
         net.start(internet, DatagramServer::new(DATAGRAMS).answering(160));
         net.start(web, StreamServer::new(8443));
-        let scenario = Scenario::new(name);
-        Self { net, gateway, anna, ben, guest, web, internet, world, lan, wan, _scenario: scenario }
+        Self { net, gateway, anna, ben, guest, web, internet, world, lan, wan, scenario: None }
     }
 
     /// The far server's address, 198.51.100.7 or its IPv6 twin, with a port.
@@ -120,7 +126,9 @@ impl Office {
 
 impl Drop for Office {
     fn drop(&mut self) {
-        self._scenario.finish(&mut self.net, self.gateway);
+        if let Some(scenario) = &self.scenario {
+            scenario.finish(&mut self.net, self.gateway);
+        }
     }
 }
 

@@ -140,6 +140,12 @@ impl Rig {
         self.send_clip(port, Clip::plain(packet.build()));
     }
 
+    /// Sends a packet into a port with the next step; the gateway gets all that was queued at once.
+    pub fn queue(&mut self, port: &str, packet: &build::Packet) {
+        let station = self.station(port);
+        self.net.send(station, Clip::plain(packet.build()));
+    }
+
     /// Sends bytes into a port, and lets the gateway come to rest.
     pub fn send_bytes(&mut self, port: &str, bytes: &[u8]) {
         self.send_clip(port, Clip::plain(bytes.to_vec()));
@@ -219,6 +225,14 @@ impl Rig {
     /// Applies a configuration in place of [`Rig::new`]'s `more`.
     pub fn apply(&mut self, more: &str) {
         self.apply_whole(&format!("{NEIGHBOURS}{BASE}{more}"));
+    }
+
+    /// Applies a configuration in place of [`Rig::new`]'s `more`; no time passes.
+    pub fn apply_unsettled(&mut self, more: &str) {
+        let config = format!("{NEIGHBOURS}{BASE}{more}");
+        if let Err(diagnostics) = self.net.apply(self.gateway, &config) {
+            panic!("the configuration is refused:\n{diagnostics}");
+        }
     }
 
     /// Applies a whole configuration.

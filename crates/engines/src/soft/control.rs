@@ -6,8 +6,8 @@ use std::{
 };
 
 use offload::{
-    Adjacency, AdjacencyId, Capabilities, Direction, Engine, EngineEvent, EngineInterface, EngineStats, FlowProgram,
-    FlowStats, Handle, Refusal, Retry,
+    Adjacency, AdjacencyId, Capabilities, Direction, Engine, EngineEvent, EngineInterface,
+    EngineStats, FlowProgram, FlowStats, Handle, Refusal, Retry,
 };
 use reason::{DemotionReason, Reason, RefusalReason};
 use wire::{Time, Tuple};
@@ -119,11 +119,7 @@ impl SoftControl {
         retry: Retry,
     ) -> Refusal {
         self.refusals[reason.index()] += 1;
-        Refusal {
-            reason,
-            evidence,
-            retry,
-        }
+        Refusal { reason, evidence, retry }
     }
 
     fn table_full(&mut self, worth: u32, now: Time) -> Refusal {
@@ -133,11 +129,7 @@ impl SoftControl {
             Some(("limit", u64::from(self.limit))),
             Some(("worth", u64::from(worth))),
         ];
-        self.refuse(
-            RefusalReason::TableFull,
-            evidence,
-            Retry::NotBefore(now + RETRY_AFTER),
-        )
+        self.refuse(RefusalReason::TableFull, evidence, Retry::NotBefore(now + RETRY_AFTER))
     }
 
     fn no_entry(&mut self, why: NoEntry, worth: u32, now: Time) -> Refusal {
@@ -187,11 +179,7 @@ impl SoftControl {
         if let Some(window) = program.tcp_window.filter(|w| *w >= windows) {
             return Err(self.refuse(
                 RefusalReason::TcpTableFull,
-                [
-                    Some(("index", u64::from(window))),
-                    Some(("limit", u64::from(windows))),
-                    None,
-                ],
+                [Some(("index", u64::from(window))), Some(("limit", u64::from(windows))), None],
                 Retry::Never,
             ));
         }
@@ -202,11 +190,7 @@ impl SoftControl {
         let limit = u64::from(self.shared.adjacencies.capacity());
         self.refuse(
             RefusalReason::AdjacencyTableFull,
-            [
-                Some(("index", u64::from(id.0))),
-                Some(("limit", limit)),
-                None,
-            ],
+            [Some(("index", u64::from(id.0))), Some(("limit", limit)), None],
             Retry::Never,
         )
     }
@@ -302,10 +286,7 @@ impl Engine for SoftControl {
             match self.v6.check(&key) {
                 Err(why) => Err(why),
                 Ok(()) if !self.make_room(worth, now) => Err(NoEntry::Slots),
-                Ok(()) => self
-                    .v6
-                    .insert(program, key)
-                    .map(|(slot, g)| (slot | V6_BIT, g)),
+                Ok(()) => self.v6.insert(program, key).map(|(slot, g)| (slot | V6_BIT, g)),
             }
         } else {
             Err(NoEntry::Mixed)
@@ -414,10 +395,7 @@ fn audit<F: Family>(
     let end = from.saturating_add(max).min(writer.ever_used());
     for slot in from..end {
         if let Some(entry) = writer.entry(slot).filter(|e| e.is_installed()) {
-            let handle = Handle {
-                index: slot | bit,
-                generation: entry.generation,
-            };
+            let handle = Handle { index: slot | bit, generation: entry.generation };
             each(handle, entry.session, entry.direction(), entry.key.tuple());
         }
     }

@@ -47,10 +47,7 @@ impl Family for V4 {
 
     #[inline(always)]
     fn addresses([src, dst]: [u32; 2]) -> (IpAddr, IpAddr) {
-        (
-            IpAddr::V4(Ipv4Addr::from_bits(src)),
-            IpAddr::V4(Ipv4Addr::from_bits(dst)),
-        )
+        (IpAddr::V4(Ipv4Addr::from_bits(src)), IpAddr::V4(Ipv4Addr::from_bits(dst)))
     }
 
     #[inline(always)]
@@ -79,9 +76,7 @@ impl Family for V6 {
     #[inline(always)]
     fn addresses([src, dst]: [[u64; 2]; 2]) -> (IpAddr, IpAddr) {
         let whole = |[high, low]: [u64; 2]| {
-            IpAddr::V6(Ipv6Addr::from_bits(
-                u128::from(high) << 64 | u128::from(low),
-            ))
+            IpAddr::V6(Ipv6Addr::from_bits(u128::from(high) << 64 | u128::from(low)))
         };
         (whole(src), whole(dst))
     }
@@ -134,10 +129,7 @@ impl<F: Family> Key<F> {
             | u64::from(tuple.dst_port) << 32
             | u64::from(vr) << 16
             | u64::from(tuple.proto);
-        Some(Self {
-            pair: F::pair(tuple.src, tuple.dst)?,
-            rest,
-        })
+        Some(Self { pair: F::pair(tuple.src, tuple.dst)?, rest })
     }
 
     #[inline(always)]
@@ -245,28 +237,17 @@ impl<F: Family> Entry<F> {
 
     #[inline(always)]
     pub(super) const fn direction(&self) -> Direction {
-        if self.bits & 1 == 0 {
-            Direction::Original
-        } else {
-            Direction::Reply
-        }
+        if self.bits & 1 == 0 { Direction::Original } else { Direction::Reply }
     }
 
     #[inline(always)]
     pub(super) const fn epoch(&self) -> EpochRef {
-        EpochRef {
-            slot: self.epoch_slot,
-            value: offload::Epoch(self.epoch_value),
-        }
+        EpochRef { slot: self.epoch_slot, value: offload::Epoch(self.epoch_value) }
     }
 
     #[inline(always)]
     pub(super) const fn window(&self) -> Option<u32> {
-        if self.window == NO_WINDOW {
-            None
-        } else {
-            Some(self.window)
-        }
+        if self.window == NO_WINDOW { None } else { Some(self.window) }
     }
 
     #[inline(always)]
@@ -323,8 +304,7 @@ impl Counters {
     #[inline(always)]
     pub(super) fn add(&self, packets: u64, bytes: u64, now: Time) {
         // one writer: a load and a store are enough
-        self.packets
-            .store(self.packets.load(Relaxed) + packets, Relaxed);
+        self.packets.store(self.packets.load(Relaxed) + packets, Relaxed);
         self.bytes.store(self.bytes.load(Relaxed) + bytes, Relaxed);
         // a hit at time zero is a hit
         self.last_hit.store(now.as_nanos().max(1), Relaxed);
@@ -334,9 +314,7 @@ impl Counters {
     pub(super) fn sum_into(&self, stats: &mut FlowStats) {
         stats.packets += self.packets.load(Relaxed);
         stats.bytes += self.bytes.load(Relaxed);
-        stats.last_hit = stats
-            .last_hit
-            .max(Time::from_nanos(self.last_hit.load(Relaxed)));
+        stats.last_hit = stats.last_hit.max(Time::from_nanos(self.last_hit.load(Relaxed)));
     }
 
     /// Only while no worker can hold the flow.

@@ -54,9 +54,7 @@ impl Index {
     /// An index for `capacity` flows.
     pub(super) fn new(capacity: u32) -> Self {
         let buckets = (capacity as usize * 10).div_ceil(WAYS * LOAD_TENTHS).max(2);
-        Self {
-            buckets: Slab::new(buckets),
-        }
+        Self { buckets: Slab::new(buckets) }
     }
 
     /// Bytes the buckets take once all are touched.
@@ -72,8 +70,8 @@ impl Index {
         // the bucket comes from the high bits of each half, the tag from the low ones
         let tag = (low & 0xff) << 8 | high & 0xff;
         Place {
-            first: (low * buckets >> 32) as u32,
-            second: (high * buckets >> 32) as u32,
+            first: ((low * buckets) >> 32) as u32,
+            second: ((high * buckets) >> 32) as u32,
             tag: tag.max(1) as u16,
         }
     }
@@ -139,8 +137,7 @@ impl Index {
     /// Makes a slot findable. Only the writer calls it, with the slot completely written. False if
     /// both buckets are full.
     pub(super) fn insert(&self, place: Place, slot: u32) -> bool {
-        self.with_room(place)
-            .is_some_and(|bucket| bucket.put(slot, place.tag))
+        self.with_room(place).is_some_and(|bucket| bucket.put(slot, place.tag))
     }
 
     /// Makes a slot unfindable. Only the writer calls it. False if it could not be found anyway.
@@ -149,11 +146,7 @@ impl Index {
             let Some(bucket) = self.buckets.get(number) else {
                 continue;
             };
-            if let Some(way) = bucket
-                .slots
-                .iter()
-                .position(|s| s.load(Relaxed) == slot + 1)
-            {
+            if let Some(way) = bucket.slots.iter().position(|s| s.load(Relaxed) == slot + 1) {
                 bucket.clear(way);
                 return true;
             }
@@ -187,10 +180,7 @@ impl Bucket {
     }
 
     fn free(&self) -> usize {
-        self.slots
-            .iter()
-            .filter(|slot| slot.load(Relaxed) == 0)
-            .count()
+        self.slots.iter().filter(|slot| slot.load(Relaxed) == 0).count()
     }
 
     fn put(&self, slot: u32, tag: u16) -> bool {
@@ -209,7 +199,7 @@ impl Bucket {
     }
 
     fn set_tag(&self, way: usize, tag: u16) {
-        let (half, shift) = (&self.tags[way / 4 & 1], way % 4 * 16);
+        let (half, shift) = (&self.tags[(way / 4) & 1], way % 4 * 16);
         let others = half.load(Relaxed) & !(0xffff << shift);
         half.store(others | u64::from(tag) << shift, Release);
     }

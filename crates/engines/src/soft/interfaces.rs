@@ -40,9 +40,7 @@ impl InterfaceMap {
                 Some(_) => map.ports[port].tagged.push(*interface),
             }
         }
-        map.ports
-            .iter_mut()
-            .for_each(|port| port.tagged.sort_by_key(|i| i.vlan));
+        map.ports.iter_mut().for_each(|port| port.tagged.sort_by_key(|i| i.vlan));
         map
     }
 

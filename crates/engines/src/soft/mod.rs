@@ -109,13 +109,7 @@ pub fn soft(
         .map(|number| {
             let passage = Passage::new(Arc::clone(&shared.quiescence), number);
             let tables = (v4.table(), v6.table());
-            SoftWorker::new(
-                Arc::clone(&shared),
-                tables,
-                passage,
-                number,
-                &config.punt_limits,
-            )
+            SoftWorker::new(Arc::clone(&shared), tables, passage, number, &config.punt_limits)
         })
         .collect();
     (SoftControl::new(shared, v4, v6, limit), readers)
@@ -134,23 +128,13 @@ struct Shared {
 }
 
 /// What one worker counted, as anybody may read it. Only that worker writes it.
+#[derive(Default)]
 #[repr(align(64))]
 struct WorkerStats {
     totals: [AtomicU64; 7],
     punts: [AtomicU64; CAUSES],
     punt_ring_full: [AtomicU64; CAUSES],
     punt_limited: [AtomicU64; CAUSES],
-}
-
-impl Default for WorkerStats {
-    fn default() -> Self {
-        Self {
-            totals: Default::default(),
-            punts: Default::default(),
-            punt_ring_full: Default::default(),
-            punt_limited: Default::default(),
-        }
-    }
 }
 
 /// Totals of a worker.
@@ -167,38 +151,15 @@ struct Tally {
 
 impl WorkerStats {
     fn write(&self, t: &Tally) {
-        let values = [
-            t.hits,
-            t.misses,
-            t.packets,
-            t.bytes,
-            t.bursts,
-            t.punt_depth,
-            t.traces_lost,
-        ];
+        let values = [t.hits, t.misses, t.packets, t.bytes, t.bursts, t.punt_depth, t.traces_lost];
         for (field, value) in self.totals.iter().zip(values) {
             field.store(value, Relaxed);
         }
     }
 
     fn read(&self) -> Tally {
-        let [
-            hits,
-            misses,
-            packets,
-            bytes,
-            bursts,
-            punt_depth,
-            traces_lost,
-        ] = self.totals.each_ref().map(|field| field.load(Relaxed));
-        Tally {
-            hits,
-            misses,
-            packets,
-            bytes,
-            bursts,
-            punt_depth,
-            traces_lost,
-        }
+        let [hits, misses, packets, bytes, bursts, punt_depth, traces_lost] =
+            self.totals.each_ref().map(|field| field.load(Relaxed));
+        Tally { hits, misses, packets, bytes, bursts, punt_depth, traces_lost }
     }
 }

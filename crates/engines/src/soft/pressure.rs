@@ -86,11 +86,7 @@ fn pass<F: Family>(
             continue;
         };
         let stats = writer.stats(slot);
-        let since = if samples {
-            entry.resample(stats.packets)
-        } else {
-            None
-        };
+        let since = if samples { entry.resample(stats.packets) } else { None };
         let rate = if is_idle(&stats, now) {
             0
         } else if let Some(packets) = since {

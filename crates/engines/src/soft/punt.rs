@@ -68,13 +68,7 @@ impl Default for PuntLimits {
                     10_000
                 }
             };
-            limits.set(
-                *cause,
-                Some(PuntLimit {
-                    rate,
-                    burst: rate / 10,
-                }),
-            );
+            limits.set(*cause, Some(PuntLimit { rate, burst: rate / 10 }));
         }
         limits
     }
@@ -94,12 +88,7 @@ impl Bucket {
     pub(super) fn new(limit: PuntLimit, workers: usize) -> Self {
         let cost = 1_000_000_000 * workers.max(1) as u64 / u64::from(limit.rate.max(1));
         let full = cost * (u64::from(limit.burst) / workers.max(1) as u64).max(1);
-        Self {
-            cost,
-            full,
-            credit: full,
-            last: 0,
-        }
+        Self { cost, full, credit: full, last: 0 }
     }
 
     /// Takes one frame out, if there is one.
@@ -124,18 +113,8 @@ mod tests {
 
     #[test]
     fn a_bucket_gives_its_burst_then_its_rate() {
-        let mut bucket = Bucket::new(
-            PuntLimit {
-                rate: 1000,
-                burst: 5,
-            },
-            1,
-        );
-        let mut taken = |ms| {
-            (0..20)
-                .filter(|_| bucket.take(Time::from_millis(ms)))
-                .count()
-        };
+        let mut bucket = Bucket::new(PuntLimit { rate: 1000, burst: 5 }, 1);
+        let mut taken = |ms| (0..20).filter(|_| bucket.take(Time::from_millis(ms))).count();
         assert_eq!(taken(0), 5);
         assert_eq!(taken(0), 0);
         assert_eq!(taken(2), 2);
@@ -145,18 +124,8 @@ mod tests {
 
     #[test]
     fn workers_share_a_limit() {
-        let mut bucket = Bucket::new(
-            PuntLimit {
-                rate: 1000,
-                burst: 8,
-            },
-            4,
-        );
-        let mut taken = |ms| {
-            (0..20)
-                .filter(|_| bucket.take(Time::from_millis(ms)))
-                .count()
-        };
+        let mut bucket = Bucket::new(PuntLimit { rate: 1000, burst: 8 }, 4);
+        let mut taken = |ms| (0..20).filter(|_| bucket.take(Time::from_millis(ms))).count();
         assert_eq!(taken(0), 2);
         assert_eq!(taken(4), 1);
     }

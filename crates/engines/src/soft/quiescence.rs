@@ -37,11 +37,7 @@ impl Quiescence {
 
     /// What every worker has passed.
     pub(super) fn reached(&self) -> u64 {
-        self.seen
-            .iter()
-            .map(|seen| seen.0.load(Acquire))
-            .min()
-            .unwrap_or(u64::MAX)
+        self.seen.iter().map(|seen| seen.0.load(Acquire)).min().unwrap_or(u64::MAX)
     }
 }
 
@@ -81,10 +77,7 @@ mod tests {
     #[test]
     fn the_slowest_worker_decides() {
         let shared = Arc::new(Quiescence::new(2));
-        let (a, b) = (
-            Passage::new(shared.clone(), 0),
-            Passage::new(shared.clone(), 1),
-        );
+        let (a, b) = (Passage::new(shared.clone(), 0), Passage::new(shared.clone(), 1));
         let retired = shared.advance();
         a.quiesce();
         assert!(shared.reached() < retired);

@@ -17,6 +17,7 @@ pub(super) unsafe trait Zeroed {}
 pub(super) struct Slab<T> {
     base: NonNull<T>,
     len: usize,
+    _memory: Option<Memory>,
 }
 
 // SAFETY: a slab is only an owner of memory; every access goes through an unsafe block whose
@@ -28,20 +29,15 @@ unsafe impl<T: Send + Sync> Sync for Slab<T> {}
 impl<T: Zeroed> Slab<T> {
     /// `len` slots of zero bytes.
     pub(super) fn new(len: usize) -> Self {
-        const { assert!(size_of::<T>() > 0 && !std::mem::needs_drop::<T>()) };
-        let Some(layout) = Self::layout(len) else {
-            return Self {
-                base: NonNull::dangling(),
-                len: 0,
-            };
-        };
-        // SAFETY: the layout has a size above zero.
-        let raw = unsafe { alloc::alloc_zeroed(layout) };
-        let Some(base) = NonNull::new(raw.cast::<T>()) else {
-            alloc::handle_alloc_error(layout)
-        };
-        huge_pages(raw, layout);
-        Self { base, len }
+        const { assert!(size_of::<T>() > 0 && align_of::<T>() <= LINE) };
+        const { assert!(!std::mem::needs_drop::<T>()) };
+        match Layout::array::<T>(len) {
+            Ok(layout) if len > 0 => {
+                let memory = Memory::zeroed(layout.size());
+                Self { base: memory.base.cast(), len, _memory: Some(memory) }
+            }
+            Ok(_) | Err(_) => Self { base: NonNull::dangling(), len: 0, _memory: None },
+        }
     }
 
     /// Number of slots.
@@ -81,45 +77,90 @@ impl<T: Zeroed> Slab<T> {
         // changed through `&T`.
         self.ptr(index).map(|slot| unsafe { slot.as_ref() })
     }
-
-    fn layout(len: usize) -> Option<Layout> {
-        let layout = Layout::array::<T>(len).ok().filter(|l| l.size() > 0)?;
-        let align = if layout.size() >= HUGE { HUGE } else { 64 };
-        layout.align_to(align).ok()
-    }
-}
-
-impl<T> Drop for Slab<T> {
-    fn drop(&mut self) {
-        if self.len == 0 {
-            return;
-        }
-        let size = size_of::<T>() * self.len;
-        let align = if size >= HUGE { HUGE } else { 64 }.max(align_of::<T>());
-        // SAFETY: `new` allocated with exactly this layout, and nothing in it needs dropping.
-        unsafe {
-            alloc::dealloc(
-                self.base.as_ptr().cast(),
-                Layout::from_size_align_unchecked(size, align),
-            );
-        }
-    }
 }
 
 /// Types that are only ever changed through `&self`.
 pub(super) trait Shared {}
 
+/// A cache line in bytes; every slab starts at one.
+const LINE: usize = 64;
+
 /// A huge page of x86-64 and of most ARM kernels, in bytes.
 const HUGE: usize = 2 << 20;
 
-fn huge_pages(base: *mut u8, layout: Layout) {
+/// Zeroed bytes.
+struct Memory {
+    base: NonNull<u8>,
+    from: Source,
+}
+
+/// Where they come from.
+enum Source {
+    Heap(Layout),
+    /// The whole mapping; it begins before `base`.
     #[cfg(all(target_os = "linux", not(miri)))]
-    if layout.align() >= HUGE {
-        // SAFETY: the range is ours; the advice changes no contents, and its failure no meaning.
-        unsafe { libc::madvise(base.cast(), layout.size(), libc::MADV_HUGEPAGE) };
+    Map {
+        start: *mut libc::c_void,
+        size: usize,
+    },
+}
+
+impl Memory {
+    fn zeroed(size: usize) -> Self {
+        #[cfg(all(target_os = "linux", not(miri)))]
+        if size >= HUGE
+            && let Some(memory) = Self::mapped(size)
+        {
+            return memory;
+        }
+        let Ok(layout) = Layout::from_size_align(size, LINE) else {
+            unreachable!("invariant: the size is that of an array")
+        };
+        // SAFETY: the layout has a size above zero.
+        let base = unsafe { alloc::alloc_zeroed(layout) };
+        match NonNull::new(base) {
+            Some(base) => Self { base, from: Source::Heap(layout) },
+            None => alloc::handle_alloc_error(layout),
+        }
     }
-    #[cfg(not(all(target_os = "linux", not(miri))))]
-    let _ = (base, layout);
+
+    /// From the kernel, so that nothing is touched before the advice for huge pages is given (the
+    /// heap writes zeros to what it aligns).
+    #[cfg(all(target_os = "linux", not(miri)))]
+    fn mapped(size: usize) -> Option<Self> {
+        let whole = size.checked_add(HUGE)?;
+        let access = libc::PROT_READ | libc::PROT_WRITE;
+        let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
+        // SAFETY: a new private mapping at an address of the kernel's choice concerns nobody.
+        let start = unsafe { libc::mmap(std::ptr::null_mut(), whole, access, flags, -1, 0) };
+        if start == libc::MAP_FAILED {
+            return None;
+        }
+        let skip = start.cast::<u8>().align_offset(HUGE);
+        // SAFETY: skip < HUGE, so `base` and `size` bytes from there lie in the mapping; the advice
+        // changes no contents and its failure no meaning.
+        let base = unsafe {
+            let base = start.cast::<u8>().add(skip);
+            libc::madvise(base.cast(), size, libc::MADV_HUGEPAGE);
+            base
+        };
+        let from = Source::Map { start, size: whole };
+        NonNull::new(base).map(|base| Self { base, from })
+    }
+}
+
+impl Drop for Memory {
+    fn drop(&mut self) {
+        match self.from {
+            // SAFETY: allocated with this layout in `zeroed`.
+            Source::Heap(layout) => unsafe { alloc::dealloc(self.base.as_ptr(), layout) },
+            #[cfg(all(target_os = "linux", not(miri)))]
+            // SAFETY: mapped with this size in `mapped`, and the slab that used it is gone.
+            Source::Map { start, size } => unsafe {
+                libc::munmap(start, size);
+            },
+        }
+    }
 }
 
 /// Asks the CPU for the cache line of an address, which need not be valid.

@@ -91,9 +91,7 @@ impl<F: Family> Table<F> {
         {
             return Some((slot, entry));
         }
-        let slot = self
-            .index
-            .find(place, |slot| entry(slot).is_some_and(|e| e.key == *key))?;
+        let slot = self.index.find(place, |slot| entry(slot).is_some_and(|e| e.key == *key))?;
         Some((slot, entry(slot)?))
     }
 
@@ -109,9 +107,7 @@ impl<F: Family> Table<F> {
     #[inline(always)]
     unsafe fn entry(&self, slot: u32) -> Option<&Entry<F>> {
         // SAFETY: in bounds by `ptr`; the rest is the caller's promise.
-        self.entries
-            .ptr(slot)
-            .map(|entry| unsafe { entry.as_ref() })
+        self.entries.ptr(slot).map(|entry| unsafe { entry.as_ref() })
     }
 }
 
@@ -181,20 +177,13 @@ impl<F: Family> Writer<F> {
     pub(super) fn check(&self, key: &Key<F>) -> Result<(), NoEntry> {
         let place = self.table.index.place(key.hash(&self.table.seed));
         let same = |slot| self.entry(slot).is_some_and(|e| e.key == *key);
-        if let Some(session) = self
-            .table
-            .index
-            .find(place, same)
-            .and_then(|s| Some(self.entry(s)?.session))
+        if let Some(session) =
+            self.table.index.find(place, same).and_then(|s| Some(self.entry(s)?.session))
         {
             return Err(NoEntry::Taken(session));
         }
         let place_of = |slot| Some(self.place_of(self.entry(slot)?));
-        if self.table.index.make_room(place, place_of) {
-            Ok(())
-        } else {
-            Err(NoEntry::Buckets)
-        }
+        if self.table.index.make_room(place, place_of) { Ok(()) } else { Err(NoEntry::Buckets) }
     }
 
     /// Enters a program that passed [`Writer::check`]; gives its slot and generation.
@@ -208,11 +197,7 @@ impl<F: Family> Writer<F> {
             None => (self.never_used, true),
         };
         let target = self.table.entries.ptr(slot).ok_or(NoEntry::Slots)?;
-        let before = if fresh {
-            0
-        } else {
-            self.entry(slot).map_or(0, |e| e.generation)
-        };
+        let before = if fresh { 0 } else { self.entry(slot).map_or(0, |e| e.generation) };
         let generation = before.wrapping_add(1);
         let entry = Entry::new(program, key, generation).ok_or(NoEntry::Mixed)?;
         // SAFETY: the slot is free: it was never in the index, or every worker has quiesced since

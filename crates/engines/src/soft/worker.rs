@@ -5,7 +5,7 @@ use std::sync::{
     atomic::{AtomicU64, Ordering::Relaxed},
 };
 
-use offload::{EngineInterface, Adjacency, Direction, tcp_window::Segment};
+use offload::{Adjacency, Direction, EngineInterface, tcp_window::Segment};
 use ports::{Checksum, Frame, Gso, GsoKind, PortId};
 use reason::{DropReason, PuntCause, Reason};
 use wire::{Fragmentation, Headers, IpVersion, L3, Time, Tuple, proto, tcp::flags};
@@ -121,13 +121,7 @@ impl SoftWorker {
             buckets[cause.index()] = limits.get(*cause).map(|limit| Bucket::new(limit, workers));
         }
         Self {
-            reader: Reader {
-                shared,
-                v4,
-                v6,
-                passage,
-                number,
-            },
+            reader: Reader { shared, v4, v6, passage, number },
             interfaces: Default::default(),
             headers: Box::new([Headers::EMPTY; BURST]),
             steps: Box::new([Step::Punt(PuntCause::FlowMiss); BURST]),
@@ -164,9 +158,11 @@ impl SoftWorker {
         self.reader.shared.workers[self.reader.number].write(&self.tally);
     }
 
-    /// Says that the worker holds no flow. An idle worker must call it now and then, or what was
+    /// Says that the worker holds no flow, and that its punts have been taken. An idle worker must call it now and then, or what was
     /// removed is never given back.
     pub fn quiesce(&mut self) {
+        self.tally.punt_depth = 0;
+        self.reader.shared.workers[self.reader.number].write(&self.tally);
         self.reader.passage.quiesce();
     }
 
@@ -182,13 +178,7 @@ impl SoftWorker {
 
     /// Parses and hashes all frames and asks the CPU for what serving them needs.
     fn look(&mut self, port: PortId, frames: &[Frame]) {
-        let Self {
-            reader,
-            interfaces,
-            headers,
-            steps,
-            ..
-        } = self;
+        let Self { reader, interfaces, headers, steps, .. } = self;
         let untagged = interfaces.1.get(port, None);
         for frame in frames.iter().take(AHEAD) {
             prefetch(frame.bytes().as_ptr());
@@ -206,11 +196,7 @@ impl SoftWorker {
                     };
                     reader.search(headers, interface)
                 }
-                Err(reason) if reason == DropReason::EthertypeUnsupported => {
-                    Step::Punt(PuntCause::NotIp)
-                }
-                // the slow path parses it again and names the fault
-                Err(_) => Step::Punt(PuntCause::Malformed),
+                Err(reason) => Step::Punt(unreadable(reason)),
             };
         }
         for step in steps.iter_mut().take(frames.len()) {
@@ -234,14 +220,7 @@ impl SoftWorker {
     }
 
     fn serve(&mut self, frames: &mut [Frame], now: Time, out: &mut Output) {
-        let Self {
-            reader,
-            headers,
-            steps,
-            verdicts,
-            tally,
-            ..
-        } = self;
+        let Self { reader, headers, steps, verdicts, tally, .. } = self;
         let work = headers.iter().zip(steps.iter()).zip(verdicts.iter_mut());
         for (frame, ((headers, step), verdict)) in frames.iter_mut().zip(work) {
             *verdict = match step {
@@ -256,10 +235,7 @@ impl SoftWorker {
     fn punt(&mut self, punt: Punt, now: Time, out: &mut Output) {
         let stats = &self.reader.shared.workers[self.reader.number];
         let cause = punt.cause.index();
-        if !self.limits[cause]
-            .as_mut()
-            .is_none_or(|bucket| bucket.take(now))
-        {
+        if !self.limits[cause].as_mut().is_none_or(|bucket| bucket.take(now)) {
             bump(&stats.punt_limited[cause]);
             out.dropped.push(punt.frame);
         } else if out.punts.len() >= self.reader.shared.punt_ring {
@@ -318,11 +294,7 @@ impl Reader {
         if !self.shared.epochs.is_current(entry.epoch()) {
             return Err(PuntCause::StaleEpoch);
         }
-        let hop = self
-            .shared
-            .adjacencies
-            .get(entry.adjacency)
-            .ok_or(PuntCause::AdjacencyLost)?;
+        let hop = self.shared.adjacencies.get(entry.adjacency).ok_or(PuntCause::AdjacencyLost)?;
         let size = Size::of(headers, frame.offloads.gso)?;
         if size.largest > u32::from(entry.mtu.min(hop.mtu)) {
             return Err(PuntCause::ExceedsMtu);
@@ -337,9 +309,7 @@ impl Reader {
         }
 
         let partial = matches!(frame.offloads.checksum, Checksum::Partial { .. });
-        entry
-            .rewrite()
-            .apply(frame.bytes_mut(), headers, true, partial);
+        entry.rewrite().apply(frame.bytes_mut(), headers, true, partial);
         put_ethernet(frame, headers, &hop, ether);
         if let Some(counters) = table.counters(self.number, slot) {
             counters.add(size.packets, size.bytes, now);
@@ -362,9 +332,7 @@ impl Reader {
         let Some(index) = entry.window() else {
             return Ok(());
         };
-        let header = frame
-            .get(usize::from(headers.l4)..)
-            .and_then(|l4| l4.first_chunk::<16>());
+        let header = frame.get(usize::from(headers.l4)..).and_then(|l4| l4.first_chunk::<16>());
         let [_, _, _, _, s0, s1, s2, s3, a0, a1, a2, a3, _, flags, w0, w1] =
             *header.ok_or(PuntCause::Malformed)?;
         let segment = Segment {
@@ -374,12 +342,7 @@ impl Reader {
             len: headers.payload_len(),
             flags,
         };
-        if self
-            .shared
-            .windows
-            .check(index, entry.direction(), &segment)
-            .is_ok()
-        {
+        if self.shared.windows.check(index, entry.direction(), &segment).is_ok() {
             Ok(())
         } else {
             Err(PuntCause::TcpWindow)
@@ -423,11 +386,7 @@ impl Size {
     fn of(headers: &Headers, gso: Option<Gso>) -> Result<Self, PuntCause> {
         let whole = headers.ip_len();
         match gso {
-            None => Ok(Self {
-                packets: 1,
-                bytes: u64::from(whole),
-                largest: whole,
-            }),
+            None => Ok(Self { packets: 1, bytes: u64::from(whole), largest: whole }),
             Some(gso) => Self::of_super(headers, gso),
         }
     }
@@ -450,6 +409,11 @@ impl Size {
             largest: header + payload.min(u32::from(gso.size)),
         })
     }
+}
+
+/// What the slow path makes of it: it parses the frame again and names the fault.
+fn unreadable(reason: DropReason) -> PuntCause {
+    if reason == DropReason::EthertypeUnsupported { PuntCause::NotIp } else { PuntCause::Malformed }
 }
 
 /// Why a packet can not be served whatever its flow.
@@ -484,12 +448,7 @@ fn search<F: Family>(
     }
     let key = Key::new(tuple, interface.vr)?;
     let place = table.place(&key);
-    Some(Search {
-        key,
-        place,
-        guess: None,
-        interface: interface.interface,
-    })
+    Some(Search { key, place, guess: None, interface: interface.interface })
 }
 
 /// Replaces the Ethernet header in front of the IP packet, and cuts what comes after it. The
@@ -503,11 +462,7 @@ fn put_ethernet(frame: &mut Frame, headers: &Headers, hop: &Adjacency, length: u
     } else if length < l3 {
         frame.pull_front(l3 - length);
     }
-    let ethertype: u16 = if headers.tuple.is_v6() {
-        0x86dd
-    } else {
-        0x0800
-    };
+    let ethertype: u16 = if headers.tuple.is_v6() { 0x86dd } else { 0x0800 };
     let Some(bytes) = frame.bytes_mut().get_mut(..length) else {
         return;
     };

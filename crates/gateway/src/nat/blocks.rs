@@ -156,17 +156,13 @@ impl Blocks {
         }
         let mut used = Slots::new(u32::from(self.size));
         used.take(slot);
-        let mut block = Block {
-            host: probe.tuple.src,
-            sessions: 1,
-            used: Default::default(),
-        };
+        let mut block = Block { host: probe.tuple.src, sessions: 1, used: Default::default() };
         block.used[space as usize] = Some(used);
         self.blocks.insert((address, number), block);
-        let host = self.hosts.entry(probe.tuple.src).or_insert_with(|| Host {
-            address,
-            blocks: SmallVec::new(),
-        });
+        let host = self
+            .hosts
+            .entry(probe.tuple.src)
+            .or_insert_with(|| Host { address, blocks: SmallVec::new() });
         host.blocks.push(number);
         self.ports_used[space as usize] += 1;
         Some(chosen(address, base + slot as u16))
@@ -205,9 +201,5 @@ impl Blocks {
 }
 
 fn chosen(index: u16, port: u16) -> Chosen {
-    Chosen {
-        index,
-        port,
-        kind: Kind::Block,
-    }
+    Chosen { index, port, kind: Kind::Block }
 }

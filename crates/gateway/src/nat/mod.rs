@@ -254,9 +254,7 @@ impl Nat {
                     .ok_or(DropReason::NatPoolMissingFamily)?;
                 let at = match self.interfaces.get(&address) {
                     Some(&at) => at,
-                    None => self
-                        .add_interface(address)
-                        .ok_or(DropReason::NatPoolExhausted)?,
+                    None => self.add_interface(address).ok_or(DropReason::NatPoolExhausted)?,
                 };
                 self.grant(at, rng, &mut probe).map(Some)
             }
@@ -288,11 +286,7 @@ impl Nat {
             return;
         };
         book.sessions = book.sessions.saturating_sub(1);
-        let chosen = Chosen {
-            index: binding.address,
-            port: binding.port,
-            kind: binding.kind,
-        };
+        let chosen = Chosen { index: binding.address, port: binding.port, kind: binding.kind };
         book.pool.release(binding.space, chosen);
         self.forget_if_unused(at);
     }
@@ -332,10 +326,7 @@ impl Nat {
             return Err(DropReason::NatPoolExhausted);
         };
         let space = Space::of(&probe.tuple);
-        let chosen = book
-            .pool
-            .choose(space, rng, probe)
-            .inspect_err(|_| book.exhausted += 1)?;
+        let chosen = book.pool.choose(space, rng, probe).inspect_err(|_| book.exhausted += 1)?;
         book.sessions += 1;
         book.removed = false;
         Ok(Grant {
@@ -352,10 +343,7 @@ impl Nat {
     }
 
     fn add_interface(&mut self, address: IpAddr) -> Option<u16> {
-        let only = IpRange {
-            first: address,
-            last: address,
-        };
+        let only = IpRange { first: address, last: address };
         let mut book = Book::new("", PoolKind::Overload, only, INTERFACE_PORTS);
         book.interface = true;
         let at = self.add(book)?;
@@ -419,12 +407,7 @@ impl Book {
             kind: self.kind,
             addresses: self.addresses,
             ports_total: self.pool.ports_total(),
-            ports_used: PortsUsed {
-                tcp,
-                udp,
-                sctp,
-                icmp,
-            },
+            ports_used: PortsUsed { tcp, udp, sctp, icmp },
             sessions: self.sessions,
             hosts: self.pool.hosts(),
             blocks_used,
@@ -447,11 +430,8 @@ fn central_spec(rule: &CentralSnat) -> RuleSpec<'_> {
 
 /// The address that interface NAT translates to: the first of the version that may leave the link.
 fn interface_address(addresses: &[IpNet], v6: bool) -> Option<IpAddr> {
-    addresses
-        .iter()
-        .map(IpNet::addr)
-        .find(|address| match address {
-            IpAddr::V4(_) => !v6,
-            IpAddr::V6(ip) => v6 && !ip.is_unicast_link_local(),
-        })
+    addresses.iter().map(IpNet::addr).find(|address| match address {
+        IpAddr::V4(_) => !v6,
+        IpAddr::V6(ip) => v6 && !ip.is_unicast_link_local(),
+    })
 }

@@ -66,8 +66,7 @@ impl Overload {
         rng: &mut Rng,
         probe: &mut Probe<F>,
     ) -> Option<Chosen> {
-        self.unused(space, rng, probe)
-            .or_else(|| self.shared(space, rng, probe))
+        self.unused(space, rng, probe).or_else(|| self.shared(space, rng, probe))
     }
 
     /// A port that no session has.
@@ -105,11 +104,7 @@ impl Overload {
                         full.take(index);
                     }
                     used.count += 1;
-                    return Some(Chosen {
-                        index: index as u16,
-                        port,
-                        kind: Kind::Owned,
-                    });
+                    return Some(Chosen { index: index as u16, port, kind: Kind::Owned });
                 }
                 slot = slots.next_free(rng.below(len))?;
             }
@@ -135,11 +130,7 @@ impl Overload {
             let index = (at / u64::from(len)) as u32;
             let port = low.wrapping_add((at % u64::from(len)) as u16);
             if probe.is_free(self.addresses.get(index), port)? {
-                return Some(Chosen {
-                    index: index as u16,
-                    port,
-                    kind: Kind::Shared,
-                });
+                return Some(Chosen { index: index as u16, port, kind: Kind::Shared });
             }
         }
         None
@@ -148,10 +139,7 @@ impl Overload {
     pub(super) fn release(&mut self, space: Space, index: u16, port: u16) {
         let (low, _) = self.range(space);
         let used = &mut self.spaces[space as usize];
-        let slots = used
-            .ports
-            .get_mut(usize::from(index))
-            .and_then(Option::as_mut);
+        let slots = used.ports.get_mut(usize::from(index)).and_then(Option::as_mut);
         if slots.is_some_and(|slots| slots.free(u32::from(port.wrapping_sub(low)))) {
             used.count -= 1;
             if let Some(full) = &mut used.full {

@@ -79,21 +79,13 @@ pub(super) struct Probe<F> {
 
 impl<F: Fn(&Tuple) -> bool> Probe<F> {
     pub(super) fn new(tuple: Tuple, taken: F) -> Self {
-        Self {
-            tuple,
-            taken,
-            left: PROBES,
-        }
+        Self { tuple, taken, left: PROBES }
     }
 
     /// Whether no session has the reply of this translation; `None` when enough was asked.
     pub(super) fn is_free(&mut self, address: IpAddr, port: u16) -> Option<bool> {
         self.left = self.left.checked_sub(1)?;
-        let translated = Tuple {
-            src: address,
-            src_port: port,
-            ..self.tuple
-        };
+        let translated = Tuple { src: address, src_port: port, ..self.tuple };
         Some(!(self.taken)(&translated.reversed()))
     }
 
@@ -166,20 +158,13 @@ impl OneToOne {
             return None;
         }
         let index = index as u16;
-        let lease = self
-            .by_source
-            .entry(src)
-            .or_insert(Lease { index, sessions: 0 });
+        let lease = self.by_source.entry(src).or_insert(Lease { index, sessions: 0 });
         if lease.sessions == 0 {
             self.used.take(u32::from(index));
             self.by_address.insert(index, src);
         }
         lease.sessions += 1;
-        Some(Chosen {
-            index,
-            port,
-            kind: Kind::OneToOne,
-        })
+        Some(Chosen { index, port, kind: Kind::OneToOne })
     }
 
     fn release(&mut self, index: u16) {
@@ -217,16 +202,9 @@ impl Pool {
                 by_source: BTreeMap::new(),
                 by_address: BTreeMap::new(),
             }),
-            PoolKind::PortBlock {
-                block_size,
-                blocks_per_host,
-            } => Self::Blocks(Blocks::new(
-                addresses,
-                low,
-                high,
-                block_size,
-                blocks_per_host,
-            )),
+            PoolKind::PortBlock { block_size, blocks_per_host } => {
+                Self::Blocks(Blocks::new(addresses, low, high, block_size, blocks_per_host))
+            }
         }
     }
 

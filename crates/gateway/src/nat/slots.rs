@@ -23,14 +23,10 @@ impl Slots {
         if let (Some(last), rest @ 1..) = (full.last_mut(), count % 64) {
             *last = u64::MAX << rest;
         }
-        Self {
-            words: words.into(),
-            full: full.into(),
-            len,
-            used: 0,
-        }
+        Self { words: words.into(), full: full.into(), len, used: 0 }
     }
 
+    #[cfg(test)]
     pub(super) fn used(&self) -> u32 {
         self.used
     }

@@ -16,13 +16,7 @@ fn ip(text: &str) -> IpAddr {
 }
 
 fn tuple(proto: u8, src: &str, src_port: u16, dst: &str, dst_port: u16) -> Tuple {
-    Tuple {
-        src: ip(src),
-        dst: ip(dst),
-        src_port,
-        dst_port,
-        proto,
-    }
+    Tuple { src: ip(src), dst: ip(dst), src_port, dst_port, proto }
 }
 
 fn pool(name: &str, kind: PoolKind, addresses: &str, ports: (u16, u16)) -> config::model::Pool {
@@ -48,11 +42,7 @@ fn vip(name: &str, external: &str, mapped: &str) -> Vip {
 }
 
 fn forward(proto: u8, external: (u16, u16), mapped: u16) -> Option<PortForward> {
-    Some(PortForward {
-        proto,
-        external: external.0..=external.1,
-        mapped,
-    })
+    Some(PortForward { proto, external: external.0..=external.1, mapped })
 }
 
 /// A gateway's session table, as far as NAT is concerned.
@@ -65,11 +55,7 @@ struct Table {
 
 impl Table {
     fn new(config: &Config) -> Self {
-        Self {
-            nat: Nat::new(config),
-            rng: Rng::new(42),
-            live: BTreeMap::new(),
-        }
+        Self { nat: Nat::new(config), rng: Rng::new(42), live: BTreeMap::new() }
     }
 
     /// Opens a session and checks that nobody has its reply.
@@ -79,22 +65,14 @@ impl Table {
         nat: &SourceNat,
         egress: &[IpNet],
     ) -> Result<Grant, DropReason> {
-        let request = SnatRequest {
-            tuple,
-            nat,
-            egress: IfId(0),
-            egress_addresses: egress,
-        };
+        let request = SnatRequest { tuple, nat, egress: IfId(0), egress_addresses: egress };
         let live = &self.live;
         let grant = self
             .nat
             .snat(&request, &mut self.rng, |reply| live.contains_key(reply))?
             .expect("translated");
         let reply = reply(tuple, &grant);
-        assert!(
-            self.live.insert(reply, (tuple, grant)).is_none(),
-            "{reply} is given twice"
-        );
+        assert!(self.live.insert(reply, (tuple, grant)).is_none(), "{reply} is given twice");
         Ok(grant)
     }
 
@@ -120,12 +98,7 @@ impl Table {
 }
 
 fn reply(tuple: Tuple, grant: &Grant) -> Tuple {
-    Tuple {
-        src: grant.address,
-        src_port: grant.port,
-        ..tuple
-    }
-    .reversed()
+    Tuple { src: grant.address, src_port: grant.port, ..tuple }.reversed()
 }
 
 #[test]
@@ -136,12 +109,7 @@ fn a_binding_is_small() {
 #[test]
 fn an_overload_pool_is_exhausted_exactly_when_it_is() {
     let mut config = fixture::empty();
-    config.pools = vec![pool(
-        "p",
-        PoolKind::Overload,
-        "192.0.2.10-192.0.2.11",
-        (2000, 2007),
-    )];
+    config.pools = vec![pool("p", PoolKind::Overload, "192.0.2.10-192.0.2.11", (2000, 2007))];
     let mut table = Table::new(&config);
     let to = |n: u16, peer: &str| tuple(proto::TCP, "10.0.0.1", 40_000 + n, peer, 443);
     for n in 0..16 {
@@ -154,35 +122,20 @@ fn an_overload_pool_is_exhausted_exactly_when_it_is() {
     // The same ports again, to another peer; and in another protocol's own space.
     for n in 0..16 {
         table.pools(to(n, "198.51.100.2"), &[0]).expect("shared");
-        let udp = Tuple {
-            proto: proto::UDP,
-            ..to(n, "198.51.100.1")
-        };
+        let udp = Tuple { proto: proto::UDP, ..to(n, "198.51.100.1") };
         table.pools(udp, &[0]).expect("UDP has ports of its own");
     }
     assert_eq!(table.pools(to(16, "198.51.100.2"), &[0]), exhausted);
     let stats = table.stats("p").expect("pool");
-    assert_eq!(
-        (stats.ports_total, stats.sessions, stats.exhausted),
-        (16, 48, 2)
-    );
+    assert_eq!((stats.ports_total, stats.sessions, stats.exhausted), (16, 48, 2));
     assert_eq!((stats.ports_used.tcp, stats.ports_used.udp), (16, 16));
     // One goes, one comes.
-    let gone = *table
-        .live
-        .keys()
-        .find(|r| r.src == ip("198.51.100.1"))
-        .expect("live");
+    let gone = *table.live.keys().find(|r| r.src == ip("198.51.100.1")).expect("live");
     table.close(gone);
-    table
-        .pools(to(16, "198.51.100.1"), &[0])
-        .expect("the port that was given back");
+    table.pools(to(16, "198.51.100.1"), &[0]).expect("the port that was given back");
     table.close_all();
     let stats = table.stats("p").expect("pool");
-    assert_eq!(
-        (stats.sessions, stats.ports_used),
-        (0, PortsUsed::default())
-    );
+    assert_eq!((stats.sessions, stats.ports_used), (0, PortsUsed::default()));
 }
 
 #[test]
@@ -192,85 +145,47 @@ fn a_full_size_address_serves_every_one_of_its_ports() {
     let mut table = Table::new(&config);
     for n in 0..64_512_u32 {
         let src = IpAddr::V4(Ipv4Addr::from_bits(0x0a00_0000 + n / 1000));
-        let tuple = Tuple {
-            src,
-            ..tuple(proto::UDP, "10.0.0.1", 5000, "198.51.100.1", 53)
-        };
-        let tuple = Tuple {
-            src_port: 5000 + (n % 1000) as u16,
-            ..tuple
-        };
+        let tuple = Tuple { src, ..tuple(proto::UDP, "10.0.0.1", 5000, "198.51.100.1", 53) };
+        let tuple = Tuple { src_port: 5000 + (n % 1000) as u16, ..tuple };
         table.pools(tuple, &[0]).expect("a port is left");
     }
     let last = tuple(proto::UDP, "10.9.0.1", 5000, "198.51.100.1", 53);
     assert_eq!(table.pools(last, &[0]), Err(DropReason::NatPoolExhausted));
-    let elsewhere = Tuple {
-        dst_port: 54,
-        ..last
-    };
+    let elsewhere = Tuple { dst_port: 54, ..last };
     assert!(table.pools(elsewhere, &[0]).is_ok());
 }
 
 #[test]
 fn a_source_keeps_its_port_and_its_address_where_it_can() {
     let mut config = fixture::empty();
-    config.pools = vec![pool(
-        "p",
-        PoolKind::Overload,
-        "192.0.2.0-192.0.2.255",
-        (1024, 65_535),
-    )];
+    config.pools = vec![pool("p", PoolKind::Overload, "192.0.2.0-192.0.2.255", (1024, 65_535))];
     let mut table = Table::new(&config);
     let one = tuple(proto::TCP, "10.0.0.1", 40_000, "198.51.100.1", 443);
     let first = table.pools(one, &[0]).expect("free");
     assert_eq!(first.port, 40_000);
     for n in 1..50 {
-        let grant = table
-            .pools(
-                Tuple {
-                    src_port: 40_000 + n,
-                    ..one
-                },
-                &[0],
-            )
-            .expect("free");
+        let grant = table.pools(Tuple { src_port: 40_000 + n, ..one }, &[0]).expect("free");
         assert_eq!(grant.address, first.address);
     }
     let mut used = BTreeSet::new();
     for n in 0..200 {
         let src = IpAddr::V4(Ipv4Addr::from_bits(0x0a01_0000 + n));
-        used.insert(
-            table
-                .pools(Tuple { src, ..one }, &[0])
-                .expect("free")
-                .address,
-        );
+        used.insert(table.pools(Tuple { src, ..one }, &[0]).expect("free").address);
     }
     assert!(used.len() > 100, "sources spread over the addresses");
     let echo = tuple(proto::ICMP, "10.0.0.1", 7, "198.51.100.1", 0);
-    assert_eq!(
-        table.pools(echo, &[0]).map(|g| g.port),
-        Ok(7),
-        "identifiers are not ports"
-    );
+    assert_eq!(table.pools(echo, &[0]).map(|g| g.port), Ok(7), "identifiers are not ports");
 }
 
 #[test]
 fn protocols_without_ports_have_one_session_to_a_peer_for_each_address() {
     let mut config = fixture::empty();
-    config.pools = vec![pool(
-        "p",
-        PoolKind::Overload,
-        "192.0.2.10-192.0.2.12",
-        (1024, 65_535),
-    )];
+    config.pools = vec![pool("p", PoolKind::Overload, "192.0.2.10-192.0.2.12", (1024, 65_535))];
     let mut table = Table::new(&config);
     let gre = |src: &str, peer: &str| tuple(proto::GRE, src, 0, peer, 0);
     let mut used = BTreeSet::new();
     for src in ["10.0.0.1", "10.0.0.2", "10.0.0.3"] {
-        let grant = table
-            .pools(gre(src, "198.51.100.1"), &[0])
-            .expect("an address is left");
+        let grant = table.pools(gre(src, "198.51.100.1"), &[0]).expect("an address is left");
         assert_eq!(grant.port, 0);
         used.insert(grant.address);
     }
@@ -292,15 +207,9 @@ fn interface_nat_takes_the_address_of_the_version() {
     assert_eq!(grant.address, ip("203.0.113.2"));
     assert!(grant.port >= 1024, "a well-known port is not kept");
     let v6 = tuple(proto::TCP, "2001:db8:1::1", 4000, "2001:db8:2::1", 443);
-    assert_eq!(
-        table.open(v6, &nat, &egress).expect("free").address,
-        ip("2001:db8::2")
-    );
+    assert_eq!(table.open(v6, &nat, &egress).expect("free").address, ip("2001:db8::2"));
     let missing = Err(DropReason::NatPoolMissingFamily);
-    assert_eq!(
-        table.open(Tuple { src_port: 1, ..v6 }, &nat, &egress[..2]),
-        missing
-    );
+    assert_eq!(table.open(Tuple { src_port: 1, ..v6 }, &nat, &egress[..2]), missing);
     assert_eq!(table.nat.pools().filter(|p| p.name.is_empty()).count(), 2);
 }
 
@@ -317,68 +226,36 @@ fn pools_are_tried_in_order_by_version() {
     let order = [0, 1, 2];
     assert_eq!(table.pools(to(0), &order).map(|g| g.port), Ok(2000));
     assert_eq!(table.pools(to(1), &order).map(|g| g.port), Ok(3000));
-    assert_eq!(
-        table.pools(to(2), &order),
-        Err(DropReason::NatPoolExhausted)
-    );
-    assert_eq!(
-        table.pools(to(3), &[0]),
-        Err(DropReason::NatPoolMissingFamily)
-    );
-    let request = SnatRequest {
-        tuple: to(4),
-        nat: &SourceNat::Off,
-        egress: IfId(0),
-        egress_addresses: &[],
-    };
-    assert_eq!(
-        table.nat.snat(&request, &mut Rng::new(1), |_| false),
-        Ok(None)
-    );
+    assert_eq!(table.pools(to(2), &order), Err(DropReason::NatPoolExhausted));
+    assert_eq!(table.pools(to(3), &[0]), Err(DropReason::NatPoolMissingFamily));
+    let request =
+        SnatRequest { tuple: to(4), nat: &SourceNat::Off, egress: IfId(0), egress_addresses: &[] };
+    assert_eq!(table.nat.snat(&request, &mut Rng::new(1), |_| false), Ok(None));
 }
 
 #[test]
 fn one_to_one_gives_a_source_an_address_as_long_as_it_has_sessions() {
     let mut config = fixture::empty();
-    config.pools = vec![pool(
-        "p",
-        PoolKind::OneToOne,
-        "192.0.2.10-192.0.2.11",
-        (0, 65_535),
-    )];
+    config.pools = vec![pool("p", PoolKind::OneToOne, "192.0.2.10-192.0.2.11", (0, 65_535))];
     let mut table = Table::new(&config);
     let from = |src: &str, port| tuple(proto::TCP, src, port, "198.51.100.1", 443);
     let a = table.pools(from("10.0.0.1", 80), &[0]).expect("an address");
-    let again = table
-        .pools(from("10.0.0.1", 81), &[0])
-        .expect("its address");
-    let b = table
-        .pools(from("10.0.0.2", 80), &[0])
-        .expect("the other address");
+    let again = table.pools(from("10.0.0.1", 81), &[0]).expect("its address");
+    let b = table.pools(from("10.0.0.2", 80), &[0]).expect("the other address");
     assert_eq!((a.address, a.port, again.port), (again.address, 80, 81));
     assert_ne!(a.address, b.address);
     let third = from("10.0.0.3", 80);
     assert_eq!(table.pools(third, &[0]), Err(DropReason::NatPoolExhausted));
-    assert_eq!(
-        table.stats("p").map(|s| (s.hosts, s.sessions)),
-        Some((2, 3))
-    );
+    assert_eq!(table.stats("p").map(|s| (s.hosts, s.sessions)), Some((2, 3)));
     table.close(reply(from("10.0.0.1", 80), &a));
-    assert_eq!(
-        table.pools(third, &[0]),
-        Err(DropReason::NatPoolExhausted),
-        "one is left"
-    );
+    assert_eq!(table.pools(third, &[0]), Err(DropReason::NatPoolExhausted), "one is left");
     table.close(reply(from("10.0.0.1", 81), &again));
     assert_eq!(table.pools(third, &[0]).map(|g| g.address), Ok(a.address));
 }
 
 #[test]
 fn port_blocks_are_bounded_for_each_source_and_given_back() {
-    let kind = PoolKind::PortBlock {
-        block_size: 8,
-        blocks_per_host: 2,
-    };
+    let kind = PoolKind::PortBlock { block_size: 8, blocks_per_host: 2 };
     let mut config = fixture::empty();
     // Room for five blocks; the last three ports are no block.
     config.pools = vec![pool("p", kind, "192.0.2.10", (2000, 2042))];
@@ -386,20 +263,12 @@ fn port_blocks_are_bounded_for_each_source_and_given_back() {
     let from = |src: &str, n: u16| tuple(proto::UDP, src, 40_000 + n, "198.51.100.1", 53);
     let mut blocks = BTreeSet::new();
     for n in 0..16 {
-        let grant = table
-            .pools(from("10.0.0.1", n), &[0])
-            .expect("two blocks of eight");
+        let grant = table.pools(from("10.0.0.1", n), &[0]).expect("two blocks of eight");
         blocks.insert((grant.port - 2000) / 8);
     }
     assert_eq!(blocks.len(), 2);
-    assert_eq!(
-        table.pools(from("10.0.0.1", 16), &[0]),
-        Err(DropReason::NatBlockLimit)
-    );
-    let tcp = Tuple {
-        proto: proto::TCP,
-        ..from("10.0.0.1", 0)
-    };
+    assert_eq!(table.pools(from("10.0.0.1", 16), &[0]), Err(DropReason::NatBlockLimit));
+    let tcp = Tuple { proto: proto::TCP, ..from("10.0.0.1", 0) };
     let port = table.pools(tcp, &[0]).expect("TCP has the blocks too").port;
     assert!(blocks.contains(&((port - 2000) / 8)));
     for src in ["10.0.0.2", "10.0.0.3", "10.0.0.4"] {
@@ -408,24 +277,13 @@ fn port_blocks_are_bounded_for_each_source_and_given_back() {
     let late = from("10.0.0.5", 0);
     assert_eq!(table.pools(late, &[0]), Err(DropReason::NatPoolExhausted));
     let stats = table.stats("p").expect("pool");
-    assert_eq!(
-        (stats.hosts, stats.blocks_used, stats.blocks_total),
-        (4, 5, 5)
-    );
-    let second = *table
-        .live
-        .iter()
-        .find(|(_, (t, _))| t.src == ip("10.0.0.2"))
-        .expect("live")
-        .0;
+    assert_eq!((stats.hosts, stats.blocks_used, stats.blocks_total), (4, 5, 5));
+    let second = *table.live.iter().find(|(_, (t, _))| t.src == ip("10.0.0.2")).expect("live").0;
     table.close(second);
     assert!(table.pools(late, &[0]).is_ok());
     table.close_all();
     let stats = table.stats("p").expect("pool");
-    assert_eq!(
-        (stats.hosts, stats.blocks_used, stats.ports_used.udp),
-        (0, 0, 0)
-    );
+    assert_eq!((stats.hosts, stats.blocks_used, stats.ports_used.udp), (0, 0, 0));
 }
 
 #[test]
@@ -446,15 +304,8 @@ fn a_reload_keeps_the_books_of_what_stays_and_lets_the_rest_run_out() {
         pool("gone", PoolKind::Overload, "192.0.2.99", (2000, 2000)),
     ];
     table.nat.reload(&config);
-    assert_eq!(
-        table.pools(to(2), &[0]),
-        Err(DropReason::NatPoolExhausted),
-        "still in use"
-    );
-    assert_eq!(
-        table.pools(to(3), &[1]).map(|g| g.address),
-        Ok(ip("192.0.2.99"))
-    );
+    assert_eq!(table.pools(to(2), &[0]), Err(DropReason::NatPoolExhausted), "still in use");
+    assert_eq!(table.pools(to(3), &[1]).map(|g| g.address), Ok(ip("192.0.2.99")));
     let names: Vec<_> = table.nat.pools().map(|p| (p.name, p.removed)).collect();
     assert_eq!(names, [("gone", true), ("stays", false), ("gone", false)]);
 
@@ -465,9 +316,7 @@ fn a_reload_keeps_the_books_of_what_stays_and_lets_the_rest_run_out() {
     // A pool that comes back while it still has sessions finds its books.
     config.pools.remove(1);
     table.nat.reload(&config);
-    config
-        .pools
-        .push(pool("gone", PoolKind::Overload, "192.0.2.99", (2000, 2000)));
+    config.pools.push(pool("gone", PoolKind::Overload, "192.0.2.99", (2000, 2000)));
     table.nat.reload(&config);
     assert_eq!(table.pools(to(4), &[1]), Err(DropReason::NatPoolExhausted));
     table.close_all();
@@ -493,10 +342,8 @@ fn the_central_table_goes_by_order() {
         destination: fixture::addresses(&["10.0.0.0-10.255.255.255"]),
         ..fixture::policy(1)
     };
-    config.central_snat = vec![
-        rule(exempt, SourceNat::Off),
-        rule(fixture::policy(2), SourceNat::Interface),
-    ];
+    config.central_snat =
+        vec![rule(exempt, SourceNat::Off), rule(fixture::policy(2), SourceNat::Interface)];
     let nat = Nat::new(&config);
     let key = |dst| Key {
         from: ZoneId(0),
@@ -525,69 +372,33 @@ fn the_most_specific_vip_wins() {
     };
     let wan_web = Vip {
         interface: Some(WAN),
-        ..Vip {
-            mapped: range("10.0.0.30"),
-            name: "wan-web".into(),
-            ..web.clone()
-        }
+        ..Vip { mapped: range("10.0.0.30"), name: "wan-web".into(), ..web.clone() }
     };
     let wide = Vip {
         forward: forward(proto::TCP, (8000, 8099), 9000),
         ..vip("wide", "203.0.113.10-203.0.113.19", "10.0.1.10-10.0.1.19")
     };
     let many_to_one = vip("servers", "203.0.113.20-203.0.113.29", "10.0.0.40");
-    let v6 = vip(
-        "v6",
-        "2001:db8:f::10-2001:db8:f::1f",
-        "2001:db8:1::10-2001:db8:1::1f",
-    );
+    let v6 = vip("v6", "2001:db8:f::10-2001:db8:f::1f", "2001:db8:1::10-2001:db8:1::1f");
     config.vips = vec![one, web, wan_web, wide, many_to_one, v6];
     let mut nat = Nat::new(&config);
     let to = |ingress, proto, dst: &str, port| {
-        let src = if dst.contains(':') {
-            "2001:db8::9"
-        } else {
-            "198.51.100.1"
-        };
+        let src = if dst.contains(':') { "2001:db8::9" } else { "198.51.100.1" };
         let found = nat.dnat(ingress, &tuple(proto, src, 999, dst, port))?;
         Some((found.vip, found.address.to_string(), found.port))
     };
     let is = |vip, address: &str, port| Some((vip, address.to_owned(), port));
-    assert_eq!(
-        to(WAN, proto::TCP, "203.0.113.10", 443),
-        is(2, "10.0.0.30", 8443)
-    );
-    assert_eq!(
-        to(LAN, proto::TCP, "203.0.113.10", 443),
-        is(1, "10.0.0.20", 8443)
-    );
-    assert_eq!(
-        to(WAN, proto::UDP, "203.0.113.10", 443),
-        is(0, "10.0.0.10", 443)
-    );
-    assert_eq!(
-        to(WAN, proto::ICMP, "203.0.113.10", 0),
-        is(0, "10.0.0.10", 0)
-    );
-    assert_eq!(
-        to(WAN, proto::TCP, "203.0.113.13", 8042),
-        is(3, "10.0.1.13", 9042)
-    );
+    assert_eq!(to(WAN, proto::TCP, "203.0.113.10", 443), is(2, "10.0.0.30", 8443));
+    assert_eq!(to(LAN, proto::TCP, "203.0.113.10", 443), is(1, "10.0.0.20", 8443));
+    assert_eq!(to(WAN, proto::UDP, "203.0.113.10", 443), is(0, "10.0.0.10", 443));
+    assert_eq!(to(WAN, proto::ICMP, "203.0.113.10", 0), is(0, "10.0.0.10", 0));
+    assert_eq!(to(WAN, proto::TCP, "203.0.113.13", 8042), is(3, "10.0.1.13", 9042));
     assert_eq!(to(WAN, proto::TCP, "203.0.113.13", 443), None);
-    assert_eq!(
-        to(WAN, proto::TCP, "203.0.113.25", 22),
-        is(4, "10.0.0.40", 22)
-    );
-    assert_eq!(
-        to(WAN, proto::TCP, "2001:db8:f::1a", 22),
-        is(5, "2001:db8:1::1a", 22)
-    );
+    assert_eq!(to(WAN, proto::TCP, "203.0.113.25", 22), is(4, "10.0.0.40", 22));
+    assert_eq!(to(WAN, proto::TCP, "2001:db8:f::1a", 22), is(5, "2001:db8:1::1a", 22));
     assert_eq!(to(WAN, proto::TCP, "203.0.113.30", 22), None);
 
-    let back = |src: &str| {
-        nat.reverse_vip(WAN, ip(src))
-            .map(|r| (r.vip, r.address.to_string()))
-    };
+    let back = |src: &str| nat.reverse_vip(WAN, ip(src)).map(|r| (r.vip, r.address.to_string()));
     assert_eq!(back("10.0.0.10"), Some((0, "203.0.113.10".into())));
     assert_eq!(back("10.0.0.40"), Some((4, "203.0.113.20".into())));
     assert_eq!(back("2001:db8:1::1a"), Some((5, "2001:db8:f::1a".into())));
@@ -597,11 +408,7 @@ fn the_most_specific_vip_wins() {
     config.vips.swap_remove(0);
     config.vips.swap(0, 4);
     nat.reload(&config);
-    let hits = config
-        .vips
-        .iter()
-        .position(|v| v.name == "servers")
-        .map(|at| nat.vip_hits(at));
+    let hits = config.vips.iter().position(|v| v.name == "servers").map(|at| nat.vip_hits(at));
     assert_eq!(hits, Some(1), "hits follow the name");
 }
 
@@ -610,29 +417,14 @@ fn proxy_arp_is_for_vips_and_pools_in_the_interface_subnets() {
     let mut config = fixture::empty();
     fixture::interface(&mut config, "wan", &["203.0.113.2/24", "2001:db8:f::2/64"]);
     fixture::interface(&mut config, "lan", &["10.0.0.1/24"]);
-    let mut silent = pool(
-        "silent",
-        PoolKind::Overload,
-        "203.0.113.200",
-        (1024, 65_535),
-    );
+    let mut silent = pool("silent", PoolKind::Overload, "203.0.113.200", (1024, 65_535));
     silent.proxy_arp = false;
-    config.pools = vec![
-        pool(
-            "p",
-            PoolKind::Overload,
-            "203.0.113.100-203.0.113.101",
-            (1, 2),
-        ),
-        silent,
-    ];
+    config.pools =
+        vec![pool("p", PoolKind::Overload, "203.0.113.100-203.0.113.101", (1, 2)), silent];
     config.vips = vec![
         vip("a", "203.0.113.2", "10.0.0.5"),
         vip("b", "2001:db8:f::10", "2001:db8:1::10"),
-        Vip {
-            interface: Some(LAN),
-            ..vip("c", "203.0.113.50", "10.0.0.5")
-        },
+        Vip { interface: Some(LAN), ..vip("c", "203.0.113.50", "10.0.0.5") },
         vip("far", "198.51.100.7", "10.0.0.5"),
     ];
     let nat = Nat::new(&config);
@@ -738,14 +530,7 @@ proptest! {
 
 #[derive(Clone, Debug)]
 enum Step {
-    Open {
-        src: u8,
-        src_port: u16,
-        peer: u8,
-        proto: u8,
-        v6: bool,
-        nat: SourceNat,
-    },
+    Open { src: u8, src_port: u16, peer: u8, proto: u8, v6: bool, nat: SourceNat },
     Close(usize),
     Reload(u8),
 }
@@ -770,28 +555,16 @@ fn step() -> impl Strategy<Value = Step> {
 
 /// All pools, or those whose bit is set.
 fn pools(mask: u8) -> Vec<config::model::Pool> {
-    let block = PoolKind::PortBlock {
-        block_size: 3,
-        blocks_per_host: 2,
-    };
+    let block = PoolKind::PortBlock { block_size: 3, blocks_per_host: 2 };
     let all = [
         pool("a", PoolKind::Overload, "192.0.2.1-192.0.2.2", (2000, 2006)),
         pool("b", block, "192.0.2.5-192.0.2.6", (2000, 2010)),
         pool("c", PoolKind::OneToOne, "192.0.2.9-192.0.2.11", (0, 65_535)),
-        pool(
-            "d",
-            PoolKind::Overload,
-            "2001:db8::1-2001:db8::3",
-            (2000, 2002),
-        ),
+        pool("d", PoolKind::Overload, "2001:db8::1-2001:db8::3", (2000, 2002)),
         pool("e", block, "2001:db8::5", (3000, 3010)),
     ];
     let wanted = |(at, _): &(usize, _)| mask >> at & 1 != 0;
-    all.into_iter()
-        .enumerate()
-        .filter(wanted)
-        .map(|(_, pool)| pool)
-        .collect()
+    all.into_iter().enumerate().filter(wanted).map(|(_, pool)| pool).collect()
 }
 
 proptest! {

@@ -51,26 +51,18 @@ impl Addresses {
         items: usize,
         mut value: impl FnMut(Vec<u32>) -> u32,
     ) -> Self {
-        let v4 = ranges
-            .iter()
-            .filter_map(|(range, item)| match (range.first, range.last) {
-                (IpAddr::V4(a), IpAddr::V4(b)) => Some(Span {
-                    first: a.to_bits(),
-                    last: b.to_bits(),
-                    item: *item,
-                }),
-                _ => None,
-            });
-        let v6 = ranges
-            .iter()
-            .filter_map(|(range, item)| match (range.first, range.last) {
-                (IpAddr::V6(a), IpAddr::V6(b)) => Some(Span {
-                    first: a.to_bits(),
-                    last: b.to_bits(),
-                    item: *item,
-                }),
-                _ => None,
-            });
+        let v4 = ranges.iter().filter_map(|(range, item)| match (range.first, range.last) {
+            (IpAddr::V4(a), IpAddr::V4(b)) => {
+                Some(Span { first: a.to_bits(), last: b.to_bits(), item: *item })
+            }
+            _ => None,
+        });
+        let v6 = ranges.iter().filter_map(|(range, item)| match (range.first, range.last) {
+            (IpAddr::V6(a), IpAddr::V6(b)) => {
+                Some(Span { first: a.to_bits(), last: b.to_bits(), item: *item })
+            }
+            _ => None,
+        });
         Self {
             v4: Intervals::build(v4, items, |set| value(members(set))),
             v6: Intervals::build(v6, items, |set| value(members(set))),
@@ -137,9 +129,7 @@ impl Vips {
         let vips = config.vips.as_slice();
         let ranges = |of: fn(&Vip) -> IpRange, wanted: fn(&Vip) -> bool| -> Vec<(IpRange, u32)> {
             let all = vips.iter().zip(0..);
-            all.filter(|(v, _)| wanted(v))
-                .map(|(v, item)| (of(v), item))
-                .collect()
+            all.filter(|(v, _)| wanted(v)).map(|(v, item)| (of(v), item)).collect()
         };
 
         let mut groups = Numbered::new();
@@ -160,16 +150,10 @@ impl Vips {
         let owner = |item: &u32| {
             let item = *item as usize;
             match vips.get(item) {
-                Some(vip) => Owner {
-                    interface: vip.interface,
-                    proxy: true,
-                },
+                Some(vip) => Owner { interface: vip.interface, proxy: true },
                 None => Owner {
                     interface: None,
-                    proxy: config
-                        .pools
-                        .get(item - vips.len())
-                        .is_some_and(|p| p.proxy_arp),
+                    proxy: config.pools.get(item - vips.len()).is_some_and(|p| p.proxy_arp),
                 },
             }
         };
@@ -193,13 +177,7 @@ impl Vips {
             subnets: config
                 .interfaces
                 .iter()
-                .map(|i| {
-                    if i.proxy_arp {
-                        i.addresses.as_slice().into()
-                    } else {
-                        Box::default()
-                    }
-                })
+                .map(|i| if i.proxy_arp { i.addresses.as_slice().into() } else { Box::default() })
                 .collect(),
         }
     }
@@ -225,21 +203,14 @@ impl Vips {
             let offset = tuple.dst_port.saturating_sub(*forward.external.start());
             forward.mapped.saturating_add(offset)
         });
-        Some(Dnat {
-            vip,
-            address: moved(tuple.dst, held.external, held.mapped),
-            port,
-        })
+        Some(Dnat { vip, address: moved(tuple.dst, held.external, held.mapped), port })
     }
 
     #[inline]
     pub(super) fn reverse(&self, egress: IfId, src: IpAddr) -> Option<ReverseVip> {
         let vip = self.first(self.mappers.get(self.mapped.get(src))?, egress)?;
         let held = &self.vips[vip];
-        Some(ReverseVip {
-            vip,
-            address: moved(src, held.mapped, held.external),
-        })
+        Some(ReverseVip { vip, address: moved(src, held.mapped, held.external) })
     }
 
     pub(super) fn owns(&self, address: IpAddr) -> bool {
@@ -257,17 +228,12 @@ impl Vips {
     }
 
     fn owners_of(&self, address: IpAddr) -> &[Owner] {
-        self.owners
-            .get(self.owned.get(address))
-            .map_or(&[], |list| list)
+        self.owners.get(self.owned.get(address)).map_or(&[], |list| list)
     }
 
     fn first(&self, list: &[u32], interface: IfId) -> Option<usize> {
-        let fits = |vip: &&u32| {
-            self.vips[**vip as usize]
-                .interface
-                .is_none_or(|only| only == interface)
-        };
+        let fits =
+            |vip: &&u32| self.vips[**vip as usize].interface.is_none_or(|only| only == interface);
         list.iter().find(fits).map(|&vip| vip as usize)
     }
 }
@@ -293,11 +259,7 @@ impl Group {
                 lists.number(list, |list| preferred(vips, list))
             })
         });
-        Self {
-            forwards: map,
-            lists: lists.made,
-            plain: preferred(vips, &plain),
-        }
+        Self { forwards: map, lists: lists.made, plain: preferred(vips, &plain) }
     }
 
     #[inline]
@@ -348,10 +310,7 @@ struct Numbered<K, V> {
 
 impl<K: Ord, V> Numbered<K, V> {
     fn new() -> Self {
-        Self {
-            numbers: BTreeMap::new(),
-            made: Vec::new(),
-        }
+        Self { numbers: BTreeMap::new(), made: Vec::new() }
     }
 
     fn number(&mut self, key: Vec<K>, make: impl FnOnce(&[K]) -> V) -> u32 {

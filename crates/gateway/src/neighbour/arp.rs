@@ -91,7 +91,7 @@ impl<H> Neighbours<H> {
             None => {
                 let on_link = our.iter().any(|net| net.contains(&sender));
                 if asks_us && on_link && self.make_room_to_learn() {
-                    self.insert(interface, sender, arp.sender_mac, State::Stale, now);
+                    self.learn(interface, sender, arp.sender_mac, now);
                     self.counters.learned += 1;
                 } else {
                     self.counters.ignored += 1;

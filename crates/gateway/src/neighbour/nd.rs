@@ -76,7 +76,7 @@ impl<H> Neighbours<H> {
         }
         let on_link = src.is_unicast_link_local() || our.iter().any(|net| net.contains(&address));
         if on_link && self.make_room_to_learn() {
-            self.insert(interface, address, mac, State::Stale, now);
+            self.learn(interface, address, mac, now);
             self.counters.learned += 1;
         } else {
             self.counters.ignored += 1;

@@ -191,6 +191,13 @@ impl<H> Neighbours<H> {
         n
     }
 
+    /// Makes an entry of what a message said of its sender, and says so: nobody asked.
+    pub(super) fn learn(&mut self, interface: IfId, address: IpAddr, mac: Mac, now: Time) {
+        let id = NeighbourId(self.insert(interface, address, mac, State::Stale, now));
+        let held = Vec::new();
+        self.events.push_back(NeighbourEvent::Resolved { id, interface, address, mac, held });
+    }
+
     /// Puts an entry into a state, arms its timer and lists it for eviction or not.
     pub(super) fn enter(&mut self, n: u32, state: State, now: Time) {
         let stale_time = self.stale_time;

@@ -4,7 +4,8 @@
 //! that interval names the rules whose condition of that dimension holds. What the dimensions have
 //! in common are the rules that match; the lowest is the first in order. Rules are kept as bit
 //! sets with a summary word for every 64 words, so that the intersection touches only words in
-//! which every dimension has a rule: 10 000 rules are three summary words.
+//! which every dimension has a rule: 10 000 rules are three summary words. Incoming and outgoing
+//! zone are one dimension, as long as there are no more than 64 of them.
 //!
 //! A dimension keeps the rules that do not care (`any`) in one set, and with each interval only the
 //! rules that name it, words without a rule left out. Equal sets are kept once. Memory is bounded
@@ -15,13 +16,26 @@
 //! several services may combine the source port of one with the destination port of the other,
 //! so rules that ask for source ports are checked against their list once more.
 
-use core::net::IpAddr;
+use core::{array, net::IpAddr};
 use std::collections::BTreeMap;
 
 use config::model::{IpRange, ZoneId};
 
 use super::intervals::{Intervals, Key as IntervalKey, Span};
-use super::rules::{Addresses, Condition, Key, Rule, RuleSpec, asks_source_port};
+use super::rules::{Addresses, Condition, Key, Rule, RuleSpec};
+
+/// Zones on a side, up to which every pair of zones has a set of its own.
+const PAIRED_ZONES: usize = 64;
+
+/// Dimensions at most. The last two are left out where no rule asks about them.
+const MOST: usize = 6;
+const ZONES: usize = 0;
+const DESTINATION: usize = 1;
+const SOURCE: usize = 2;
+const SERVICE: usize = 3;
+/// Outgoing zones, where there are too many for pairs.
+const TO: usize = 4;
+const SOURCE_PORT: usize = 5;
 
 /// Rules in order, ready to be looked up.
 #[derive(Clone, Debug)]
@@ -29,47 +43,60 @@ pub struct Classifier {
     rules: Vec<Rule>,
     /// Rules that may match at all.
     active: BitSet,
-    from: Dimension<Intervals<u16>>,
-    to: Dimension<Intervals<u16>>,
-    source: Dimension<ByVersion>,
-    destination: Dimension<ByVersion>,
-    /// Protocol in the upper 16 bits, destination port in the lower.
-    service: Dimension<Intervals<u32>>,
-    /// Protocol in the upper 16 bits, source port in the lower.
-    source_port: Dimension<Intervals<u32>>,
+    /// Rules that do not care, by summary word and dimension.
+    any_summary: Vec<[u64; MOST]>,
+    /// The same, by word.
+    any_words: Vec<[u64; MOST]>,
+    zones: Zones,
+    source: ByVersion,
+    destination: ByVersion,
+    /// Protocol in the upper bits, destination port in the lower 16.
+    service: Intervals<u32>,
+    /// Protocol in the upper bits, source port in the lower 16.
+    source_port: Intervals<u32>,
+    /// Whether any rule asks about the last two dimensions.
+    extra: bool,
+    /// Sets one after the other, found by offset: summary words, then the words that are not zero.
+    pool: Box<[u64]>,
 }
 
 impl Classifier {
     /// Makes the tables; all rules are active.
     pub fn build<'a>(specs: impl IntoIterator<Item = RuleSpec<'a>>) -> Self {
         let rules: Vec<Rule> = specs.into_iter().map(|spec| Rule::new(&spec)).collect();
-        let mut active = BitSet::new(rules.len());
-        for i in 0..rules.len() {
-            active.set(i, true);
-        }
+        let mut pool = Pool::new();
+        let (zones, any_zones, any_to) = Zones::new(&rules, &mut pool);
+        let destination = addresses(&rules, &mut pool, |rule| &rule.destination);
+        let source = addresses(&rules, &mut pool, |rule| &rule.source);
+        let service = ports(&rules, &mut pool, |rule| {
+            let list = rule.services.as_deref()?;
+            Some(list.iter().map(|s| (s.proto, s.dst_ports.clone())).collect())
+        });
+        let source_port = ports(&rules, &mut pool, |rule| {
+            let list = rule.services.as_deref().filter(|_| rule.pairs_ports)?;
+            Some(list.iter().map(|s| (s.proto, s.src_ports.clone())).collect())
+        });
+        let mut any = array::from_fn(|_| BitSet::new(rules.len()));
+        any[ZONES] = any_zones;
+        any[DESTINATION] = members(&rules, |rule| rule.destination.is_none());
+        any[SOURCE] = members(&rules, |rule| rule.source.is_none());
+        any[SERVICE] = members(&rules, |rule| rule.services.is_none());
+        any[TO] = any_to;
+        any[SOURCE_PORT] = members(&rules, |rule| !rule.pairs_ports);
+        let active = members(&rules, |_| true);
+        let cares = |dimension: usize| any[dimension].words != active.words;
         Self {
+            extra: cares(TO) || cares(SOURCE_PORT),
+            any_summary: transposed(&any, |set| &set.summary),
+            any_words: transposed(&any, |set| &set.words),
             active,
-            from: zones(&rules, |rule| &rule.from),
-            to: zones(&rules, |rule| &rule.to),
-            source: addresses(&rules, |rule| &rule.source),
-            destination: addresses(&rules, |rule| &rule.destination),
-            service: ports(&rules, |rule| {
-                let list = rule.services.as_deref()?;
-                Some(
-                    list.iter()
-                        .map(|s| (s.proto, s.dst_ports.clone()))
-                        .collect(),
-                )
-            }),
-            source_port: ports(&rules, |rule| {
-                let list = rule.services.as_deref()?;
-                let asks = list.iter().any(asks_source_port);
-                asks.then(|| {
-                    list.iter()
-                        .map(|s| (s.proto, s.src_ports.clone()))
-                        .collect()
-                })
-            }),
+            zones,
+            source,
+            destination,
+            service,
+            source_port,
+            // A word that may be read beyond a set without words.
+            pool: pool.words.into_iter().chain([0]).collect(),
             rules,
         }
     }
@@ -92,38 +119,41 @@ impl Classifier {
     /// The first active rule that matches.
     pub fn lookup(&self, key: &Key) -> Option<usize> {
         let port = |port: u16| u32::from(key.proto) << 16 | u32::from(port);
-        let mut meets = [
-            Meet::of(&self.from, self.from.map.get(key.from.0)),
-            Meet::of(&self.to, self.to.map.get(key.to.0)),
-            Meet::of(&self.source, self.source.map.get(key.src)),
-            Meet::of(&self.destination, self.destination.map.get(key.dst)),
-            Meet::of(&self.service, self.service.map.get(port(key.dst_port))),
-            Meet::of(
-                &self.source_port,
-                self.source_port.map.get(port(key.src_port)),
-            ),
-        ];
-        // Dimensions that no rule asks about are left out.
-        let mut used = 0;
-        for i in 0..meets.len() {
-            if !meets[i].all {
-                meets.swap(used, i);
-                used += 1;
-            }
+        let (zones, to) = self.zones.get(key.from, key.to);
+        let destination = self.destination.get(key.dst);
+        let source = self.source.get(key.src);
+        let service = self.service.get(port(key.dst_port));
+        if self.extra {
+            let source_port = self.source_port.get(port(key.src_port));
+            self.first(key, [zones, destination, source, service, to, source_port])
+        } else {
+            self.first(key, [zones, destination, source, service])
         }
-        let meets = &mut meets[..used];
-        for (s, &active) in self.active.summary.iter().enumerate() {
-            let mut common = active;
-            for meet in meets.iter() {
-                common &= meet.summary(s);
+    }
+
+    /// The first rule that the sets at these offsets of the pool, one for each of the first N
+    /// dimensions, have in common.
+    #[inline]
+    fn first<const N: usize>(&self, key: &Key, sets: [u32; N]) -> Option<usize> {
+        let summaries = self.any_summary.len();
+        let mut packed = sets.map(|set| set as usize + summaries);
+        for (s, any) in self.any_summary.iter().enumerate() {
+            let own: [u64; N] = array::from_fn(|d| self.pool[sets[d] as usize + s]);
+            let mut common = self.active.summary[s];
+            for d in 0..N {
+                common &= any[d] | own[d];
             }
             while common != 0 {
                 let bit = common.trailing_zeros();
                 common &= common - 1;
                 let w = s * 64 + bit as usize;
+                let any = &self.any_words[w];
                 let mut word = self.active.words[w];
-                for meet in meets.iter() {
-                    word &= meet.word(s, bit, w);
+                for d in 0..N {
+                    // A word that is not kept is read anyway and masked: cheaper than a branch.
+                    let kept = (own[d] & ((1 << bit) - 1)).count_ones() as usize;
+                    let here = (own[d] >> bit & 1).wrapping_neg();
+                    word &= any[d] | self.pool[packed[d] + kept] & here;
                 }
                 while word != 0 {
                     let index = w * 64 + word.trailing_zeros() as usize;
@@ -134,8 +164,8 @@ impl Classifier {
                     }
                 }
             }
-            for meet in meets.iter_mut() {
-                meet.advance(s);
+            for d in 0..N {
+                packed[d] += own[d].count_ones() as usize;
             }
         }
         None
@@ -144,10 +174,7 @@ impl Classifier {
     /// The conditions of rule `index` that `key` fails; nothing when the rule matches or is unknown.
     /// Whether the rule is active is the caller's business.
     pub fn failures(&self, index: usize, key: &Key) -> impl Iterator<Item = Condition> {
-        self.rules
-            .get(index)
-            .into_iter()
-            .flat_map(move |rule| rule.failures(key))
+        self.rules.get(index).into_iter().flat_map(move |rule| rule.failures(key))
     }
 
     /// Bytes on the heap, the rules' own lists included.
@@ -161,15 +188,16 @@ impl Classifier {
                 + list(&rule.destination)
                 + rule.services.as_deref().map_or(0, size_of_val)
         });
-        let address = |d: &Dimension<ByVersion>| d.memory(d.map.v4.memory() + d.map.v6.memory());
+        let address = |map: &ByVersion| map.v4.memory() + map.v6.memory();
         rules.sum::<usize>()
-            + self.active.memory()
-            + self.from.memory(self.from.map.memory())
-            + self.to.memory(self.to.map.memory())
+            + (self.active.summary.len() + self.active.words.len()) * 8
+            + (self.any_summary.len() + self.any_words.len()) * MOST * 8
             + address(&self.source)
             + address(&self.destination)
-            + self.service.memory(self.service.map.memory())
-            + self.source_port.memory(self.source_port.map.memory())
+            + self.service.memory()
+            + self.source_port.memory()
+            + self.zones.memory()
+            + self.pool.len() * 8
     }
 }
 
@@ -183,10 +211,7 @@ struct BitSet {
 impl BitSet {
     fn new(len: usize) -> Self {
         let words = len.div_ceil(64);
-        Self {
-            summary: vec![0; words.div_ceil(64)].into(),
-            words: vec![0; words].into(),
-        }
+        Self { summary: vec![0; words.div_ceil(64)].into(), words: vec![0; words].into() }
     }
 
     /// Tells whether that is a change.
@@ -202,28 +227,20 @@ impl BitSet {
         }
         before != self.words[w]
     }
-
-    fn memory(&self) -> usize {
-        (self.summary.len() + self.words.len()) * 8
-    }
 }
 
-/// One dimension: what a key falls into, and the sets behind that.
-#[derive(Clone, Debug)]
-struct Dimension<M> {
-    /// Rules that do not care.
-    any: BitSet,
-    /// No rule cares.
-    all: bool,
-    map: M,
-    /// Sets one after the other, found by offset: summary words, then the words that are not zero.
-    pool: Box<[u64]>,
+/// The rules of which `of` holds.
+fn members(rules: &[Rule], of: impl Fn(&Rule) -> bool) -> BitSet {
+    let mut set = BitSet::new(rules.len());
+    for (i, rule) in rules.iter().enumerate() {
+        set.set(i, of(rule));
+    }
+    set
 }
 
-impl<M> Dimension<M> {
-    fn memory(&self, map: usize) -> usize {
-        self.any.memory() + self.pool.len() * 8 + map
-    }
+/// Words of all dimensions side by side, as a look-up reads them.
+fn transposed(sets: &[BitSet; MOST], of: fn(&BitSet) -> &[u64]) -> Vec<[u64; MOST]> {
+    (0..of(&sets[0]).len()).map(|w| array::from_fn(|d| of(&sets[d])[w])).collect()
 }
 
 /// Addresses of both versions.
@@ -243,50 +260,82 @@ impl ByVersion {
     }
 }
 
-/// A dimension during one lookup.
-struct Meet<'a> {
-    all: bool,
-    any: &'a BitSet,
-    /// Summary of the interval's own set.
-    own: &'a [u64],
-    /// Its words from the current summary word on.
-    packed: &'a [u64],
+/// Zones, numbered from zero; a number that no rule names counts as the last.
+#[derive(Clone, Debug)]
+enum Zones {
+    /// By incoming zone, then outgoing.
+    Paired {
+        from: usize,
+        to: usize,
+        sets: Box<[u32]>,
+    },
+    Single {
+        from: Box<[u32]>,
+        to: Box<[u32]>,
+    },
 }
 
-impl<'a> Meet<'a> {
+impl Zones {
+    /// The zones and which rules do not care about them: in the first dimension, and in the one
+    /// of outgoing zones.
+    fn new(rules: &[Rule], pool: &mut Pool) -> (Self, BitSet, BitSet) {
+        let from = by_zone(rules, |rule| &rule.from);
+        let to = by_zone(rules, |rule| &rule.to);
+        if from.len().max(to.len()) > PAIRED_ZONES + 1 {
+            let any = |of: fn(&Rule) -> &[ZoneId]| members(rules, |rule| of(rule).is_empty());
+            let zones = Self::Single {
+                from: from.iter().map(|set| pool.offset(set)).collect(),
+                to: to.iter().map(|set| pool.offset(set)).collect(),
+            };
+            return (zones, any(|rule| &rule.from), any(|rule| &rule.to));
+        }
+        let mut sets = Vec::with_capacity(from.len() * to.len());
+        for one in &from {
+            for other in &to {
+                let both: Vec<u64> = one.iter().zip(other).map(|(a, b)| a & b).collect();
+                sets.push(pool.offset(&both));
+            }
+        }
+        let zones = Self::Paired { from: from.len(), to: to.len(), sets: sets.into() };
+        (zones, BitSet::new(rules.len()), members(rules, |_| true))
+    }
+
+    /// Sets of the first dimension and of the one of outgoing zones.
     #[inline]
-    fn of<M>(dimension: &'a Dimension<M>, offset: u32) -> Self {
-        let set = dimension.pool.get(offset as usize..).unwrap_or_default();
-        let (own, packed) = set.split_at(dimension.any.summary.len().min(set.len()));
-        Self {
-            all: dimension.all,
-            any: &dimension.any,
-            own,
-            packed,
+    fn get(&self, from: ZoneId, to: ZoneId) -> (u32, u32) {
+        let clamped = |zone: ZoneId, len: usize| usize::from(zone.0).min(len - 1);
+        match self {
+            Self::Paired { from: rows, to: columns, sets } => {
+                let set = sets[clamped(from, *rows) * columns + clamped(to, *columns)];
+                (set, set)
+            }
+            Self::Single { from: ins, to: outs } => {
+                (ins[clamped(from, ins.len())], outs[clamped(to, outs.len())])
+            }
         }
     }
 
-    #[inline]
-    fn summary(&self, s: usize) -> u64 {
-        self.any.summary[s] | self.own[s]
-    }
-
-    /// Word `w`, which is bit `bit` of summary word `s`.
-    #[inline]
-    fn word(&self, s: usize, bit: u32, w: usize) -> u64 {
-        let own = self.own[s];
-        let mut word = self.any.words[w];
-        if own >> bit & 1 != 0 {
-            word |= self.packed[(own & ((1 << bit) - 1)).count_ones() as usize];
+    fn memory(&self) -> usize {
+        match self {
+            Self::Paired { sets, .. } => sets.len() * 4,
+            Self::Single { from, to } => (from.len() + to.len()) * 4,
         }
-        word
     }
+}
 
-    /// Leaves summary word `s` behind.
-    #[inline]
-    fn advance(&mut self, s: usize) {
-        self.packed = &self.packed[self.own[s].count_ones() as usize..];
+/// The rules that hold for each zone, those that do not care included; the last set is that of
+/// every zone that no rule names.
+fn by_zone(rules: &[Rule], of: impl Fn(&Rule) -> &[ZoneId]) -> Vec<Vec<u64>> {
+    let named = rules.iter().flat_map(&of).map(|zone| usize::from(zone.0) + 1).max();
+    let mut sets = vec![vec![0_u64; rules.len().div_ceil(64)]; named.unwrap_or(0) + 1];
+    for (i, rule) in rules.iter().enumerate() {
+        let bit = 1 << (i % 64);
+        match of(rule) {
+            [] => sets.iter_mut().for_each(|set| set[i / 64] |= bit),
+            zones => zones.iter().for_each(|zone| sets[usize::from(zone.0)][i / 64] |= bit),
+        }
     }
+    sets
 }
 
 /// Collects sets, equal ones once.
@@ -298,11 +347,7 @@ struct Pool {
 
 impl Pool {
     fn new() -> Self {
-        Self {
-            words: Vec::new(),
-            seen: BTreeMap::new(),
-            packed: Vec::new(),
-        }
+        Self { words: Vec::new(), seen: BTreeMap::new(), packed: Vec::new() }
     }
 
     fn offset(&mut self, set: &[u64]) -> u32 {
@@ -324,59 +369,16 @@ impl Pool {
     }
 }
 
-fn any_of(rules: &[Rule], any: impl Fn(&Rule) -> bool) -> (BitSet, bool) {
-    let mut set = BitSet::new(rules.len());
-    let mut all = true;
-    for (i, rule) in rules.iter().enumerate() {
-        let does_not_care = any(rule);
-        set.set(i, does_not_care);
-        all &= does_not_care;
-    }
-    (set, all)
-}
-
-fn zones(rules: &[Rule], of: impl Fn(&Rule) -> &[ZoneId]) -> Dimension<Intervals<u16>> {
-    let (any, all) = any_of(rules, |rule| of(rule).is_empty());
-    let spans = rules.iter().zip(0..).flat_map(|(rule, item)| {
-        of(rule).iter().map(move |zone| Span {
-            first: zone.0,
-            last: zone.0,
-            item,
-        })
+fn addresses(rules: &[Rule], pool: &mut Pool, of: impl Fn(&Rule) -> &Addresses) -> ByVersion {
+    let v4 = by_range(rules, &of, pool, |range| match (range.first, range.last) {
+        (IpAddr::V4(a), IpAddr::V4(b)) => Some((a.to_bits(), b.to_bits())),
+        _ => None,
     });
-    let mut pool = Pool::new();
-    let map = Intervals::build(spans, rules.len(), |set| pool.offset(set));
-    Dimension {
-        any,
-        all,
-        map,
-        pool: pool.words.into(),
-    }
-}
-
-fn addresses(rules: &[Rule], of: impl Fn(&Rule) -> &Addresses) -> Dimension<ByVersion> {
-    let (any, all) = any_of(rules, |rule| of(rule).is_none());
-    let mut pool = Pool::new();
-    let map = ByVersion {
-        v4: by_range(rules, &of, &mut pool, |range| {
-            match (range.first, range.last) {
-                (IpAddr::V4(a), IpAddr::V4(b)) => Some((a.to_bits(), b.to_bits())),
-                _ => None,
-            }
-        }),
-        v6: by_range(rules, &of, &mut pool, |range| {
-            match (range.first, range.last) {
-                (IpAddr::V6(a), IpAddr::V6(b)) => Some((a.to_bits(), b.to_bits())),
-                _ => None,
-            }
-        }),
-    };
-    Dimension {
-        any,
-        all,
-        map,
-        pool: pool.words.into(),
-    }
+    let v6 = by_range(rules, &of, pool, |range| match (range.first, range.last) {
+        (IpAddr::V6(a), IpAddr::V6(b)) => Some((a.to_bits(), b.to_bits())),
+        _ => None,
+    });
+    ByVersion { v4: v4.indexed(16), v6 }
 }
 
 fn by_range<K: IntervalKey>(
@@ -388,10 +390,7 @@ fn by_range<K: IntervalKey>(
     let bits = &bits;
     let spans = rules.iter().zip(0..).flat_map(|(rule, item)| {
         let ranges = of(rule).as_deref().unwrap_or_default();
-        ranges
-            .iter()
-            .filter_map(bits)
-            .map(move |(first, last)| Span { first, last, item })
+        ranges.iter().filter_map(bits).map(move |(first, last)| Span { first, last, item })
     });
     Intervals::build(spans, rules.len(), |set| pool.offset(set))
 }
@@ -399,28 +398,18 @@ fn by_range<K: IntervalKey>(
 /// Protocol and ports; `None` where the rule does not care.
 fn ports(
     rules: &[Rule],
+    pool: &mut Pool,
     of: impl Fn(&Rule) -> Option<Vec<(u8, core::ops::RangeInclusive<u16>)>>,
-) -> Dimension<Intervals<u32>> {
-    let (any, all) = any_of(rules, |rule| of(rule).is_none());
+) -> Intervals<u32> {
     let spans = rules.iter().zip(0..).flat_map(|(rule, item)| {
-        of(rule)
-            .unwrap_or_default()
-            .into_iter()
-            .map(move |(proto, ports)| {
-                let proto = u32::from(proto) << 16;
-                Span {
-                    first: proto | u32::from(*ports.start()),
-                    last: proto | u32::from(*ports.end()),
-                    item,
-                }
-            })
+        of(rule).unwrap_or_default().into_iter().map(move |(proto, ports)| {
+            let proto = u32::from(proto) << 16;
+            Span {
+                first: proto | u32::from(*ports.start()),
+                last: proto | u32::from(*ports.end()),
+                item,
+            }
+        })
     });
-    let mut pool = Pool::new();
-    let map = Intervals::build(spans, rules.len(), |set| pool.offset(set));
-    Dimension {
-        any,
-        all,
-        map,
-        pool: pool.words.into(),
-    }
+    Intervals::build(spans, rules.len(), |set| pool.offset(set)).indexed(8)
 }

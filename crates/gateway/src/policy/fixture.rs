@@ -17,10 +17,7 @@ pub(crate) fn empty() -> Config {
     Config {
         source: "test".into(),
         hostname: "test".into(),
-        control: Control {
-            socket: "ctl.sock".into(),
-            metrics: None,
-        },
+        control: Control { socket: "ctl.sock".into(), metrics: None },
         virtual_routers: vec![VirtualRouter {
             name: "default".into(),
             line: Line(0),
@@ -81,10 +78,7 @@ pub(crate) fn empty() -> Config {
 /// Adds an interface with its own zone.
 pub(crate) fn interface(config: &mut Config, name: &str, addresses: &[&str]) -> IfId {
     let id = config.interfaces.len() as u16;
-    config.zones.push(Zone {
-        name: name.into(),
-        line: Line(0),
-    });
+    config.zones.push(Zone { name: name.into(), line: Line(0) });
     config.interfaces.push(Interface {
         name: name.into(),
         line: Line(u32::from(id) + 1),
@@ -92,10 +86,7 @@ pub(crate) fn interface(config: &mut Config, name: &str, addresses: &[&str]) -> 
         vlan: None,
         vr: VrId(0),
         zone: ZoneId(id),
-        addresses: addresses
-            .iter()
-            .map(|a| a.parse().expect("prefix"))
-            .collect(),
+        addresses: addresses.iter().map(|a| a.parse().expect("prefix")).collect(),
         mtu: 1500,
         rpf: Rpf::Strict,
         mss_clamp: None,
@@ -108,36 +99,23 @@ pub(crate) fn interface(config: &mut Config, name: &str, addresses: &[&str]) -> 
 /// `first-last` or one address.
 pub(crate) fn range(text: &str) -> IpRange {
     let (first, last) = text.split_once('-').unwrap_or((text, text));
-    IpRange {
-        first: first.parse().expect("address"),
-        last: last.parse().expect("address"),
-    }
+    IpRange { first: first.parse().expect("address"), last: last.parse().expect("address") }
 }
 
 /// Every address.
 pub(crate) fn any() -> AddressSet {
-    AddressSet {
-        any: true,
-        ..AddressSet::default()
-    }
+    AddressSet { any: true, ..AddressSet::default() }
 }
 
 /// These ranges, which must be sorted.
 pub(crate) fn addresses(ranges: &[&str]) -> AddressSet {
-    AddressSet {
-        ranges: ranges.iter().map(|r| range(r)).collect(),
-        ..AddressSet::default()
-    }
+    AddressSet { ranges: ranges.iter().map(|r| range(r)).collect(), ..AddressSet::default() }
 }
 
 /// One protocol and destination port range.
 pub(crate) fn service(proto: u8, dst_ports: core::ops::RangeInclusive<u16>) -> ServiceSet {
     ServiceSet {
-        services: vec![Service {
-            proto,
-            src_ports: 0..=u16::MAX,
-            dst_ports,
-        }],
+        services: vec![Service { proto, src_ports: 0..=u16::MAX, dst_ports }],
         ..ServiceSet::default()
     }
 }
@@ -153,10 +131,7 @@ pub(crate) fn policy(id: u32) -> Policy {
         to: Vec::new(),
         source: any(),
         destination: any(),
-        services: ServiceSet {
-            any: true,
-            ..ServiceSet::default()
-        },
+        services: ServiceSet { any: true, ..ServiceSet::default() },
         schedule: None,
         action: Action::Allow,
         nat: SourceNat::Off,

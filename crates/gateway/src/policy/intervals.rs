@@ -2,7 +2,8 @@
 //!
 //! Built once from overlapping ranges by a sweep; looked up by binary search. A key space is any
 //! ordered integer (zones, ports, IPv4 and IPv6 addresses). N ranges make at most 2 N + 1 intervals;
-//! neighbours with the same value are merged. Not incremental: a change builds a new one.
+//! neighbours with the same value are merged. Many intervals of a 32-bit key space get an index by
+//! their upper bits, so that the search begins among few. Not incremental: a change builds a new one.
 
 use core::fmt::Debug;
 
@@ -12,6 +13,8 @@ pub(crate) trait Key: Copy + Ord + Debug {
     const MIN: Self;
     /// The key after this one, unless it is the largest.
     fn next(self) -> Option<Self>;
+    /// Upper bits, to index by.
+    fn upper(self, shift: u32) -> usize;
 }
 
 macro_rules! keys {
@@ -20,6 +23,10 @@ macro_rules! keys {
             const MIN: Self = 0;
             fn next(self) -> Option<Self> {
                 self.checked_add(1)
+            }
+            #[inline]
+            fn upper(self, shift: u32) -> usize {
+                (self >> shift) as usize
             }
         }
     )+};
@@ -40,7 +47,13 @@ pub(crate) struct Intervals<K> {
     /// First key of each interval; the first is always the smallest key there is.
     starts: Vec<K>,
     values: Vec<u32>,
+    /// How many intervals begin before each bucket; empty without an index.
+    index: Box<[u32]>,
+    shift: u32,
 }
+
+/// Fewer intervals than this are searched as they are.
+const INDEX_FROM: usize = 32;
 
 impl<K: Key> Intervals<K> {
     /// Sweeps over `spans`; `value` gets the bit set of the items that cover an interval (bit i of
@@ -61,10 +74,8 @@ impl<K: Key> Intervals<K> {
 
         let mut cover = vec![0_u32; items];
         let mut set = vec![0_u64; items.div_ceil(64)];
-        let mut made = Self {
-            starts: Vec::new(),
-            values: Vec::new(),
-        };
+        let mut made =
+            Self { starts: Vec::new(), values: Vec::new(), index: Box::default(), shift: 0 };
         if events.first().is_none_or(|&(at, ..)| at > K::MIN) {
             made.push(K::MIN, value(&set));
         }
@@ -97,16 +108,41 @@ impl<K: Key> Intervals<K> {
         }
     }
 
+    /// Makes an index by what is above the lowest `shift` bits, if there are intervals enough.
+    /// Keys must stay below 2^(16 + `shift`); the index has 2^16 buckets, 256 KiB.
+    pub(crate) fn indexed(mut self, shift: u32) -> Self {
+        if self.starts.len() >= INDEX_FROM {
+            let mut index = vec![0; (1 << 16) + 1];
+            for start in &self.starts {
+                index[start.upper(shift) + 1] += 1;
+            }
+            let mut before = 0;
+            for bucket in &mut index {
+                before += *bucket;
+                *bucket = before;
+            }
+            self.index = index.into();
+            self.shift = shift;
+        }
+        self
+    }
+
     /// The value of `key`.
     #[inline]
     pub(crate) fn get(&self, key: K) -> u32 {
-        let after = self.starts.partition_point(|&start| start <= key);
+        let after = match self.index.get(key.upper(self.shift)..) {
+            Some(&[from, to, ..]) => {
+                let bucket = &self.starts[from as usize..to as usize];
+                from as usize + bucket.partition_point(|&start| start <= key)
+            }
+            Some(_) | None => self.starts.partition_point(|&start| start <= key),
+        };
         self.values[after.saturating_sub(1)]
     }
 
     /// Bytes on the heap.
     pub(crate) fn memory(&self) -> usize {
-        self.starts.capacity() * size_of::<K>() + self.values.capacity() * 4
+        self.starts.capacity() * size_of::<K>() + (self.values.capacity() + self.index.len()) * 4
     }
 }
 
@@ -126,6 +162,25 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn an_index_changes_nothing(
+            starts in proptest::collection::vec(any::<u32>(), 32..200),
+            keys in proptest::collection::vec(any::<u32>(), 50),
+            shift in prop_oneof![Just(8_u32), Just(16)],
+        ) {
+            let limit = |key: u32| key >> (16 - shift);
+            let spans = starts.iter().map(|&start| Span {
+                first: limit(start),
+                last: limit(start) | 0xff,
+                item: start % 32,
+            });
+            let plain = Intervals::build(spans, 32, |set| set[0] as u32);
+            let indexed = plain.clone().indexed(shift);
+            for key in keys.into_iter().chain(starts.iter().flat_map(|s| [*s, s ^ 0xff])) {
+                prop_assert_eq!(indexed.get(limit(key)), plain.get(limit(key)));
+            }
+        }
+
         #[test]
         fn every_key_has_exactly_the_items_that_cover_it(
             spans in proptest::collection::vec((any::<u16>(), any::<u16>()), 0..20),

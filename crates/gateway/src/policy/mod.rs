@@ -86,9 +86,7 @@ impl Policies {
                 destination: &p.destination,
                 services: &p.services,
             }),
-            policies
-                .iter()
-                .map(|p| (Ident::Id(p.id), p.enabled, p.schedule.clone())),
+            policies.iter().map(|p| (Ident::Id(p.id), p.enabled, p.schedule.clone())),
         );
         let mut by_id: Vec<_> = policies.iter().zip(0..).map(|(p, i)| (p.id, i)).collect();
         by_id.sort_unstable();
@@ -167,16 +165,10 @@ impl Policies {
                 State::Disabled => Some(Condition::Enabled),
                 State::OutsideSchedule => Some(Condition::Schedule),
             };
-            let failed: Vec<_> = inert
-                .into_iter()
-                .chain(room.classifier.failures(index, key))
-                .collect();
+            let failed: Vec<_> =
+                inert.into_iter().chain(room.classifier.failures(index, key)).collect();
             let matched = failed.is_empty();
-            rules.push(RuleExplanation {
-                index,
-                matched,
-                failed,
-            });
+            rules.push(RuleExplanation { index, matched, failed });
             if matched {
                 break;
             }
@@ -230,10 +222,7 @@ impl Policies {
     pub fn clear_counters(&mut self) {
         for room in [&mut self.forward, &mut self.local_in, &mut self.local_out] {
             for counters in room.counters.iter_mut().chain([&mut room.implicit]) {
-                *counters = Counters {
-                    sessions: counters.sessions,
-                    ..Counters::default()
-                };
+                *counters = Counters { sessions: counters.sessions, ..Counters::default() };
             }
         }
     }
@@ -251,10 +240,7 @@ impl Policies {
 
     /// Bytes on the heap of the three classifiers.
     pub fn memory(&self) -> usize {
-        self.rooms()
-            .into_iter()
-            .map(|room| room.classifier.memory())
-            .sum()
+        self.rooms().into_iter().map(|room| room.classifier.memory()).sum()
     }
 
     fn rooms(&self) -> [&Room; 3] {
@@ -322,8 +308,7 @@ impl Room {
             scheduled: Vec::new(),
         };
         for (index, (ident, enabled, schedule)) in about.enumerate() {
-            room.classifier
-                .set_active(index, enabled && schedule.is_none());
+            room.classifier.set_active(index, enabled && schedule.is_none());
             room.idents.push(ident);
             room.enabled.push(enabled);
             room.counters.push(Counters::default());
@@ -337,9 +322,7 @@ impl Room {
     fn set_wall_clock(&mut self, unix: i64) -> bool {
         let mut changed = false;
         for (index, schedule) in &self.scheduled {
-            changed |= self
-                .classifier
-                .set_active(*index, schedule::holds(schedule, unix));
+            changed |= self.classifier.set_active(*index, schedule::holds(schedule, unix));
         }
         changed
     }
@@ -349,10 +332,7 @@ impl Room {
             return State::Disabled;
         }
         let holds = |schedule| wall_clock.is_some_and(|unix| schedule::holds(schedule, unix));
-        match self
-            .scheduled
-            .binary_search_by_key(&index, |&(index, _)| index)
-        {
+        match self.scheduled.binary_search_by_key(&index, |&(index, _)| index) {
             Ok(at) if !holds(&self.scheduled[at].1) => State::OutsideSchedule,
             Ok(_) | Err(_) => State::InForce,
         }
@@ -372,11 +352,8 @@ impl Room {
 fn local(rules: &[LocalRule], inwards: bool) -> Room {
     Room::new(
         rules.iter().map(|rule| {
-            let (from, to): (&[_], &[_]) = if inwards {
-                (&rule.zones, &[])
-            } else {
-                (&[], &rule.zones)
-            };
+            let (from, to): (&[_], &[_]) =
+                if inwards { (&rule.zones, &[]) } else { (&[], &rule.zones) };
             RuleSpec {
                 from,
                 to,
@@ -386,11 +363,7 @@ fn local(rules: &[LocalRule], inwards: bool) -> Room {
             }
         }),
         rules.iter().map(|rule| {
-            (
-                Ident::Name(rule.name.as_str().into()),
-                rule.enabled,
-                rule.schedule.clone(),
-            )
+            (Ident::Name(rule.name.as_str().into()), rule.enabled, rule.schedule.clone())
         }),
     )
 }

@@ -145,7 +145,7 @@ impl Rule {
     }
 }
 
-pub(super) fn asks_source_port(service: &Service) -> bool {
+fn asks_source_port(service: &Service) -> bool {
     service.src_ports != (0..=u16::MAX)
 }
 
@@ -170,10 +170,8 @@ fn addresses(set: &AddressSet) -> Addresses {
         |n| n.checked_add(1),
         |n| n.checked_sub(1),
         |first: u32, last| {
-            outside.push(IpRange {
-                first: IpAddr::V4(first.into()),
-                last: IpAddr::V4(last.into()),
-            });
+            outside
+                .push(IpRange { first: IpAddr::V4(first.into()), last: IpAddr::V4(last.into()) });
         },
     );
     gaps(
@@ -185,10 +183,8 @@ fn addresses(set: &AddressSet) -> Addresses {
         |n| n.checked_add(1),
         |n| n.checked_sub(1),
         |first: u128, last| {
-            outside.push(IpRange {
-                first: IpAddr::V6(first.into()),
-                last: IpAddr::V6(last.into()),
-            });
+            outside
+                .push(IpRange { first: IpAddr::V6(first.into()), last: IpAddr::V6(last.into()) });
         },
     );
     Some(outside.into())
@@ -223,13 +219,7 @@ mod tests {
         let ip = |s: &str| s.parse().expect("address");
         AddressSet {
             names: Vec::new(),
-            ranges: ranges
-                .iter()
-                .map(|(a, b)| IpRange {
-                    first: ip(a),
-                    last: ip(b),
-                })
-                .collect(),
+            ranges: ranges.iter().map(|(a, b)| IpRange { first: ip(a), last: ip(b) }).collect(),
             any,
             negate,
         }
@@ -238,10 +228,7 @@ mod tests {
     #[test]
     fn negation_is_everything_else_of_both_versions() {
         let made = addresses(&set(&[("10.0.0.0", "10.255.255.255")], false, true)).expect("ranges");
-        let text: Vec<_> = made
-            .iter()
-            .map(|r| format!("{}-{}", r.first, r.last))
-            .collect();
+        let text: Vec<_> = made.iter().map(|r| format!("{}-{}", r.first, r.last)).collect();
         assert_eq!(
             text,
             [

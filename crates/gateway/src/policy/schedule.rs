@@ -26,10 +26,9 @@ pub(super) fn holds(schedule: &Schedule, unix: i64) -> bool {
 pub(super) fn next_change(schedule: &Schedule, unix: i64) -> Option<i64> {
     let now = holds(schedule, unix);
     match schedule.kind {
-        ScheduleKind::Once { from, to } => [from, to]
-            .into_iter()
-            .filter(|&at| at > unix && holds(schedule, at) != now)
-            .min(),
+        ScheduleKind::Once { from, to } => {
+            [from, to].into_iter().filter(|&at| at > unix && holds(schedule, at) != now).min()
+        }
         ScheduleKind::Recurring { days, from, to } => {
             let shift = i64::from(schedule.utc_offset_minutes) * MINUTE;
             let day = local(schedule, unix).div_euclid(DAY);
@@ -86,10 +85,7 @@ mod tests {
         assert!(holds(&office, MONDAY + 16 * 3600 - 1));
         assert!(!holds(&office, MONDAY + 16 * 3600));
         let friday_evening = MONDAY + 4 * DAY + 16 * 3600;
-        assert_eq!(
-            next_change(&office, friday_evening),
-            Some(MONDAY + 7 * DAY + 6 * 3600)
-        );
+        assert_eq!(next_change(&office, friday_evening), Some(MONDAY + 7 * DAY + 6 * 3600));
     }
 
     #[test]
@@ -106,10 +102,8 @@ mod tests {
     fn what_never_changes_says_so() {
         assert_eq!(next_change(&recurring(0x7f, 0, 1440, 0), MONDAY), None);
         assert_eq!(next_change(&recurring(0, 480, 1080, 0), MONDAY), None);
-        let once = Schedule {
-            kind: ScheduleKind::Once { from: 100, to: 200 },
-            ..recurring(0, 0, 0, 0)
-        };
+        let once =
+            Schedule { kind: ScheduleKind::Once { from: 100, to: 200 }, ..recurring(0, 0, 0, 0) };
         assert_eq!(next_change(&once, 0), Some(100));
         assert_eq!(next_change(&once, 100), Some(200));
         assert_eq!(next_change(&once, 200), None);

@@ -24,10 +24,7 @@ fn address() -> impl Strategy<Value = IpAddr> {
 
 fn address_set() -> impl Strategy<Value = AddressSet> {
     let range = (address(), address()).prop_filter_map("one version", |(a, b)| {
-        (a.is_ipv4() == b.is_ipv4()).then(|| IpRange {
-            first: a.min(b),
-            last: a.max(b),
-        })
+        (a.is_ipv4() == b.is_ipv4()).then(|| IpRange { first: a.min(b), last: a.max(b) })
     });
     (
         proptest::collection::vec(range, 0..4),
@@ -49,12 +46,7 @@ fn address_set() -> impl Strategy<Value = AddressSet> {
                     Some(_) | None => merged.push(range),
                 }
             }
-            AddressSet {
-                names: Vec::new(),
-                ranges: merged,
-                any,
-                negate,
-            }
+            AddressSet { names: Vec::new(), ranges: merged, any, negate }
         })
 }
 
@@ -63,12 +55,7 @@ fn port() -> impl Strategy<Value = u16> {
 }
 
 fn proto() -> impl Strategy<Value = u8> {
-    prop_oneof![
-        Just(proto::TCP),
-        Just(proto::UDP),
-        Just(proto::ICMP),
-        Just(proto::GRE)
-    ]
+    prop_oneof![Just(proto::TCP), Just(proto::UDP), Just(proto::ICMP), Just(proto::GRE)]
 }
 
 fn service_set() -> impl Strategy<Value = ServiceSet> {
@@ -76,21 +63,10 @@ fn service_set() -> impl Strategy<Value = ServiceSet> {
         2 => Just(0..=u16::MAX),
         1 => (port(), port()).prop_map(|(a, b)| a.min(b)..=a.max(b)),
     ];
-    let service =
-        (proto(), ports.clone(), ports).prop_map(|(proto, src_ports, dst_ports)| Service {
-            proto,
-            src_ports,
-            dst_ports,
-        });
-    (
-        proptest::collection::vec(service, 0..4),
-        proptest::bool::weighted(0.3),
-    )
-        .prop_map(|(services, any)| ServiceSet {
-            names: Vec::new(),
-            services,
-            any,
-        })
+    let service = (proto(), ports.clone(), ports)
+        .prop_map(|(proto, src_ports, dst_ports)| Service { proto, src_ports, dst_ports });
+    (proptest::collection::vec(service, 0..4), proptest::bool::weighted(0.3))
+        .prop_map(|(services, any)| ServiceSet { names: Vec::new(), services, any })
 }
 
 fn zones() -> impl Strategy<Value = Vec<ZoneId>> {
@@ -98,38 +74,21 @@ fn zones() -> impl Strategy<Value = Vec<ZoneId>> {
 }
 
 fn rule() -> impl Strategy<Value = Policy> {
-    (
-        zones(),
-        zones(),
-        address_set(),
-        address_set(),
-        service_set(),
-        proptest::bool::weighted(0.9),
-    )
-        .prop_map(
-            |(from, to, source, destination, services, enabled)| Policy {
-                enabled,
-                from,
-                to,
-                source,
-                destination,
-                services,
-                ..fixture::policy(1)
-            },
-        )
+    (zones(), zones(), address_set(), address_set(), service_set(), proptest::bool::weighted(0.9))
+        .prop_map(|(from, to, source, destination, services, enabled)| Policy {
+            enabled,
+            from,
+            to,
+            source,
+            destination,
+            services,
+            ..fixture::policy(1)
+        })
 }
 
 fn key() -> impl Strategy<Value = Key> {
-    (
-        (0_u16..5),
-        (0_u16..5),
-        address(),
-        address(),
-        proto(),
-        port(),
-        port(),
-    )
-        .prop_map(|(from, to, src, dst, proto, src_port, dst_port)| Key {
+    ((0_u16..5), (0_u16..5), address(), address(), proto(), port(), port()).prop_map(
+        |(from, to, src, dst, proto, src_port, dst_port)| Key {
             from: ZoneId(from),
             to: ZoneId(to),
             src,
@@ -137,7 +96,8 @@ fn key() -> impl Strategy<Value = Key> {
             proto,
             src_port,
             dst_port,
-        })
+        },
+    )
 }
 
 fn spec(p: &Policy) -> RuleSpec<'_> {
@@ -151,9 +111,7 @@ fn spec(p: &Policy) -> RuleSpec<'_> {
 }
 
 fn naive(policies: &[Policy], key: &Key) -> Option<usize> {
-    policies
-        .iter()
-        .position(|p| p.enabled && Rule::new(&spec(p)).matches(key))
+    policies.iter().position(|p| p.enabled && Rule::new(&spec(p)).matches(key))
 }
 
 proptest! {
@@ -212,6 +170,26 @@ fn many_rules_with_the_match_at_any_place() {
     assert!(made.memory() < 1000 * N as usize, "{}", made.memory());
 }
 
+/// Above 64 zones, pairs have no sets of their own.
+#[test]
+fn many_zones_are_two_dimensions_with_the_same_answer() {
+    let zone = |n: u16| if n.is_multiple_of(9) { Vec::new() } else { vec![ZoneId(n)] };
+    let mut config = fixture::empty();
+    for n in 0..140 {
+        config.policies.push(Policy {
+            from: zone(n % 70),
+            to: zone((n * 31) % 70),
+            services: fixture::service(proto::TCP, 440..=443 + n % 3),
+            ..fixture::policy(u32::from(n) + 1)
+        });
+    }
+    let made = Policies::new(&config);
+    for n in 0..72 * 72 {
+        let key = Key { from: ZoneId(n % 72), to: ZoneId(n / 72), ..tcp_key() };
+        assert_eq!(made.forward(&key), naive(&config.policies, &key), "{key:?}");
+    }
+}
+
 fn tcp_key() -> Key {
     Key {
         from: ZoneId(0),
@@ -227,47 +205,25 @@ fn tcp_key() -> Key {
 #[test]
 fn ports_of_different_services_are_not_mixed() {
     let mut config = fixture::empty();
-    let service = |src_ports, dst_ports| Service {
-        proto: proto::TCP,
-        src_ports,
-        dst_ports,
-    };
+    let service = |src_ports, dst_ports| Service { proto: proto::TCP, src_ports, dst_ports };
     config.policies.push(Policy {
         services: ServiceSet {
-            services: vec![
-                service(1..=1023, 0..=u16::MAX),
-                service(0..=u16::MAX, 80..=80),
-            ],
+            services: vec![service(1..=1023, 0..=u16::MAX), service(0..=u16::MAX, 80..=80)],
             ..ServiceSet::default()
         },
         ..fixture::policy(1)
     });
     let made = Policies::new(&config);
     assert_eq!(made.forward(&tcp_key()), None);
-    assert_eq!(
-        made.forward(&Key {
-            dst_port: 80,
-            ..tcp_key()
-        }),
-        Some(0)
-    );
-    assert_eq!(
-        made.forward(&Key {
-            src_port: 500,
-            ..tcp_key()
-        }),
-        Some(0)
-    );
+    assert_eq!(made.forward(&Key { dst_port: 80, ..tcp_key() }), Some(0));
+    assert_eq!(made.forward(&Key { src_port: 500, ..tcp_key() }), Some(0));
 }
 
 #[test]
 fn an_explanation_names_every_condition_that_failed() {
     let mut config = fixture::empty();
     config.policies = vec![
-        Policy {
-            enabled: false,
-            ..fixture::policy(1)
-        },
+        Policy { enabled: false, ..fixture::policy(1) },
         Policy {
             from: vec![ZoneId(7)],
             destination: fixture::addresses(&["198.51.100.0-198.51.100.255"]),
@@ -279,16 +235,9 @@ fn an_explanation_names_every_condition_that_failed() {
     ];
     let made = Policies::new(&config);
     let told = made.explain(Table::Forward, &tcp_key(), 10);
-    assert_eq!(
-        told.len(),
-        3,
-        "rules after the one that decides say nothing"
-    );
+    assert_eq!(told.len(), 3, "rules after the one that decides say nothing");
     assert_eq!(told[0].failed, [Condition::Enabled]);
-    assert_eq!(
-        told[1].failed,
-        [Condition::From, Condition::Destination, Condition::Service]
-    );
+    assert_eq!(told[1].failed, [Condition::From, Condition::Destination, Condition::Service]);
     assert!(told[2].matched && told[2].failed.is_empty());
     assert_eq!(made.explain(Table::Forward, &tcp_key(), 2).len(), 2);
 }
@@ -317,11 +266,7 @@ fn schedules_switch_rules_by_the_wall_clock() {
     assert_eq!(made.forward(&tcp_key()), Some(0));
     let mut reloaded = Policies::new(&config);
     reloaded.carry_over(&made);
-    assert_eq!(
-        reloaded.forward(&tcp_key()),
-        Some(0),
-        "the clock is carried over"
-    );
+    assert_eq!(reloaded.forward(&tcp_key()), Some(0), "the clock is carried over");
     assert!(made.set_wall_clock(200));
     assert_eq!(made.forward(&tcp_key()), None);
     assert_eq!(made.next_schedule_change(), None);
@@ -346,11 +291,7 @@ fn local_tables_hold_zones_against_their_own_side() {
     let made = Policies::new(&config);
     assert_eq!(made.local_in(&tcp_key()), Some(0));
     assert_eq!(made.local_out(&tcp_key()), None);
-    let turned = Key {
-        from: ZoneId(1),
-        to: ZoneId(0),
-        ..tcp_key()
-    };
+    let turned = Key { from: ZoneId(1), to: ZoneId(0), ..tcp_key() };
     assert_eq!(made.local_in(&turned), None);
     assert_eq!(made.local_out(&turned), Some(0));
 }
@@ -370,17 +311,9 @@ fn counters_follow_their_policy_over_a_reload() {
     config.policies = vec![fixture::policy(20), fixture::policy(30)];
     let mut reloaded = Policies::new(&config);
     reloaded.carry_over(&made);
-    let expected = Counters {
-        hits: 1,
-        bytes: 1500,
-        last_hit: Time::from_secs(5),
-        sessions: 1,
-    };
+    let expected = Counters { hits: 1, bytes: 1500, last_hit: Time::from_secs(5), sessions: 1 };
     assert_eq!(reloaded.counters(Table::Forward, Some(0)), expected);
-    assert_eq!(
-        reloaded.counters(Table::Forward, Some(1)),
-        Counters::default()
-    );
+    assert_eq!(reloaded.counters(Table::Forward, Some(1)), Counters::default());
     assert_eq!(reloaded.counters(Table::LocalIn, None).hits, 1);
     assert_eq!(reloaded.index_of(10), None);
 
@@ -388,8 +321,5 @@ fn counters_follow_their_policy_over_a_reload() {
     reloaded.session_closed(Table::Forward, Some(0));
     assert_eq!(reloaded.counters(Table::Forward, Some(0)).sessions, 0);
     reloaded.clear_counters();
-    assert_eq!(
-        reloaded.counters(Table::Forward, Some(0)),
-        Counters::default()
-    );
+    assert_eq!(reloaded.counters(Table::Forward, Some(0)), Counters::default());
 }

@@ -193,7 +193,7 @@ impl Gateway {
 }
 
 /// Reasons that pass by themselves.
-fn is_passing(reason: NotEligible) -> bool {
+pub(crate) fn is_passing(reason: NotEligible) -> bool {
     match reason {
         NotEligible::NotEstablished
         | NotEligible::AwaitingReply

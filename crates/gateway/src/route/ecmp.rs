@@ -58,7 +58,7 @@ fn lot(member: &Member, hash: u64) -> u64 {
     let x = (u << zeros << 1) >> 32;
     let curve = (x * ((1 << 32) - x)) >> 32;
     let log = x + ((curve * C) >> 32);
-    (zeros + 1 << 32) - log
+    ((zeros + 1) << 32) - log
 }
 
 #[cfg(test)]
@@ -82,10 +82,7 @@ mod tests {
         let mut shares = vec![0; members.len()];
         for n in 0..100_000 {
             let chosen = select(members, mix(n)).expect("members");
-            let at = members
-                .iter()
-                .position(|m| m == chosen)
-                .expect("one of them");
+            let at = members.iter().position(|m| m == chosen).expect("one of them");
             shares[at] += 1;
         }
         shares
@@ -96,16 +93,10 @@ mod tests {
         for (weights, expected) in [
             (vec![1, 1], vec![50_000, 50_000]),
             (vec![3, 1], vec![75_000, 25_000]),
-            (
-                vec![100, 200, 100, 100],
-                vec![20_000, 40_000, 20_000, 20_000],
-            ),
+            (vec![100, 200, 100, 100], vec![20_000, 40_000, 20_000, 20_000]),
         ] {
             for (got, wanted) in shares(&members(&weights)).into_iter().zip(expected) {
-                assert!(
-                    got.abs_diff(wanted) < 1_500,
-                    "{weights:?}: {got} of {wanted}"
-                );
+                assert!(got.abs_diff(wanted) < 1_500, "{weights:?}: {got} of {wanted}");
             }
         }
     }

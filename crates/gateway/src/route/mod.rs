@@ -2,6 +2,7 @@
 //!
 //! Longest-prefix match is a tree bitmap (`prefix-trie`): five levels of the binary trie in one
 //! node, so that a million routes are tens of megabytes and a look-up is a handful of cache lines.
+//! In front of a large IPv4 table stands one slot for each /24 (64 MiB), which is one.
 //! Its values index a slab of entries; an entry keeps all routes to one prefix, ordered by metric,
 //! and knows which of them is the best that is usable.
 //!
@@ -14,6 +15,7 @@
 //!
 //! Limits: an interface going up or down walks all entries (tens of milliseconds for a million).
 
+mod direct;
 mod ecmp;
 mod table;
 #[cfg(test)]
@@ -187,9 +189,7 @@ impl Routes {
     /// count as up until [`Routes::set_link`] says otherwise.
     pub fn new(config: &Config) -> Self {
         let mut routes = Self::with_interfaces(config.interfaces.len());
-        routes
-            .fibs
-            .resize_with(config.virtual_routers.len(), Fib::default);
+        routes.fibs.resize_with(config.virtual_routers.len(), Fib::default);
         for (state, interface) in routes.interfaces.iter_mut().zip(&config.interfaces) {
             state.enabled = interface.enabled;
         }
@@ -222,13 +222,7 @@ impl Routes {
             fibs: vec![Fib::default()],
             entries: Vec::new(),
             free: Vec::new(),
-            interfaces: vec![
-                Usable {
-                    enabled: true,
-                    link: true
-                };
-                count
-            ],
+            interfaces: vec![Usable { enabled: true, link: true }; count],
             members: BTreeSet::new(),
             prune_at: 64,
         }
@@ -249,15 +243,9 @@ impl Routes {
                 None => {}
             }
             if let Some(set) = entry.best() {
-                return if set.blackhole {
-                    Lookup::Blackhole(set)
-                } else {
-                    Lookup::Via(set)
-                };
+                return if set.blackhole { Lookup::Blackhole(set) } else { Lookup::Via(set) };
             }
-            found = len
-                .checked_sub(1)
-                .and_then(|shorter| fib.longest(dst, shorter));
+            found = len.checked_sub(1).and_then(|shorter| fib.longest(dst, shorter));
         }
         Lookup::None
     }
@@ -349,11 +337,7 @@ impl Routes {
         let Some(id) = fib.exact(spec.destination) else {
             return false;
         };
-        let rank = (
-            spec.metric,
-            spec.source,
-            spec.next_hop == NextHop::Blackhole,
-        );
+        let rank = (spec.metric, spec.source, spec.next_hop == NextHop::Blackhole);
         let sets = &self.entries[id as usize].sets;
         let Ok(at) = sets.binary_search_by_key(&rank, RouteSet::rank) else {
             return false;
@@ -502,10 +486,7 @@ impl Routes {
         }
         let id = self.entry(vr, address.into());
         let held = &mut self.entries[id as usize].own;
-        if matches!(
-            (*held, own),
-            (None, _) | (Some(Own::Broadcast(_)), Own::Local(_))
-        ) {
+        if matches!((*held, own), (None, _) | (Some(Own::Broadcast(_)), Own::Local(_))) {
             *held = Some(own);
         }
     }
@@ -545,11 +526,8 @@ impl Routes {
             let members = if configured.iter().all(|m| self.is_up(m.interface)) {
                 configured
             } else {
-                let up: SmallVec<[Member; 8]> = configured
-                    .iter()
-                    .copied()
-                    .filter(|m| self.is_up(m.interface))
-                    .collect();
+                let up: SmallVec<[Member; 8]> =
+                    configured.iter().copied().filter(|m| self.is_up(m.interface)).collect();
                 self.intern(&up)
             };
             self.entries[id as usize].sets[at].members = members;
@@ -580,11 +558,7 @@ fn member(spec: &RouteSpec) -> Option<Member> {
         NextHop::Interface(interface) => (None, interface),
         NextHop::Blackhole => return None,
     };
-    Some(Member {
-        gateway,
-        interface,
-        weight: spec.weight.max(1),
-    })
+    Some(Member { gateway, interface, weight: spec.weight.max(1) })
 }
 
 fn same_hop(a: &Member, b: &Member) -> bool {

@@ -5,11 +5,25 @@ use core::net::IpAddr;
 use ipnet::IpNet;
 use prefix_trie::PrefixMap;
 
+use super::direct::Direct;
+
 /// IPv4 and IPv6 tries. Keys are canonical: host bits are zero.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Fib {
     v4: PrefixMap<(u32, u8), u32>,
     v6: PrefixMap<(u128, u8), u32>,
+    direct: Option<Direct>,
+    direct_bits: u8,
+    direct_from: usize,
+}
+
+/// A virtual router with so many IPv4 prefixes gets a direct table.
+const DIRECT_FROM: usize = 65_536;
+
+impl Default for Fib {
+    fn default() -> Self {
+        Self::with_direct(24, DIRECT_FROM)
+    }
 }
 
 /// Bits of an address.
@@ -44,9 +58,25 @@ fn net_key(net: IpNet) -> Key {
 }
 
 impl Fib {
+    /// With a direct table of 2^`bits` slots from `from` IPv4 prefixes on.
+    pub(super) fn with_direct(bits: u8, from: usize) -> Self {
+        Self {
+            v4: PrefixMap::new(),
+            v6: PrefixMap::new(),
+            direct: None,
+            direct_bits: bits,
+            direct_from: from,
+        }
+    }
+
     /// Length and entry of the longest prefix of `ip` that is no longer than `len`.
     #[inline]
     pub(super) fn longest(&self, ip: IpAddr, len: u8) -> Option<(u8, u32)> {
+        if let (IpAddr::V4(ip), Some(direct), 32) = (ip, &self.direct, len)
+            && let Ok(found) = direct.get(ip.to_bits())
+        {
+            return found;
+        }
         match key(ip, len) {
             Key::V4(key) => self.v4.get_lpm(&key).map(|((_, len), &id)| (len, id)),
             Key::V6(key) => self.v6.get_lpm(&key).map(|((_, len), &id)| (len, id)),
@@ -62,16 +92,36 @@ impl Fib {
 
     pub(super) fn insert(&mut self, net: IpNet, id: u32) {
         match net_key(net) {
-            Key::V4(key) => self.v4.insert(key, id),
-            Key::V6(key) => self.v6.insert(key, id),
-        };
+            Key::V6(key) => {
+                self.v6.insert(key, id);
+            }
+            Key::V4((address, len)) => {
+                self.v4.insert((address, len), id);
+                match &mut self.direct {
+                    Some(direct) => direct.insert(address, len, id),
+                    None if self.v4.len() >= self.direct_from => {
+                        self.direct = Some(Direct::new(self.direct_bits, &self.v4));
+                    }
+                    None => {}
+                }
+            }
+        }
     }
 
     pub(super) fn remove(&mut self, net: IpNet) {
         match net_key(net) {
-            Key::V4(key) => self.v4.remove(&key),
-            Key::V6(key) => self.v6.remove(&key),
-        };
+            Key::V6(key) => {
+                self.v6.remove(&key);
+            }
+            Key::V4((address, len)) => {
+                self.v4.remove(&(address, len));
+                if self.v4.len() < self.direct_from / 2 {
+                    self.direct = None;
+                } else if let Some(direct) = &mut self.direct {
+                    direct.remove(address, len, &self.v4);
+                }
+            }
+        }
     }
 
     /// Entries in the order of prefixes, IPv4 first, after `after`, until `visit` says no.
@@ -111,6 +161,7 @@ impl Fib {
     }
 
     pub(super) fn memory(&self) -> usize {
-        self.v4.mem_size() + self.v6.mem_size()
+        let direct = self.direct.as_ref().map_or(0, Direct::memory);
+        self.v4.mem_size() + self.v6.mem_size() + direct
     }
 }

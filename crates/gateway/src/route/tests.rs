@@ -19,10 +19,7 @@ fn net(text: &str) -> IpNet {
 }
 
 fn via(gateway: &str, interface: IfId) -> NextHop {
-    NextHop::Gateway {
-        address: ip(gateway),
-        interface,
-    }
+    NextHop::Gateway { address: ip(gateway), interface }
 }
 
 fn route(destination: &str, next_hop: NextHop, metric: u32) -> RouteSpec {
@@ -42,11 +39,7 @@ const WAN2: IfId = IfId(2);
 
 fn office() -> Config {
     let mut config = fixture::empty();
-    fixture::interface(
-        &mut config,
-        "lan",
-        &["10.0.0.1/24", "2001:db8:1::1/64", "fe80::1/64"],
-    );
+    fixture::interface(&mut config, "lan", &["10.0.0.1/24", "2001:db8:1::1/64", "fe80::1/64"]);
     fixture::interface(&mut config, "wan", &["203.0.113.2/30", "2001:db8:2::2/64"]);
     fixture::interface(&mut config, "wan2", &["198.51.100.0/31"]);
     for (destination, gateway, interface, metric) in [
@@ -97,38 +90,19 @@ fn an_office_has_its_own_connected_static_and_blackhole_routes() {
     ] {
         assert_eq!(routes.lookup(VR, ip(dst)), expected, "{dst}");
     }
-    let Lookup::Via(set) = routes.lookup(VR, ip("10.0.0.9")) else {
-        panic!("connected")
-    };
-    assert_eq!(
-        (set.source, set.select(0).gateway),
-        (RouteSource::Connected, None)
-    );
+    let Lookup::Via(set) = routes.lookup(VR, ip("10.0.0.9")) else { panic!("connected") };
+    assert_eq!((set.source, set.select(0).gateway), (RouteSource::Connected, None));
     assert_eq!(set.destination, net("10.0.0.0/24"));
-    let Lookup::Via(set) = routes.lookup(VR, ip("8.8.8.8")) else {
-        panic!("default")
-    };
+    let Lookup::Via(set) = routes.lookup(VR, ip("8.8.8.8")) else { panic!("default") };
     assert_eq!((set.line, set.metric), (Line(50), 10));
     assert_eq!(set.select(0).gateway, Some(ip("203.0.113.1")));
-    let Lookup::Blackhole(set) = routes.lookup(VR, ip("192.168.66.1")) else {
-        panic!("hole")
-    };
+    let Lookup::Blackhole(set) = routes.lookup(VR, ip("192.168.66.1")) else { panic!("hole") };
     assert_eq!(set.line, Line(60));
     assert_eq!(hop(&routes, "192.168.67.1").map(|m| m.interface), Some(LAN));
     // The other end of a /31 is a host, not a broadcast.
-    assert_eq!(
-        hop(&routes, "198.51.100.1").map(|m| m.interface),
-        Some(WAN2)
-    );
-    assert_eq!(
-        routes.lookup(VR, ip("fe80::2")),
-        routes.lookup(VR, ip("2001:db8:9::1"))
-    );
-    assert_eq!(
-        routes.lookup(VrId(1), ip("10.0.0.1")),
-        Lookup::None,
-        "no such virtual router"
-    );
+    assert_eq!(hop(&routes, "198.51.100.1").map(|m| m.interface), Some(WAN2));
+    assert_eq!(routes.lookup(VR, ip("fe80::2")), routes.lookup(VR, ip("2001:db8:9::1")));
+    assert_eq!(routes.lookup(VrId(1), ip("10.0.0.1")), Lookup::None, "no such virtual router");
 }
 
 #[test]
@@ -137,21 +111,13 @@ fn a_lost_link_falls_back_to_the_next_metric_then_to_a_shorter_prefix() {
     assert!(!routes.set_link(WAN, true), "up is what it was");
     assert!(routes.set_link(WAN, false));
     assert_eq!(hop(&routes, "8.8.8.8").map(|m| m.interface), Some(WAN2));
-    assert_eq!(
-        hop(&routes, "2001:db8:9::1"),
-        None,
-        "no second default for IPv6"
-    );
+    assert_eq!(hop(&routes, "2001:db8:9::1"), None, "no second default for IPv6");
     assert_eq!(
         hop(&routes, "203.0.113.1").map(|m| m.interface),
         Some(WAN2),
         "the dead connected subnet does not hide the default route"
     );
-    assert_eq!(
-        routes.lookup(VR, ip("203.0.113.2")),
-        Lookup::Local(WAN),
-        "own stays own"
-    );
+    assert_eq!(routes.lookup(VR, ip("203.0.113.2")), Lookup::Local(WAN), "own stays own");
     assert!(routes.set_link(WAN2, false));
     assert_eq!(routes.lookup(VR, ip("8.8.8.8")), Lookup::None);
     assert!(routes.set_link(WAN, true));
@@ -161,10 +127,7 @@ fn a_lost_link_falls_back_to_the_next_metric_then_to_a_shorter_prefix() {
 #[test]
 fn a_disabled_interface_has_nothing() {
     let mut config = office();
-    config.interfaces[1] = Interface {
-        enabled: false,
-        ..config.interfaces[1].clone()
-    };
+    config.interfaces[1] = Interface { enabled: false, ..config.interfaces[1].clone() };
     let mut routes = Routes::new(&config);
     assert_eq!(hop(&routes, "203.0.113.2").map(|m| m.interface), Some(WAN2));
     assert_eq!(hop(&routes, "8.8.8.8").map(|m| m.interface), Some(WAN2));
@@ -176,26 +139,17 @@ fn a_disabled_interface_has_nothing() {
 fn equal_routes_share_and_lose_members_with_their_link() {
     let mut routes = Routes::new(&office());
     assert!(routes.insert(VR, route("0.0.0.0/0", via("198.51.100.1", WAN2), 10)));
-    let Lookup::Via(set) = routes.lookup(VR, ip("8.8.8.8")) else {
-        panic!("default")
-    };
+    let Lookup::Via(set) = routes.lookup(VR, ip("8.8.8.8")) else { panic!("default") };
     assert_eq!(set.members.len(), 2);
     let used: BTreeSet<_> = (0..64).map(|n| set.select(mix(n)).interface).collect();
     assert_eq!(used.len(), 2);
     assert!(routes.set_link(WAN, false));
-    let Lookup::Via(set) = routes.lookup(VR, ip("8.8.8.8")) else {
-        panic!("default")
-    };
-    assert_eq!(
-        (set.members.len(), set.configured.len(), set.metric),
-        (1, 2, 10)
-    );
+    let Lookup::Via(set) = routes.lookup(VR, ip("8.8.8.8")) else { panic!("default") };
+    assert_eq!((set.members.len(), set.configured.len(), set.metric), (1, 2, 10));
     let gone = route("0.0.0.0/0", via("198.51.100.1", WAN2), 10);
     assert!(routes.remove(VR, &gone));
     assert!(!routes.remove(VR, &gone));
-    let Lookup::Via(set) = routes.lookup(VR, ip("8.8.8.8")) else {
-        panic!("default")
-    };
+    let Lookup::Via(set) = routes.lookup(VR, ip("8.8.8.8")) else { panic!("default") };
     assert_eq!((set.members.len(), set.metric), (1, 20));
 }
 
@@ -232,9 +186,7 @@ fn virtual_routers_know_nothing_of_each_other() {
     let other = config.virtual_routers[0].clone();
     config.virtual_routers.push(other);
     config.interfaces[2].vr = VrId(1);
-    config
-        .routes
-        .retain(|r| r.next_hop != via("198.51.100.1", WAN2));
+    config.routes.retain(|r| r.next_hop != via("198.51.100.1", WAN2));
     let routes = Routes::new(&config);
     assert_eq!(routes.own(VrId(1), ip("198.51.100.0")), Some(WAN2));
     assert_eq!(routes.own(VR, ip("198.51.100.0")), None);
@@ -345,11 +297,7 @@ fn naive(all: &[RouteSpec], up: &[bool; 3], dst: IpAddr) -> Option<(IpNet, u32, 
     };
     let rank = |r: &RouteSpec| {
         let hole = r.next_hop == NextHop::Blackhole;
-        (
-            core::cmp::Reverse(r.destination.prefix_len()),
-            r.metric,
-            hole,
-        )
+        (core::cmp::Reverse(r.destination.prefix_len()), r.metric, hole)
     };
     let best = all.iter().filter(usable).min_by_key(|r| rank(r))?;
     let mut interfaces: Vec<u16> = all
@@ -370,12 +318,14 @@ proptest! {
     fn any_history_of_changes_gives_what_a_scan_gives(
         steps in proptest::collection::vec(step(), 0..80),
         random in proptest::collection::vec(address(), 20),
+        direct in prop_oneof![Just((24, usize::MAX)), (1_u8..14, 0_usize..12)],
     ) {
         let mut config = fixture::empty();
         for name in ["a", "b", "c"] {
             fixture::interface(&mut config, name, &[]);
         }
         let mut routes = Routes::new(&config);
+        routes.fibs = vec![Fib::with_direct(direct.0, direct.1)];
         let (mut all, mut up): (Vec<RouteSpec>, _) = (Vec::new(), [true; 3]);
         for step in steps {
             match step {

@@ -29,7 +29,9 @@ pub(crate) fn run(gateway: &mut Gateway, packet: &mut Packet, now: Time) -> Verd
     }
     let mtu = gateway.interface(egress).mtu;
     let too_big = packet.largest_ip_len() > u32::from(mtu);
-    if too_big && (packet.headers.df || packet.frame.offloads.gso.is_some()) {
+    // What its sender has cut once may be cut again, whatever the version; DF then told otherwise.
+    let may_cut = !packet.headers.df || packet.reassembled.is_some();
+    if too_big && (!may_cut || packet.frame.offloads.gso.is_some()) {
         packet.say(|p| {
             Note::new(format!("{} bytes, mtu {mtu}", p.largest_ip_len()), "too big and not to be cut")
         });
@@ -43,7 +45,7 @@ pub(crate) fn run(gateway: &mut Gateway, packet: &mut Packet, now: Time) -> Verd
     if !rewrite(gateway, packet, forwarded) {
         return Verdict::Drop(DropReason::IcmpErrorUnrelated);
     }
-    clamp_mss(gateway, packet, mtu);
+    clamp_mss(gateway, packet);
     if too_big {
         return fragment(gateway, packet, mtu);
     }
@@ -94,7 +96,7 @@ fn answer(gateway: &mut Gateway, packet: &Packet, kind: IcmpErrorKind, now: Time
 }
 
 /// Lowers the MSS option of a SYN to what fits (RFC 879, RFC 6691).
-fn clamp_mss(gateway: &mut Gateway, packet: &mut Packet, mtu: u16) {
+fn clamp_mss(gateway: &mut Gateway, packet: &mut Packet) {
     if packet.headers.tuple.proto != proto::TCP
         || packet.headers.tcp_flags & tcp::flags::SYN == 0
         || packet.headers.fragment != Fragmentation::Whole
@@ -103,9 +105,10 @@ fn clamp_mss(gateway: &mut Gateway, packet: &mut Packet, mtu: u16) {
     }
     let Destination::Forward { egress, .. } = packet.destination else { return };
     let overhead = TCP_OVERHEAD[usize::from(packet.headers.tuple.is_v6())];
-    let by_interface = |id| match gateway.interface(id).mss_clamp {
-        Some(0) => Some(mtu.saturating_sub(overhead)),
-        other => other,
+    // What a SYN/ACK allows its receiver goes out by the interface that the SYN/ACK came in by.
+    let by_interface = |id| match gateway.interface(id) {
+        interface if interface.mss_clamp == Some(0) => Some(interface.mtu.saturating_sub(overhead)),
+        interface => interface.mss_clamp,
     };
     let by_policy = packet
         .session
@@ -131,7 +134,9 @@ fn fragment(gateway: &mut Gateway, packet: &mut Packet, mtu: u16) -> Verdict {
     // A packet that came in fragments leaves in none larger than those it came in.
     let limit = packet.reassembled.map_or(mtu, |largest| largest.min(mtu));
     let headers = packet.headers;
-    let mut cutter = match wire::fragment::Fragmenter::new(packet.frame.bytes(), &headers, limit, 0) {
+    // Each datagram needs an identification of its own (RFC 8200 §4.5).
+    let id = gateway.rng.next_u64() as u32;
+    let mut cutter = match wire::fragment::Fragmenter::new(packet.frame.bytes(), &headers, limit, id) {
         Ok(cutter) => cutter,
         Err(reason) => return Verdict::Drop(reason),
     };

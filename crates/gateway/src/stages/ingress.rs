@@ -40,6 +40,10 @@ pub(crate) fn run(gateway: &mut Gateway, packet: &mut Packet, now: Time) -> Verd
         L3::Ip(_) => {}
     }
     let (src, dst) = (packet.headers.src(), packet.headers.dst());
+    // RFC 1812 §5.2.7.2, RFC 4861 §8.2: a router obeys none, and none crosses a router.
+    if wire::icmp::is_redirect(&packet.headers) {
+        return Verdict::Drop(DropReason::IcmpRedirectIgnored);
+    }
     let is_nd = packet.headers.tuple.proto == proto::ICMPV6
         && ND_TYPES.contains(&packet.headers.icmp_type);
     if is_nd {

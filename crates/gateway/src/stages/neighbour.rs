@@ -31,7 +31,10 @@ pub(crate) fn run(gateway: &mut Gateway, packet: &mut Packet, now: Time) -> Verd
         Resolution::Resolved { id, mac } => {
             packet.next_hop = Some((id.0, mac));
             packet.say(|_| Note::new(format!("{target} on {name}"), format!("at {mac}")));
-            gateway.remember_next_hop(packet, id.0);
+            if gateway.remember_next_hop(packet, id.0) {
+                // A neighbour that was learnt from its own question was never announced.
+                gateway.publish_adjacency(id, egress, mac);
+            }
             Verdict::Continue
         }
         Resolution::Pending { id } => {
@@ -70,13 +73,14 @@ impl Gateway {
         }
     }
 
-    /// A session keeps the neighbour of each direction, so that promotion need not look it up.
-    fn remember_next_hop(&mut self, packet: &Packet, id: u32) {
+    /// A session keeps the neighbour of each direction, so that promotion need not look it up. Says
+    /// whether it is another than before.
+    fn remember_next_hop(&mut self, packet: &Packet, id: u32) -> bool {
         if packet.related {
-            return;
+            return false;
         }
-        let Some((session, direction)) = packet.session else { return };
-        let Some(session) = self.sessions.get_mut(session) else { return };
+        let Some((session, direction)) = packet.session else { return false };
+        let Some(session) = self.sessions.get_mut(session) else { return false };
         let slot = &mut session.next_hop[direction.index()];
         if *slot != id {
             if *slot != u32::MAX {
@@ -84,6 +88,8 @@ impl Gateway {
             }
             self.neighbours.acquire(crate::neighbour::NeighbourId(id));
             *slot = id;
+            return true;
         }
+        false
     }
 }

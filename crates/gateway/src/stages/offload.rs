@@ -10,7 +10,7 @@ use wire::Time;
 use crate::{
     Gateway,
     packet::{Packet, Verdict},
-    promote::Standing,
+    promote::{Standing, is_passing},
     trace::Note,
 };
 
@@ -43,7 +43,15 @@ pub(crate) fn run(gateway: &mut Gateway, packet: &mut Packet, now: Time) -> Verd
 
 /// What would become of the session once it is established.
 fn simulate(gateway: &Gateway, packet: &mut Packet) -> Verdict {
-    let against = gateway.would_stand_against(packet);
+    let known = packet.session.and_then(|(id, d)| gateway.sessions.get(id).map(|s| (id, d, s)));
+    let (against, required) = match known {
+        Some((id, direction, session)) => {
+            let facts = gateway.facts(session, direction);
+            let against = gateway.engine.capabilities().evaluate(&facts).against;
+            (against, gateway.offload_required(id))
+        }
+        None => (gateway.would_stand_against(packet), gateway.would_be_required(packet)),
+    };
     let engine = gateway.engine.name();
     if let Some(trace) = &mut packet.trace {
         trace.against = against;
@@ -56,7 +64,7 @@ fn simulate(gateway: &Gateway, packet: &mut Packet) -> Verdict {
         };
         Note::new(format!("engine {engine}"), result)
     });
-    if gateway.would_be_required(packet) && !against.is_empty() {
+    if required && !against.iter().all(is_passing) {
         return Verdict::Drop(DropReason::OffloadRequired);
     }
     Verdict::Continue

@@ -76,6 +76,11 @@ impl Gateway {
     /// Gives up on fragments that waited too long, and tells the sender (RFC 792, RFC 4443 §3.3).
     pub(crate) fn expire_fragments(&mut self, now: Time) {
         self.reassembler.handle_timeout(now);
+        self.count_lost_fragments(now);
+    }
+
+    /// Counts fragments that were thrown away while others came in.
+    pub(crate) fn count_lost_fragments(&mut self, now: Time) {
         while let Some(event) = self.reassembler.poll_event() {
             match event {
                 ReassemblyEvent::TimedOut { interface, fragments, first_fragment } => {

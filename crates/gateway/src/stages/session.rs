@@ -141,9 +141,6 @@ fn simulated_hit(
 
 /// An ICMP error belongs to the session whose packet it quotes.
 fn related(gateway: &mut Gateway, packet: &mut Packet, now: Time) -> Verdict {
-    if is_redirect(&packet.headers) {
-        return Verdict::Drop(DropReason::IcmpRedirectIgnored);
-    }
     let Some(quoted) = quoted_tuple(packet.frame.bytes(), &packet.headers) else {
         return Verdict::Drop(DropReason::IcmpErrorUnrelated);
     };
@@ -160,11 +157,6 @@ fn related(gateway: &mut Gateway, packet: &mut Packet, now: Time) -> Verdict {
     hit(gateway, packet, id, direction);
     packet.say(|_| Note::new(format!("ICMP error quotes {quoted}"), format!("belongs to session {id}")));
     if packet.destination == Destination::Local { Verdict::Consume } else { Verdict::Continue }
-}
-
-/// ICMP redirect (RFC 792) and ICMPv6 redirect (RFC 4861 §4.5).
-fn is_redirect(headers: &wire::Headers) -> bool {
-    matches!((headers.tuple.proto, headers.icmp_type), (proto::ICMP, 5) | (proto::ICMPV6, 137))
 }
 
 impl Gateway {

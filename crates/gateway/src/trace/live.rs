@@ -1,7 +1,7 @@
 //! Live traces of sessions that an engine serves.
 //!
 //! An engine runs no stages. Flows of sessions that a live trace wants are marked in the engine; it
-//! reports their packets, and each becomes a record with the single phase `fast-path`. Sessions stay
+//! reports their packets, and each becomes a record with the phases `fast-path` and `transmit`. Sessions stay
 //! where they are: looking does not demote.
 
 use api::filter::Filter;
@@ -67,6 +67,9 @@ impl Gateway {
             Direction::Reply => (session.egress, session.ingress),
         };
         let ingress = self.interface(ingress).name.clone();
+        let leaving = self.interface(egress);
+        let sent = Note::new(format!("interface {}", leaving.name), "sent by the engine")
+            .by("interface", leaving.name.clone(), leaving.line);
         let Some(running) = self.tracer.running() else { return };
         running.left -= 1;
         let looked_at = format!("{} flow of session {id}", hit.direction.name());
@@ -89,13 +92,22 @@ impl Gateway {
             egress: Some(egress),
             translated: Some(hit.after),
             against: ReasonSet::EMPTY,
-            phases: vec![Phase {
-                stage: Stage::FastPath,
-                note: Note::new(looked_at, result),
-                verdict: Verdict::Continue,
-                hit: true,
-                nanos: 0,
-            }],
+            phases: vec![
+                Phase {
+                    stage: Stage::FastPath,
+                    note: Note::new(looked_at, result),
+                    verdict: Verdict::Continue,
+                    hit: true,
+                    nanos: 0,
+                },
+                Phase {
+                    stage: Stage::Transmit,
+                    note: sent,
+                    verdict: Verdict::Continue,
+                    hit: false,
+                    nanos: 0,
+                },
+            ],
             note: None,
         };
         self.tracer.finish(trace);

@@ -25,7 +25,8 @@ pub use config::diagnostics;
 pub use error::error;
 pub use event::event;
 pub use session::{rows as session_rows, sessions};
-pub use style::Style;
+pub use style::{Style, Tone};
+pub use units::count;
 
 use api::Response;
 

@@ -52,34 +52,13 @@ pub enum Finding {
 impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::MissingInEngine {
-                session, direction, ..
-            } => {
-                write!(
-                    f,
-                    "missing-in-engine session {session} {}",
-                    direction.name()
-                )
+            Self::MissingInEngine { session, direction, .. } => {
+                write!(f, "missing-in-engine session {session} {}", direction.name())
             }
-            Self::UnknownToLedger {
-                session,
-                direction,
-                key,
-                ..
-            } => {
-                write!(
-                    f,
-                    "unknown-to-ledger session {session} {}: {key}",
-                    direction.name()
-                )
+            Self::UnknownToLedger { session, direction, key, .. } => {
+                write!(f, "unknown-to-ledger session {session} {}: {key}", direction.name())
             }
-            Self::WrongKey {
-                session,
-                direction,
-                expected,
-                found,
-                ..
-            } => write!(
+            Self::WrongKey { session, direction, expected, found, .. } => write!(
                 f,
                 "wrong-key session {session} {}: expected {expected}, found {found}",
                 direction.name()
@@ -105,29 +84,30 @@ impl DriftAudit {
         mut installed: impl FnMut(u32, Direction) -> Option<(Handle, Tuple)>,
         findings: &mut Vec<Finding>,
     ) -> bool {
-        let next = engine.audit(
-            self.cursor,
-            max,
-            &mut |handle, session, direction, found| match installed(session, direction) {
-                Some((known, expected)) if known == handle => {
-                    if expected != found {
-                        findings.push(Finding::WrongKey {
-                            session,
-                            direction,
-                            handle,
-                            expected,
-                            found,
-                        });
+        let next =
+            engine.audit(
+                self.cursor,
+                max,
+                &mut |handle, session, direction, found| match installed(session, direction) {
+                    Some((known, expected)) if known == handle => {
+                        if expected != found {
+                            findings.push(Finding::WrongKey {
+                                session,
+                                direction,
+                                handle,
+                                expected,
+                                found,
+                            });
+                        }
                     }
-                }
-                Some(_) | None => findings.push(Finding::UnknownToLedger {
-                    session,
-                    direction,
-                    handle,
-                    key: found,
-                }),
-            },
-        );
+                    Some(_) | None => findings.push(Finding::UnknownToLedger {
+                        session,
+                        direction,
+                        handle,
+                        key: found,
+                    }),
+                },
+            );
         self.cursor = next.unwrap_or(0);
         next.is_none()
     }
@@ -140,12 +120,9 @@ pub fn missing_in_engine(
     direction: Direction,
     handle: Handle,
 ) -> Option<Finding> {
-    engine
-        .stats(handle)
-        .is_none()
-        .then_some(Finding::MissingInEngine {
-            session,
-            direction,
-            handle,
-        })
+    engine.stats(handle).is_none().then_some(Finding::MissingInEngine {
+        session,
+        direction,
+        handle,
+    })
 }

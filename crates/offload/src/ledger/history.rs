@@ -36,11 +36,7 @@ impl fmt::Display for Event {
             Self::FirstHit => f.write_str("first hit"),
             Self::Retiring(reason) => write!(f, "retiring: {reason}"),
             Self::Removed(reason, stats) => {
-                write!(
-                    f,
-                    "removed: {reason} (packets={} bytes={})",
-                    stats.packets, stats.bytes
-                )
+                write!(f, "removed: {reason} (packets={} bytes={})", stats.packets, stats.bytes)
             }
         }
     }
@@ -72,18 +68,12 @@ pub struct History {
 impl History {
     /// Room for `capacity` entries.
     pub fn new(capacity: usize) -> Self {
-        Self {
-            ring: VecDeque::with_capacity(capacity),
-            capacity,
-            forgotten: 0,
-        }
+        Self { ring: VecDeque::with_capacity(capacity), capacity, forgotten: 0 }
     }
 
     /// What is remembered of a session since it began, oldest first. Walks the whole ring.
     pub fn of(&self, session: u32, since: Time) -> impl Iterator<Item = &HistoryEntry> {
-        self.ring
-            .iter()
-            .filter(move |e| e.session == session && e.time >= since)
+        self.ring.iter().filter(move |e| e.session == session && e.time >= since)
     }
 
     /// Everything that is remembered, oldest first.

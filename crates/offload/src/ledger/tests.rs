@@ -4,25 +4,18 @@ use wire::{Tuple, proto};
 
 use super::*;
 use crate::{
-    Adjacency, AdjacencyId, Capabilities, Engine, EngineEvent, EngineStats, FlowProgram, Retry,
+    Adjacency, AdjacencyId, Capabilities, Engine, EngineEvent, EngineInterface, EngineStats,
+    FlowProgram, Retry,
 };
 
 const SOFT: EngineId = EngineId(0);
 
 fn at(session: u32, direction: Direction, millis: u64) -> At {
-    At {
-        session,
-        direction,
-        engine: SOFT,
-        now: Time::from_millis(millis),
-    }
+    At { session, direction, engine: SOFT, now: Time::from_millis(millis) }
 }
 
 fn handle(index: u32) -> Handle {
-    Handle {
-        index,
-        generation: 7,
-    }
+    Handle { index, generation: 7 }
 }
 
 fn full() -> Refusal {
@@ -34,11 +27,7 @@ fn full() -> Refusal {
 }
 
 fn packets(packets: u64, millis: u64) -> FlowStats {
-    FlowStats {
-        packets,
-        bytes: packets * 100,
-        last_hit: Time::from_millis(millis),
-    }
+    FlowStats { packets, bytes: packets * 100, last_hit: Time::from_millis(millis) }
 }
 
 #[test]
@@ -48,33 +37,14 @@ fn a_life_from_evaluation_to_removal() {
     ledger.open(&mut entry, Time::ZERO);
     let waiting: ReasonSet<_> = [NotEligible::NotEstablished].into_iter().collect();
     let change = ledger.evaluated(&mut entry, original(1), waiting);
-    assert_eq!(
-        change,
-        Change {
-            from: State::NotEvaluated,
-            to: State::NotEligible(waiting)
-        }
-    );
+    assert_eq!(change, Change { from: State::NotEvaluated, to: State::NotEligible(waiting) });
     assert_eq!(ledger.held_back(NotEligible::NotEstablished), 1);
-    assert_eq!(
-        entry.direction(Direction::Original).since(),
-        Time::from_millis(1)
-    );
+    assert_eq!(entry.direction(Direction::Original).since(), Time::from_millis(1));
     // the same finding again changes nothing, not even since when
-    assert!(
-        !ledger
-            .evaluated(&mut entry, original(2), waiting)
-            .is_change()
-    );
-    assert_eq!(
-        entry.direction(Direction::Original).since(),
-        Time::from_millis(1)
-    );
+    assert!(!ledger.evaluated(&mut entry, original(2), waiting).is_change());
+    assert_eq!(entry.direction(Direction::Original).since(), Time::from_millis(1));
     ledger.evaluated(&mut entry, original(3), ReasonSet::EMPTY);
-    assert_eq!(
-        entry.direction(Direction::Original).state(),
-        State::Eligible
-    );
+    assert_eq!(entry.direction(Direction::Original).state(), State::Eligible);
     assert_eq!(ledger.held_back(NotEligible::NotEstablished), 0);
     ledger.refused(&mut entry, original(4), full());
     assert_eq!(ledger.refused_now(RefusalReason::TableFull), 1);
@@ -82,56 +52,25 @@ fn a_life_from_evaluation_to_removal() {
     assert_eq!(ledger.refused_now(RefusalReason::TableFull), 0);
     assert!(entry.is_partial());
     // an installed direction is not evaluated away
-    assert!(
-        !ledger
-            .evaluated(&mut entry, original(6), waiting)
-            .is_change()
-    );
+    assert!(!ledger.evaluated(&mut entry, original(6), waiting).is_change());
     // nothing counted: installed, not hitting
-    assert!(
-        !ledger
-            .observe(&mut entry, original(6), FlowStats::default())
-            .is_change()
-    );
+    assert!(!ledger.observe(&mut entry, original(6), FlowStats::default()).is_change());
     let change = ledger.observe(&mut entry, original(7), packets(2, 7));
     assert_eq!(change.to, State::Hitting(handle(3)));
-    assert!(
-        !ledger
-            .observe(&mut entry, original(4000), packets(2, 7))
-            .is_change()
-    );
+    assert!(!ledger.observe(&mut entry, original(4000), packets(2, 7)).is_change());
     let quiet = ledger.observe(&mut entry, original(5007), packets(2, 7));
     assert_eq!(quiet.to, State::Installed(handle(3)));
-    assert!(
-        ledger
-            .observe(&mut entry, original(6000), packets(3, 6000))
-            .is_change()
-    );
+    assert!(ledger.observe(&mut entry, original(6000), packets(3, 6000)).is_change());
     ledger.retire(&mut entry, original(6001), DemotionReason::PolicyChanged);
-    assert!(
-        !ledger
-            .retire(&mut entry, original(6002), DemotionReason::Idle)
-            .is_change()
-    );
+    assert!(!ledger.retire(&mut entry, original(6002), DemotionReason::Idle).is_change());
     // a late event of another tenant of the slot is not ours
-    let stale = Handle {
-        index: 3,
-        generation: 6,
-    };
+    let stale = Handle { index: 3, generation: 6 };
     let why = DemotionReason::PolicyChanged;
-    assert!(
-        !ledger
-            .removed(&mut entry, original(6003), stale, why, packets(9, 1))
-            .is_change()
-    );
+    assert!(!ledger.removed(&mut entry, original(6003), stale, why, packets(9, 1)).is_change());
     let gone = ledger.removed(&mut entry, original(6003), handle(3), why, packets(4, 6001));
     assert_eq!(gone.to, State::NotEvaluated);
     assert_eq!((ledger.promotions(), ledger.demotions(why)), (1, 1));
-    let story: Vec<_> = ledger
-        .history()
-        .of(5, Time::ZERO)
-        .map(|e| e.event.to_string())
-        .collect();
+    let story: Vec<_> = ledger.history().of(5, Time::ZERO).map(|e| e.event.to_string()).collect();
     assert_eq!(
         story,
         [
@@ -168,14 +107,7 @@ fn the_history_is_bounded() {
         ledger.installed(&mut entry, at(ms, Direction::Reply, ms.into()), handle(ms));
     }
     assert_eq!(ledger.history().forgotten(), 1);
-    assert_eq!(
-        ledger
-            .history()
-            .all()
-            .map(|e| e.session)
-            .collect::<Vec<_>>(),
-        [1, 2]
-    );
+    assert_eq!(ledger.history().all().map(|e| e.session).collect::<Vec<_>>(), [1, 2]);
     let mut none = Ledger::new(0);
     let mut entry = Entry::default();
     none.open(&mut entry, Time::ZERO);
@@ -256,6 +188,7 @@ impl Engine for List {
     fn capabilities(&self) -> &Capabilities {
         &self.1
     }
+    fn set_interfaces(&mut self, _: &[EngineInterface]) {}
     fn set_adjacency(&mut self, _: AdjacencyId, _: Adjacency) -> Result<(), Refusal> {
         Ok(())
     }
@@ -269,19 +202,13 @@ impl Engine for List {
         self.0.len() != before
     }
     fn stats(&self, handle: Handle) -> Option<FlowStats> {
-        self.0
-            .iter()
-            .any(|row| row.0 == handle)
-            .then(FlowStats::default)
+        self.0.iter().any(|row| row.0 == handle).then(FlowStats::default)
     }
     fn poll_event(&mut self) -> Option<EngineEvent> {
         None
     }
     fn engine_stats(&self) -> EngineStats {
-        EngineStats {
-            punts: vec![0; PuntCause::ALL.len()],
-            ..EngineStats::new()
-        }
+        EngineStats { punts: vec![0; PuntCause::ALL.len()], ..EngineStats::new() }
     }
     fn audit(
         &self,
@@ -321,17 +248,11 @@ fn the_audit_finds_all_three_kinds_of_drift() {
     }
     assert_eq!(slices, 3);
     let words: Vec<_> = findings.iter().map(Finding::to_string).collect();
-    assert_eq!(
-        words[0],
-        "unknown-to-ledger session 1 original: udp 10.0.0.1:1 -> 10.0.0.2:53"
-    );
+    assert_eq!(words[0], "unknown-to-ledger session 1 original: udp 10.0.0.1:1 -> 10.0.0.2:53");
     assert!(words[1].starts_with("wrong-key session 2 original: expected udp 10.0.0.1:99"));
     assert!(words[2].starts_with("unknown-to-ledger session 3"));
     assert_eq!(findings.len(), 3);
-    assert_eq!(
-        missing_in_engine(&engine, 4, Direction::Original, handle(4)),
-        None
-    );
+    assert_eq!(missing_in_engine(&engine, 4, Direction::Original, handle(4)), None);
     engine.remove(handle(4), DemotionReason::DriftRepaired);
     let missing = missing_in_engine(&engine, 4, Direction::Original, handle(4));
     assert_eq!(

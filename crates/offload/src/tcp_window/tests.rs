@@ -7,13 +7,7 @@ use super::*;
 use crate::Direction::{Original, Reply};
 
 fn segment(seq: u32, ack: u32, window: u16, len: u32, flags: u8) -> Segment {
-    Segment {
-        seq,
-        ack,
-        window,
-        len,
-        flags,
-    }
+    Segment { seq, ack, window, len, flags }
 }
 
 /// Client at 1000, server at 5000, windows of 1000 and 2000 bytes, no scaling.
@@ -21,16 +15,8 @@ fn established() -> (TcpWindows, u32) {
     let windows = TcpWindows::new(1);
     let index = windows.alloc().expect("room");
     windows.open(index, &segment(999, 0, 1000, 0, SYN), None);
-    assert!(
-        windows
-            .synack(index, &segment(4999, 1000, 2000, 0, SYN | ACK), None)
-            .is_ok()
-    );
-    assert!(
-        windows
-            .check(index, Original, &segment(1000, 5000, 1000, 0, ACK))
-            .is_ok()
-    );
+    assert!(windows.synack(index, &segment(4999, 1000, 2000, 0, SYN | ACK), None).is_ok());
+    assert!(windows.check(index, Original, &segment(1000, 5000, 1000, 0, ACK)).is_ok());
     (windows, index)
 }
 
@@ -58,23 +44,11 @@ fn every_condition_has_its_fault_and_evidence() {
     );
     assert!(ahead.to_string().starts_with("seq-ahead 3001 not in "));
     let old = 1000u32.wrapping_sub(2000 + SLACK + 1);
-    assert_eq!(
-        fault(check(Original, segment(old, 5000, 9, 0, ACK))),
-        Some(WindowFault::SeqBehind)
-    );
-    assert_eq!(
-        fault(check(Original, segment(1000, 5001, 9, 0, ACK))),
-        Some(WindowFault::AckAhead)
-    );
+    assert_eq!(fault(check(Original, segment(old, 5000, 9, 0, ACK))), Some(WindowFault::SeqBehind));
+    assert_eq!(fault(check(Original, segment(1000, 5001, 9, 0, ACK))), Some(WindowFault::AckAhead));
     let old = 5000u32.wrapping_sub(1008 + SLACK + 1);
-    assert_eq!(
-        fault(check(Original, segment(1000, old, 9, 0, ACK))),
-        Some(WindowFault::AckBehind)
-    );
-    assert_eq!(
-        fault(check(Original, segment(1000, 0, 9, 10, 0))),
-        Some(WindowFault::NoAck)
-    );
+    assert_eq!(fault(check(Original, segment(1000, old, 9, 0, ACK))), Some(WindowFault::AckBehind));
+    assert_eq!(fault(check(Original, segment(1000, 0, 9, 10, 0))), Some(WindowFault::NoAck));
     // nothing of that moved the window
     assert_eq!(windows.expected_seq(index, Original), Some(1000));
 }
@@ -82,29 +56,14 @@ fn every_condition_has_its_fault_and_evidence() {
 #[test]
 fn a_super_packet_passes_by_where_it_starts() {
     let (windows, index) = established();
-    assert!(
-        windows
-            .check(index, Original, &segment(2900, 5000, 1000, 65_000, ACK))
-            .is_ok()
-    );
+    assert!(windows.check(index, Original, &segment(2900, 5000, 1000, 65_000, ACK)).is_ok());
     assert_eq!(windows.expected_seq(index, Original), Some(2900 + 65_000));
     // and the next one is beyond the edge until the peer acknowledges
     let next = segment(67_900, 5000, 1000, 10, ACK);
-    assert_eq!(
-        fault(windows.check(index, Original, &next)),
-        Some(WindowFault::SeqAhead)
-    );
+    assert_eq!(fault(windows.check(index, Original, &next)), Some(WindowFault::SeqAhead));
     // what it repeats of the first is still near enough
-    assert!(
-        windows
-            .check(index, Original, &segment(1000, 5000, 1000, 100, ACK))
-            .is_ok()
-    );
-    assert!(
-        windows
-            .check(index, Reply, &segment(5000, 67_900, 2000, 0, ACK))
-            .is_ok()
-    );
+    assert!(windows.check(index, Original, &segment(1000, 5000, 1000, 100, ACK)).is_ok());
+    assert!(windows.check(index, Reply, &segment(5000, 67_900, 2000, 0, ACK)).is_ok());
     assert!(windows.check(index, Original, &next).is_ok());
 }
 
@@ -113,29 +72,12 @@ fn zero_window_probes_and_keepalives_pass() {
     let (windows, index) = established();
     let original = |seq, len| windows.check(index, Original, &segment(seq, 5000, 1000, len, ACK));
     assert!(original(1000, 2000).is_ok());
-    assert!(
-        windows
-            .check(index, Reply, &segment(5000, 3000, 0, 0, ACK))
-            .is_ok()
-    );
-    assert!(
-        original(3000, 1).is_ok(),
-        "one byte at the closed edge (RFC 9293 §3.8.6.1)"
-    );
-    assert!(
-        original(2999, 0).is_ok(),
-        "the probe of Linux, below the edge"
-    );
-    assert!(
-        original(2999, 1).is_ok(),
-        "a keepalive with a byte of garbage (RFC 9293 §3.8.4)"
-    );
+    assert!(windows.check(index, Reply, &segment(5000, 3000, 0, 0, ACK)).is_ok());
+    assert!(original(3000, 1).is_ok(), "one byte at the closed edge (RFC 9293 §3.8.6.1)");
+    assert!(original(2999, 0).is_ok(), "the probe of Linux, below the edge");
+    assert!(original(2999, 1).is_ok(), "a keepalive with a byte of garbage (RFC 9293 §3.8.4)");
     assert_eq!(fault(original(3002, 1)), Some(WindowFault::SeqAhead));
-    assert!(
-        windows
-            .check(index, Reply, &segment(5000, 3000, 500, 0, ACK))
-            .is_ok()
-    );
+    assert!(windows.check(index, Reply, &segment(5000, 3000, 500, 0, ACK)).is_ok());
     assert!(original(3500, 1).is_ok());
 }
 
@@ -149,31 +91,13 @@ fn windows_scale_only_when_both_offer_it_and_never_in_a_syn() {
     ] {
         let windows = TcpWindows::new(1);
         windows.open(0, &segment(999, 0, 50, 0, SYN), client);
-        assert!(
-            windows
-                .synack(0, &segment(4999, 1000, 60, 0, SYN | ACK), server)
-                .is_ok()
-        );
+        assert!(windows.synack(0, &segment(4999, 1000, 60, 0, SYN | ACK), server).is_ok());
         let over = segment(1061, 5000, 100, 1, ACK);
-        assert_eq!(
-            fault(windows.check(0, Original, &over)),
-            Some(WindowFault::SeqAhead)
-        );
-        assert!(
-            windows
-                .check(0, Reply, &segment(5000, 1000, 100, 0, ACK))
-                .is_ok()
-        );
-        assert!(
-            windows
-                .check(0, Original, &segment(edge, 5000, 100, 1, ACK))
-                .is_ok()
-        );
+        assert_eq!(fault(windows.check(0, Original, &over)), Some(WindowFault::SeqAhead));
+        assert!(windows.check(0, Reply, &segment(5000, 1000, 100, 0, ACK)).is_ok());
+        assert!(windows.check(0, Original, &segment(edge, 5000, 100, 1, ACK)).is_ok());
         let over = segment(edge + 1, 5000, 100, 1, ACK);
-        assert_eq!(
-            fault(windows.check(0, Original, &over)),
-            Some(WindowFault::SeqAhead)
-        );
+        assert_eq!(fault(windows.check(0, Original, &over)), Some(WindowFault::SeqAhead));
     }
 }
 
@@ -187,30 +111,14 @@ fn the_handshake_is_checked_too() {
     );
     // a SYN with ten bytes of data (RFC 7413)
     windows.open(0, &segment(999, 0, 1000, 10, SYN), None);
-    assert!(
-        windows
-            .check(0, Original, &segment(999, 0, 1000, 0, SYN))
-            .is_ok(),
-        "repeated"
-    );
-    assert!(
-        !windows
-            .check(0, Original, &segment(1010, 7, 1000, 0, ACK))
-            .is_ok()
-    );
+    assert!(windows.check(0, Original, &segment(999, 0, 1000, 0, SYN)).is_ok(), "repeated");
+    assert!(!windows.check(0, Original, &segment(1010, 7, 1000, 0, ACK)).is_ok());
     assert_eq!(windows.check_reset(0, Reply, &rst(1010)), RstVerdict::Exact);
     assert_eq!(windows.check_reset(0, Reply, &rst(1000)), RstVerdict::Exact);
     assert!(windows.check(0, Reply, &rst(1000)).is_ok());
     for blind in [999, 1011, 0] {
         let verdict = windows.check_reset(0, Reply, &rst(blind));
-        assert_eq!(
-            verdict,
-            RstVerdict::Outside {
-                value: blind,
-                low: 1000,
-                high: 1010
-            }
-        );
+        assert_eq!(verdict, RstVerdict::Outside { value: blind, low: 1000, high: 1010 });
         assert!(!windows.check(0, Reply, &rst(blind)).is_ok());
     }
     assert_eq!(windows.expected_seq(0, Reply), None);
@@ -226,62 +134,22 @@ fn the_handshake_is_checked_too() {
 fn both_may_open_at_once() {
     let windows = TcpWindows::new(1);
     windows.open(0, &segment(99, 0, 1000, 0, SYN), Some(1));
-    assert!(
-        windows
-            .synack(0, &segment(499, 0, 1000, 0, SYN), Some(1))
-            .is_ok()
-    );
-    assert!(
-        windows
-            .check(0, Original, &segment(99, 500, 1000, 0, SYN | ACK))
-            .is_ok()
-    );
-    assert!(
-        windows
-            .check(0, Reply, &segment(499, 100, 1000, 0, SYN | ACK))
-            .is_ok()
-    );
-    assert!(
-        windows
-            .check(0, Original, &segment(100, 500, 1000, 700, ACK))
-            .is_ok()
-    );
+    assert!(windows.synack(0, &segment(499, 0, 1000, 0, SYN), Some(1)).is_ok());
+    assert!(windows.check(0, Original, &segment(99, 500, 1000, 0, SYN | ACK)).is_ok());
+    assert!(windows.check(0, Reply, &segment(499, 100, 1000, 0, SYN | ACK)).is_ok());
+    assert!(windows.check(0, Original, &segment(100, 500, 1000, 700, ACK)).is_ok());
 }
 
 #[test]
 fn a_reset_must_hit_the_expected_number() {
     let (windows, index) = established();
-    assert!(
-        windows
-            .check(index, Original, &segment(1000, 5000, 1000, 500, ACK))
-            .is_ok()
-    );
+    assert!(windows.check(index, Original, &segment(1000, 5000, 1000, 500, ACK)).is_ok());
     let reset = |seq| windows.check_reset(index, Original, &segment(seq, 0, 0, 0, RST));
-    assert_eq!(
-        reset(1000),
-        RstVerdict::Exact,
-        "the data may have been lost"
-    );
+    assert_eq!(reset(1000), RstVerdict::Exact, "the data may have been lost");
     assert_eq!(reset(1500), RstVerdict::Exact, "or not");
-    assert_eq!(
-        reset(1499),
-        RstVerdict::InWindow {
-            seq: 1499,
-            expected: 1000
-        }
-    );
-    assert_eq!(
-        reset(3000),
-        RstVerdict::InWindow {
-            seq: 3000,
-            expected: 1000
-        }
-    );
-    let outside = |value| RstVerdict::Outside {
-        value,
-        low: 1000,
-        high: 3000,
-    };
+    assert_eq!(reset(1499), RstVerdict::InWindow { seq: 1499, expected: 1000 });
+    assert_eq!(reset(3000), RstVerdict::InWindow { seq: 3000, expected: 1000 });
+    let outside = |value| RstVerdict::Outside { value, low: 1000, high: 3000 };
     assert_eq!(reset(3001), outside(3001));
     assert_eq!(reset(999), outside(999));
 }
@@ -289,10 +157,7 @@ fn a_reset_must_hit_the_expected_number() {
 #[test]
 fn the_slab_is_bounded_and_forgets() {
     let windows = TcpWindows::new(2);
-    let (a, b) = (
-        windows.alloc().expect("room"),
-        windows.alloc().expect("room"),
-    );
+    let (a, b) = (windows.alloc().expect("room"), windows.alloc().expect("room"));
     assert_ne!(a, b);
     assert_eq!(windows.alloc(), None);
     assert_eq!((windows.used(), windows.capacity()), (2, 2));

@@ -18,6 +18,7 @@ const WALL_CLOCK: u8 = 6;
 const LINK: u8 = 7;
 const REQUEST: u8 = 8;
 const COUNTERS: u8 = 9;
+const PLAIN: u8 = 10;
 
 /// Bytes of a frame's port and offload state.
 const CLIP_HEAD: usize = 2 + 5 + 4;
@@ -51,6 +52,7 @@ pub(super) enum Record {
     Link(Time, usize, bool),
     Request(String, String),
     Counters(Snapshot),
+    Plain(usize),
 }
 
 #[derive(Clone)]
@@ -106,6 +108,10 @@ impl Writer {
                     body.extend(format!("{name}={value}\n").as_bytes());
                 }
                 COUNTERS
+            }
+            Record::Plain(port) => {
+                body.extend((*port as u16).to_le_bytes());
+                PLAIN
             }
         };
         self.head(kind, body.len());
@@ -207,6 +213,7 @@ fn record(kind: u8, mut f: Fields<'_>) -> Option<Record> {
             }
             Record::Counters(counters)
         }
+        PLAIN => Record::Plain(usize::from(f.u16()?)),
         _ => return None,
     })
 }
@@ -299,6 +306,7 @@ mod tests {
             Record::Link(Time::from_millis(8), 1, true),
             Record::Request("{}".into(), "[]".into()),
             Record::Counters(counters),
+            Record::Plain(1),
         ]
     }
 

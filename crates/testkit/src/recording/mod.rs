@@ -74,6 +74,11 @@ impl Recorder {
         self.writer.record(&Record::Link(now, port, up));
     }
 
+    /// A port takes nothing unfinished any more.
+    pub fn plain(&mut self, port: usize) {
+        self.writer.record(&Record::Plain(port));
+    }
+
     /// The control API was asked, and answered.
     pub fn request(&mut self, request: &api::Request, answer: &Result<api::Response, api::ApiError>) {
         let request = serde_json::to_string(request).unwrap_or_default();

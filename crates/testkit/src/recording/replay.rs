@@ -125,6 +125,11 @@ impl Replay {
                     self.router.set_link(port, up, now);
                 }
             }
+            Record::Plain(port) => {
+                if port < self.router.port_names().len() {
+                    self.router.set_plain(port);
+                }
+            }
             Record::Request(request, recorded) => self.compare_answer(&request, &recorded),
             Record::Counters(recorded) => self.compare_counters(&recorded),
         }

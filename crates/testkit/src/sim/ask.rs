@@ -114,3 +114,21 @@ impl Network {
         }
     }
 }
+
+/// A made-up packet for [`Network::simulate`]: an opening one of its protocol.
+///
+/// # Panics
+/// When an address is none.
+pub fn packet(src: &str, dst: &str, proto: u8, src_port: u16, dst_port: u16) -> PacketSpec {
+    let address = |text: &str| text.parse().expect("an address");
+    let key = api::LookupKey {
+        interface: None,
+        vr: None,
+        src: address(src),
+        dst: address(dst),
+        proto,
+        src_port,
+        dst_port,
+    };
+    PacketSpec { key, length: None, ttl: None, dont_fragment: None, tcp_flags: None }
+}

@@ -6,7 +6,7 @@
 //!
 //! Limits: working takes no time; only links do.
 
-mod ask;
+pub mod ask;
 mod capture;
 mod router;
 mod segment;

@@ -113,6 +113,14 @@ impl Router {
         self.node.refresh_ports(now);
     }
 
+    /// From now on a port takes nothing unfinished when it sends. Recorded: the replay does it too.
+    pub fn set_plain(&mut self, port: usize) {
+        if let Some(recorder) = &mut self.recorder {
+            recorder.plain(port);
+        }
+        self.controls[port].set_capabilities(PortCapabilities::default());
+    }
+
     pub(crate) fn deliver(&mut self, port: usize, clip: &Clip) {
         if let Some(recorder) = &mut self.recorder {
             recorder.received(port, clip);

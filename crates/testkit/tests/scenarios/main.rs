@@ -5,8 +5,14 @@
 
 #![allow(missing_docs)]
 
+mod change;
+mod guards;
 mod nat;
+mod neighbour;
+mod offload;
 mod office;
 mod policy;
 mod setup;
+mod sizes;
 mod tcp;
+mod trace;

@@ -37,11 +37,24 @@ impl Tcp {
         assert_eq!(rig.one_tuple("lan0"), self.tuple.reversed());
     }
 
+    /// The same SYN/ACK once more.
+    pub fn syn_ack_again(&mut self, rig: &mut Rig) {
+        self.server -= 1;
+        self.syn_ack(rig);
+    }
+
     /// A whole handshake.
     pub fn open(rig: &mut Rig, src_port: u16, dst_port: u16, v6: bool) -> Self {
         let mut tcp = Self::syn(rig, src_port, dst_port, v6);
         tcp.syn_ack(rig);
         tcp.client(rig, ACK, b"");
+        tcp
+    }
+
+    /// A whole handshake, and one segment of data: then it is promoted, if it may be.
+    pub fn promoted(rig: &mut Rig, src_port: u16, dst_port: u16, v6: bool) -> Self {
+        let mut tcp = Self::open(rig, src_port, dst_port, v6);
+        tcp.client(rig, ACK | PSH, b"hello");
         tcp
     }
 

@@ -8,8 +8,8 @@ mod tables;
 use std::sync::Arc;
 
 use offload::{
-    Adjacency, AdjacencyId, Direction, Engine, EngineEvent, EpochTable, FlowProgram, Handle,
-    tcp_window::TcpWindows,
+    Adjacency, AdjacencyId, Direction, Engine, EngineEvent, EngineInterface, EpochTable,
+    FlowProgram, Handle, tcp_window::TcpWindows,
 };
 use ports::{Frame, PortId};
 use reason::DemotionReason;
@@ -50,20 +50,16 @@ fn unlimited(flows: u32) -> SoftConfig {
 }
 
 fn interfaces() -> [EngineInterface; 3] {
-    [
-        (0, None, IN, IN_MAC, 1500),
-        (1, None, OUT, OUT_MAC, 1500),
-        (1, Some(20), TAGGED, OUT_MAC, 1500),
-    ]
-    .map(|(port, vlan, interface, mac, mtu)| EngineInterface {
-        port: PortId(port),
-        vlan,
-        interface,
-        vr: 0,
-        mtu,
-        mac,
-        enabled: true,
-    })
+    [(0, None, IN, IN_MAC), (1, None, OUT, OUT_MAC), (1, Some(20), TAGGED, OUT_MAC)].map(
+        |(port, vlan, interface, mac)| EngineInterface {
+            port,
+            vlan,
+            interface,
+            vr: 0,
+            mac,
+            enabled: true,
+        },
+    )
 }
 
 impl Rig {
@@ -77,30 +73,14 @@ impl Rig {
             (TO_TAGGED, 1, TAGGED, OUT_MAC, ROUTER, Some(20)),
         ];
         for (id, port, interface, src, dst, vlan) in hops {
-            let hop = Adjacency {
-                port,
-                interface,
-                src,
-                dst,
-                vlan,
-                mtu: 1500,
-            };
+            let hop = Adjacency { port, interface, src, dst, vlan, mtu: 1500 };
             control.set_adjacency(id, hop).expect("room");
         }
-        Self {
-            control,
-            workers,
-            epochs,
-            windows,
-            out: Output::new(),
-            now: Time::from_secs(1),
-        }
+        Self { control, workers, epochs, windows, out: Output::new(), now: Time::from_secs(1) }
     }
 
     fn install(&mut self, program: &FlowProgram) -> Handle {
-        self.control
-            .install(program, self.now)
-            .expect("the engine takes it")
+        self.control.install(program, self.now).expect("the engine takes it")
     }
 
     /// Serves one frame that came in by a port, on the first worker.
@@ -128,11 +108,7 @@ impl Rig {
 use reason::PuntCause;
 
 fn udp(n: u16) -> Tuple {
-    build::tuple(
-        proto::UDP,
-        ([10, 0, 0, 5], 1000 + n),
-        ([198, 51, 100, 9], 53),
-    )
+    build::tuple(proto::UDP, ([10, 0, 0, 5], 1000 + n), ([198, 51, 100, 9], 53))
 }
 
 fn udp6(n: u16) -> Tuple {
@@ -141,11 +117,7 @@ fn udp6(n: u16) -> Tuple {
 }
 
 fn natted(n: u16) -> Tuple {
-    build::tuple(
-        proto::UDP,
-        ([203, 0, 113, 1], 40_000 + n),
-        ([198, 51, 100, 9], 53),
-    )
+    build::tuple(proto::UDP, ([203, 0, 113, 1], 40_000 + n), ([198, 51, 100, 9], 53))
 }
 
 /// From `in` to the router, translated from one tuple to the other.

@@ -12,41 +12,16 @@ use super::*;
 #[test]
 fn every_cause_is_reached_and_leaves_the_frame_as_it_came() {
     let mut rig = Rig::new(unlimited(16));
-    let tcp = |n| Tuple {
-        proto: proto::TCP,
-        ..udp(n)
-    };
+    let tcp = |n| Tuple { proto: proto::TCP, ..udp(n) };
     rig.install(&outbound(udp(0), natted(0), 0));
-    rig.install(&FlowProgram {
-        ingress: OUT,
-        ..outbound(udp(1), natted(1), 1)
-    });
-    rig.install(&FlowProgram {
-        epoch: rig.epochs.now(3),
-        ..outbound(udp(2), natted(2), 2)
-    });
+    rig.install(&FlowProgram { ingress: OUT, ..outbound(udp(1), natted(1), 1) });
+    rig.install(&FlowProgram { epoch: rig.epochs.now(3), ..outbound(udp(2), natted(2), 2) });
     rig.epochs.bump(3);
-    rig.install(&FlowProgram {
-        adjacency: AdjacencyId(3),
-        ..outbound(udp(3), natted(3), 3)
-    });
-    rig.install(&FlowProgram {
-        mtu: 100,
-        ..outbound(udp(4), natted(4), 4)
-    });
+    rig.install(&FlowProgram { adjacency: AdjacencyId(3), ..outbound(udp(3), natted(3), 3) });
+    rig.install(&FlowProgram { mtu: 100, ..outbound(udp(4), natted(4), 4) });
     let window = rig.windows.alloc().expect("room");
-    rig.windows.open(
-        window,
-        &Segment {
-            flags: SYN,
-            ..Segment::default()
-        },
-        None,
-    );
-    rig.install(&FlowProgram {
-        tcp_window: Some(window),
-        ..outbound(tcp(5), tcp(5), 5)
-    });
+    rig.windows.open(window, &Segment { flags: SYN, ..Segment::default() }, None);
+    rig.install(&FlowProgram { tcp_window: Some(window), ..outbound(tcp(5), tcp(5), 5) });
 
     let host = |tuple| from_host(tuple).payload(&[9; 100]);
     let plain = |packet: build::Packet| frame(&packet);
@@ -60,11 +35,7 @@ fn every_cause_is_reached_and_leaves_the_frame_as_it_came() {
     let sum = !(((sum & 0xffff) + (sum >> 16)) as u16);
     fragment[24..26].copy_from_slice(&sum.to_be_bytes());
     let mut segments = plain(host(udp(0)));
-    segments.offloads.gso = Some(Gso {
-        kind: GsoKind::Tcp4,
-        size: 50,
-        ecn: false,
-    });
+    segments.offloads.gso = Some(Gso { kind: GsoKind::Tcp4, size: 50, ecn: false });
     let mut broken = host(udp(0)).build();
     broken[24] ^= 0xff;
     let control = |flags| plain(host(tcp(5)).tcp(flags, 1, 1));
@@ -73,17 +44,11 @@ fn every_cause_is_reached_and_leaves_the_frame_as_it_came() {
     let cases = [
         (PuntCause::FlowMiss, plain(host(udp(99)))),
         (PuntCause::NotIp, Frame::from_vec(arp)),
-        (
-            PuntCause::NotIp,
-            Frame::from_vec([&[0xff; 12][..], &[0x88, 0xcc, 0, 0]].concat()),
-        ),
+        (PuntCause::NotIp, Frame::from_vec([&[0xff; 12][..], &[0x88, 0xcc, 0, 0]].concat())),
         (PuntCause::Malformed, Frame::from_vec(broken)),
         (PuntCause::Malformed, Frame::from_vec(vec![1, 2, 3])),
         (PuntCause::Fragment, Frame::from_vec(fragment)),
-        (
-            PuntCause::IpOptions,
-            plain(host(udp(0)).ip_options(&[1, 1, 1, 1])),
-        ),
+        (PuntCause::IpOptions, plain(host(udp(0)).ip_options(&[1, 1, 1, 1]))),
         (PuntCause::TcpControl, control(SYN)),
         (PuntCause::TcpControl, control(FIN | ACK)),
         (PuntCause::TcpControl, control(RST)),
@@ -95,10 +60,7 @@ fn every_cause_is_reached_and_leaves_the_frame_as_it_came() {
         (PuntCause::SuperPacketUnsupported, segments),
         (PuntCause::AdjacencyLost, plain(host(udp(3)))),
         (PuntCause::NotForUs, plain(host(udp(0)).macs(HOST, ROUTER))),
-        (
-            PuntCause::NotForUs,
-            plain(host(udp(0)).macs(HOST, Mac::BROADCAST)),
-        ),
+        (PuntCause::NotForUs, plain(host(udp(0)).macs(HOST, Mac::BROADCAST))),
         (PuntCause::InterfaceUnknown, plain(host(udp(0)).vlan(99))),
     ];
     let mut reached = BTreeSet::new();
@@ -111,15 +73,8 @@ fn every_cause_is_reached_and_leaves_the_frame_as_it_came() {
         assert_eq!(punt.frame.bytes(), before, "{cause}");
         reached.insert(cause);
     }
-    assert_eq!(
-        reached.len(),
-        PuntCause::ALL.len(),
-        "every cause is in the list"
-    );
-    assert!(
-        rig.offer(0, plain(host(udp(0)))).is_ok(),
-        "the plain one passes"
-    );
+    assert_eq!(reached.len(), PuntCause::ALL.len(), "every cause is in the list");
+    assert!(rig.offer(0, plain(host(udp(0)))).is_ok(), "the plain one passes");
     let punts = rig.control.engine_stats().punts;
     assert_eq!(punts[PuntCause::TcpControl.index()], 3);
     assert!(punts.iter().all(|count| *count > 0));
@@ -136,34 +91,21 @@ fn an_interface_that_is_down_takes_nothing() {
     assert_eq!(cause, Some(PuntCause::InterfaceUnknown));
     rig.control.set_interfaces(&interfaces());
     assert!(rig.offer(0, frame(&from_host(udp(0)))).is_ok());
-    assert_eq!(
-        rig.offer(7, frame(&from_host(udp(0)))).err(),
-        Some(PuntCause::InterfaceUnknown)
-    );
+    assert_eq!(rig.offer(7, frame(&from_host(udp(0)))).err(), Some(PuntCause::InterfaceUnknown));
 }
 
 #[test]
 fn the_ring_is_bounded_and_causes_have_limits_of_their_own() {
     let mut limits = PuntLimits::NONE;
-    limits.set(
-        PuntCause::TtlExpiring,
-        Some(PuntLimit { rate: 10, burst: 2 }),
-    );
-    let mut rig = Rig::new(SoftConfig {
-        punt_ring: 5,
-        punt_limits: limits,
-        ..unlimited(8)
-    });
+    limits.set(PuntCause::TtlExpiring, Some(PuntLimit { rate: 10, burst: 2 }));
+    let mut rig = Rig::new(SoftConfig { punt_ring: 5, punt_limits: limits, ..unlimited(8) });
     rig.install(&outbound(udp(0), natted(0), 1));
     let mut rx: Vec<_> = (0..4).map(|_| frame(&from_host(udp(0)).ttl(1))).collect();
     rx.extend((0..6).map(|n| frame(&from_host(udp(50 + n)))));
     rx.push(frame(&from_host(udp(0))));
     rig.workers[0].process(PortId(0), &mut rx, rig.now, &mut rig.out);
     assert!(rx.is_empty());
-    assert_eq!(
-        (rig.out.tx.len(), rig.out.punts.len(), rig.out.dropped.len()),
-        (1, 5, 5)
-    );
+    assert_eq!((rig.out.tx.len(), rig.out.punts.len(), rig.out.dropped.len()), (1, 5, 5));
     let stats = rig.control.engine_stats();
     assert_eq!(stats.punts[PuntCause::TtlExpiring.index()], 2);
     assert_eq!(stats.punt_limited[PuntCause::TtlExpiring.index()], 2);
@@ -177,9 +119,8 @@ fn the_ring_is_bounded_and_causes_have_limits_of_their_own() {
 fn any_number_of_frames_is_served_in_bursts_and_in_order() {
     let mut rig = Rig::new(unlimited(8));
     rig.install(&outbound(udp(0), natted(0), 1));
-    let mut rx: Vec<_> = (0..200u8)
-        .map(|n| frame(&from_host(udp(u16::from(n % 3))).payload(&[n])))
-        .collect();
+    let mut rx: Vec<_> =
+        (0..200u8).map(|n| frame(&from_host(udp(u16::from(n % 3))).payload(&[n]))).collect();
     rig.workers[0].process(PortId(0), &mut rx, rig.now, &mut rig.out);
     let last = |frame: &Frame| frame.bytes()[42];
     let sent: Vec<_> = rig.out.tx.iter().map(|(_, frame)| last(frame)).collect();

@@ -10,15 +10,9 @@ use super::*;
 
 fn refused(rig: &mut Rig, program: &FlowProgram) -> Refusal {
     let before = rig.control.engine_stats().refusals;
-    let refusal = rig
-        .control
-        .install(program, rig.now)
-        .expect_err("the engine refuses it");
+    let refusal = rig.control.install(program, rig.now).expect_err("the engine refuses it");
     let after = rig.control.engine_stats().refusals;
-    assert_eq!(
-        after[refusal.reason.index()],
-        before[refusal.reason.index()] + 1
-    );
+    assert_eq!(after[refusal.reason.index()], before[refusal.reason.index()] + 1);
     refusal
 }
 
@@ -28,30 +22,15 @@ fn refusals_carry_their_evidence() {
     rig.install(&outbound(udp(0), natted(0), 31));
     let again = refused(&mut rig, &outbound(udp(0), natted(9), 32));
     assert_eq!(again.to_string(), "duplicate-flow (session=31)");
-    let old = FlowProgram {
-        epoch: rig.epochs.now(2),
-        ..outbound(udp(1), natted(1), 1)
-    };
+    let old = FlowProgram { epoch: rig.epochs.now(2), ..outbound(udp(1), natted(1), 1) };
     rig.epochs.bump(2);
     let stale = refused(&mut rig, &old);
     assert_eq!(stale.to_string(), "program-stale (compiled=0 now=1)");
     assert_eq!(stale.retry, Retry::NextPacket);
-    let far = FlowProgram {
-        adjacency: AdjacencyId(99),
-        ..outbound(udp(1), natted(1), 1)
-    };
-    assert_eq!(
-        refused(&mut rig, &far).to_string(),
-        "adjacency-table-full (index=99 limit=4)"
-    );
-    let window = FlowProgram {
-        tcp_window: Some(8),
-        ..outbound(udp(1), natted(1), 1)
-    };
-    assert_eq!(
-        refused(&mut rig, &window).to_string(),
-        "tcp-table-full (index=8 limit=8)"
-    );
+    let far = FlowProgram { adjacency: AdjacencyId(99), ..outbound(udp(1), natted(1), 1) };
+    assert_eq!(refused(&mut rig, &far).to_string(), "adjacency-table-full (index=99 limit=4)");
+    let window = FlowProgram { tcp_window: Some(8), ..outbound(udp(1), natted(1), 1) };
+    assert_eq!(refused(&mut rig, &window).to_string(), "tcp-table-full (index=8 limit=8)");
     for n in 1..4 {
         rig.install(&outbound(udp(n), natted(n), n.into()));
     }
@@ -63,16 +42,12 @@ fn refusals_carry_their_evidence() {
 #[test]
 fn room_is_reported_once_after_a_refusal() {
     let mut rig = Rig::new(unlimited(20));
-    let handles: Vec<_> = (0..20)
-        .map(|n| rig.install(&outbound(udp(n), natted(n), n.into())))
-        .collect();
+    let handles: Vec<_> =
+        (0..20).map(|n| rig.install(&outbound(udp(n), natted(n), n.into()))).collect();
     rig.control.remove(handles[0], DemotionReason::Idle);
     rig.control.remove(handles[1], DemotionReason::Idle);
     rig.control.remove(handles[2], DemotionReason::Idle);
-    assert!(
-        !rig.events().contains(&EngineEvent::Room),
-        "nobody was refused"
-    );
+    assert!(!rig.events().contains(&EngineEvent::Room), "nobody was refused");
     for n in 20..23 {
         rig.install(&outbound(udp(n), natted(n), n.into()));
     }
@@ -95,10 +70,7 @@ fn a_program_leaves_once_with_its_final_counters() {
     let packet = || frame(&from_host(udp(0)));
     rig.offer(0, packet()).expect("a hit");
     assert!(rig.control.remove(handle, DemotionReason::PolicyChanged));
-    assert!(
-        !rig.control.remove(handle, DemotionReason::Idle),
-        "it is on its way out"
-    );
+    assert!(!rig.control.remove(handle, DemotionReason::Idle), "it is on its way out");
     // it cannot be found any more, but its counters can, until the worker has passed
     assert_eq!(rig.control.poll_event(), None);
     assert_eq!(rig.control.stats(handle).map(|s| s.packets), Some(1));
@@ -108,11 +80,7 @@ fn a_program_leaves_once_with_its_final_counters() {
         handle,
         session: 7,
         direction: Direction::Original,
-        stats: FlowStats {
-            packets: 1,
-            bytes: 28,
-            last_hit: rig.now,
-        },
+        stats: FlowStats { packets: 1, bytes: 28, last_hit: rig.now },
         reason: DemotionReason::PolicyChanged,
     };
     assert_eq!(rig.events(), [removed]);
@@ -126,10 +94,7 @@ fn a_program_leaves_once_with_its_final_counters() {
     assert_eq!(rig.control.stats(handle), None);
     assert!(!rig.control.remove(handle, DemotionReason::Idle));
     let stats = rig.control.engine_stats();
-    assert_eq!(
-        (stats.installed, stats.removed, stats.retiring, stats.flows),
-        (2, 1, 0, 1)
-    );
+    assert_eq!((stats.installed, stats.removed, stats.retiring, stats.flows), (2, 1, 0, 1));
 }
 
 #[test]
@@ -145,34 +110,17 @@ fn busy_flows_push_out_idle_ones_but_not_their_like() {
         }
         rig.now = rig.now + core::time::Duration::from_secs(1);
     };
-    let newcomer = |worth| FlowProgram {
-        worth,
-        ..outbound(udp(99), natted(99), 99)
-    };
+    let newcomer = |worth| FlowProgram { worth, ..outbound(udp(99), natted(99), 99) };
     // the hand has not passed yet: it only takes samples
-    assert_eq!(
-        refused(&mut rig, &newcomer(1000)).reason,
-        RefusalReason::TableFull
-    );
+    assert_eq!(refused(&mut rig, &newcomer(1000)).reason, RefusalReason::TableFull);
     second(&mut rig);
     // flow 0 had no packets, which is less than half of one
-    assert_eq!(
-        refused(&mut rig, &newcomer(0)).reason,
-        RefusalReason::TableFull
-    );
+    assert_eq!(refused(&mut rig, &newcomer(0)).reason, RefusalReason::TableFull);
     second(&mut rig);
     let first = rig.install(&newcomer(1));
     assert_eq!(rig.control.engine_stats().evicted, 1);
     let gone = rig.events();
-    let [
-        EngineEvent::Removed {
-            session: 0,
-            stats,
-            reason,
-            ..
-        },
-    ] = gone[..]
-    else {
+    let [EngineEvent::Removed { session: 0, stats, reason, .. }] = gone[..] else {
         panic!("{gone:?}")
     };
     assert_eq!((stats.packets, reason), (0, DemotionReason::TablePressure));
@@ -181,10 +129,7 @@ fn busy_flows_push_out_idle_ones_but_not_their_like() {
     rig.install(&outbound(udp(0), natted(0), 0));
     (0..2).for_each(|_| drop(rig.offer(0, frame(&from_host(udp(0)))).expect("a hit")));
     second(&mut rig);
-    assert_eq!(
-        refused(&mut rig, &newcomer(2)).reason,
-        RefusalReason::TableFull
-    );
+    assert_eq!(refused(&mut rig, &newcomer(2)).reason, RefusalReason::TableFull);
     // and whoever is idle for long gives way to any
     rig.now = rig.now + core::time::Duration::from_secs(60);
     rig.install(&newcomer(0));
@@ -196,7 +141,7 @@ fn a_full_table_keeps_working() {
     const FLOWS: u16 = 2000;
     let mut rig = Rig::new(unlimited(FLOWS.into()));
     for n in 0..FLOWS {
-        let program = if n % 2 == 0 {
+        let program = if n.is_multiple_of(2) {
             outbound(udp(n), natted(n), n.into())
         } else {
             outbound(udp6(n), udp6(n), n.into())
@@ -205,24 +150,23 @@ fn a_full_table_keeps_working() {
     }
     assert_eq!(rig.control.engine_stats().flows, FLOWS.into());
     for n in 0..FLOWS {
-        let tuple = if n % 2 == 0 { udp(n) } else { udp6(n) };
+        let tuple = if n.is_multiple_of(2) { udp(n) } else { udp6(n) };
         assert!(rig.offer(0, frame(&from_host(tuple))).is_ok(), "{n}");
     }
     // the audit sees each of them once, in slices
     let (mut seen, mut cursor, mut slices) = (BTreeMap::new(), Some(0), 0);
     while let Some(at) = cursor {
-        cursor = rig
-            .control
-            .audit(at, 300, &mut |handle, session, direction, key| {
-                assert_eq!(direction, Direction::Original);
-                assert!(seen.insert(session, (handle, key)).is_none());
-            });
+        cursor = rig.control.audit(at, 300, &mut |handle, session, direction, key| {
+            assert_eq!(direction, Direction::Original);
+            assert!(seen.insert(session, (handle, key)).is_none());
+        });
         slices += 1;
     }
     assert_eq!((seen.len(), slices), (FLOWS.into(), 8));
     assert!(seen.iter().all(|(n, (handle, key))| {
         let n = *n as u16;
-        *key == if n % 2 == 0 { udp(n) } else { udp6(n) } && rig.control.stats(*handle).is_some()
+        *key == if n.is_multiple_of(2) { udp(n) } else { udp6(n) }
+            && rig.control.stats(*handle).is_some()
     }));
 }
 
@@ -248,7 +192,7 @@ proptest! {
         let mut sessions = BTreeMap::<u16, u32>::new();
         for (what, n) in steps {
             let (from, to) =
-                if n % 3 == 0 { (udp6(n), udp6(n + 100)) } else { (udp(n), natted(n)) };
+                if n.is_multiple_of(3) { (udp6(n), udp6(n + 100)) } else { (udp(n), natted(n)) };
             match what {
                 0..3 => {
                     let offered = rig.control.install(&outbound(from, to, session), rig.now);
