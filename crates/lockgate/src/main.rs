@@ -19,7 +19,7 @@ mod replay;
 mod tests;
 
 use std::{
-    io::{self, IsTerminal, Write},
+    io::{self, IsTerminal},
     path::PathBuf,
     process,
 };
@@ -57,7 +57,7 @@ fn dispatch(cli: Cli) -> ExitCode {
             match tokio::runtime::Builder::new_current_thread().enable_all().build() {
                 Ok(runtime) => runtime.block_on(app::execute(command, &socket, &mut terminal)),
                 Err(e) => {
-                    let _ = writeln!(terminal.err, "error: no event loop: {e}");
+                    terminal.talk(&format!("error: no event loop: {e}\n"));
                     ExitCode::Failed
                 }
             }
