@@ -43,8 +43,8 @@ pub(crate) fn run(gateway: &mut Gateway, packet: &mut Packet, now: Time) -> Verd
     if wire::icmp::is_redirect(&packet.headers) {
         return Verdict::Drop(DropReason::IcmpRedirectIgnored);
     }
-    let is_nd = packet.headers.tuple.proto == proto::ICMPV6
-        && ND_TYPES.contains(&packet.headers.icmp_type);
+    let is_nd =
+        packet.headers.tuple.proto == proto::ICMPV6 && ND_TYPES.contains(&packet.headers.icmp_type);
     if is_nd {
         return gateway.receive_nd(packet, now);
     }

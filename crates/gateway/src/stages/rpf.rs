@@ -27,7 +27,11 @@ pub(crate) fn run(gateway: &mut Gateway, packet: &mut Packet, _now: Time) -> Ver
             Rpf::Off => "off",
         };
         let result = if verdict.is_ok() { "the way back is through it" } else { "it is not" };
-        Note::new(format!("route back to {src}, {word}"), result).by("interface", interface.name.clone(), interface.line)
+        Note::new(format!("route back to {src}, {word}"), result).by(
+            "interface",
+            interface.name.clone(),
+            interface.line,
+        )
     });
     match verdict {
         Ok(()) => Verdict::Continue,

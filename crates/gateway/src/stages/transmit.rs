@@ -2,7 +2,7 @@
 
 use ports::{Frame, PortId};
 use reason::DropReason;
-use wire::{L3, IpVersion, Mac, Time, VlanId};
+use wire::{IpVersion, L3, Mac, Time, VlanId};
 
 use crate::{
     Gateway,
@@ -23,8 +23,11 @@ pub(crate) fn run(gateway: &mut Gateway, packet: &mut Packet, _now: Time) -> Ver
     let (port, vlan, src) = (PortId(interface.port), interface.vlan, state.mac);
     packet.say(|_| {
         let result = if state.up { "sent" } else { "link is down" };
-        Note::new(format!("interface {}", interface.name), result)
-            .by("interface", interface.name.clone(), interface.line)
+        Note::new(format!("interface {}", interface.name), result).by(
+            "interface",
+            interface.name.clone(),
+            interface.line,
+        )
     });
     if !state.up {
         return Verdict::Drop(DropReason::PortDown);
