@@ -171,33 +171,30 @@ impl Gateway {
             evidence: String::new(),
         };
         let engine = self.engine.name();
-        let steps =
-            self.promotion.ledger.history().of(id.index, session.created).filter_map(|entry| {
-                let (step, reason, evidence) = match entry.event {
-                    Event::NotEligible(set) => {
-                        ("not-eligible", set.first().map(name), set.to_string())
-                    }
-                    Event::Refused(refusal) => {
-                        ("refused", Some(name(refusal.reason)), evidence(&refusal))
-                    }
-                    Event::Installed(_) => ("installed", None, String::new()),
-                    Event::FirstHit => ("hitting", None, String::new()),
-                    Event::Retiring(reason) => ("demoted", Some(name(reason)), String::new()),
-                    // Retiring has told of it, unless the engine did it on its own.
-                    Event::Removed(reason, stats) => {
-                        let text = format!("packets={} bytes={}", stats.packets, stats.bytes);
-                        ("removed", Some(name(reason)), text)
-                    }
-                };
-                Some(HistoryView {
-                    at_ms: ago(entry.time, session.created),
-                    direction: Some(direction(entry.direction)),
-                    engine: Some(engine.into()),
-                    step: step.into(),
-                    reason,
-                    evidence,
-                })
-            });
+        let steps = self.promotion.ledger.history().of(id.index, session.created).map(|entry| {
+            let (step, reason, evidence) = match entry.event {
+                Event::NotEligible(set) => ("not-eligible", set.first().map(name), set.to_string()),
+                Event::Refused(refusal) => {
+                    ("refused", Some(name(refusal.reason)), evidence(&refusal))
+                }
+                Event::Installed(_) => ("installed", None, String::new()),
+                Event::FirstHit => ("hitting", None, String::new()),
+                Event::Retiring(reason) => ("demoted", Some(name(reason)), String::new()),
+                // Retiring has told of it, unless the engine did it on its own.
+                Event::Removed(reason, stats) => {
+                    let text = format!("packets={} bytes={}", stats.packets, stats.bytes);
+                    ("removed", Some(name(reason)), text)
+                }
+            };
+            HistoryView {
+                at_ms: ago(entry.time, session.created),
+                direction: Some(direction(entry.direction)),
+                engine: Some(engine.into()),
+                step: step.into(),
+                reason,
+                evidence,
+            }
+        });
         core::iter::once(created).chain(steps).collect()
     }
 }

@@ -3,7 +3,7 @@
 use config::model::IfId;
 use offload::Direction;
 use reason::{DemotionReason, DropReason};
-use wire::{Time, icmp, proto, rewrite::quoted_tuple, tcp::flags};
+use wire::{Time, icmp, rewrite::quoted_tuple, tcp::flags};
 
 use crate::{
     Gateway,
