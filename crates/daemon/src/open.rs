@@ -4,7 +4,7 @@ use std::{
     fs::File,
     io::Read,
     os::fd::RawFd,
-    path::PathBuf,
+    path::Path,
     sync::{Arc, Mutex, OnceLock},
     time::{Duration, Instant},
 };
@@ -123,7 +123,7 @@ fn open_port(
         }
         PortKind::Pcap { read, write } => Box::new(Files {
             read: read.as_deref().map(|path| PcapReadPort::open(path, frames)).transpose()?,
-            write: write.as_ref().map(|path| writer(path, &port.name, now)).transpose()?,
+            write: write.as_deref().map(|path| writer(path, &port.name, now)).transpose()?,
         }),
         PortKind::Memory => {
             return Err(PortError::WrongKind {
@@ -137,12 +137,12 @@ fn open_port(
 
 type FileWriter = PcapWritePort<std::io::BufWriter<File>>;
 
-fn writer(path: &PathBuf, name: &str, now: Time) -> Result<FileWriter, PortError> {
+fn writer(path: &Path, name: &str, now: Time) -> Result<FileWriter, PortError> {
     let file = Arc::new(Mutex::new(PcapWriter::create(path)?));
     let start = Instant::now();
     let clock = Box::new(move || now + start.elapsed());
     PcapWritePort::new(&file, name, clock)
-        .map_err(|e| PortError::File { path: path.clone(), message: e.to_string() })
+        .map_err(|e| PortError::File { path: path.to_owned(), message: e.to_string() })
 }
 
 /// One file in, one file out.

@@ -63,3 +63,38 @@ pub fn held() -> Vec<String> {
 fn effective() -> CapabilitySet {
     capabilities(None).map_or(CapabilitySet::empty(), |sets| sets.effective)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::thread;
+
+    use super::*;
+
+    #[test]
+    fn a_missing_capability_names_itself_and_the_port() {
+        let text = "[[port]]\nname = \"wan\"\n\n[[port]]\nname = \"vpn\"\nkind = \"tun\"\n";
+        let config = config::parse("test", text).unwrap_or_else(|e| panic!("{e}")).config;
+        // Capabilities are a thread's: the rest of the tests keep theirs.
+        let result = thread::spawn(move || {
+            let none = CapabilitySet::empty();
+            let sets = CapabilitySets { effective: none, permitted: none, inheritable: none };
+            set_capabilities(None, sets).expect("dropping is always allowed");
+            check(&config)
+        });
+        let error = result.join().expect("no panic").expect_err("nothing is allowed");
+        assert_eq!(error.to_string(), "missing CAP_NET_RAW, which port wan needs");
+        assert_eq!(error.exit_code(), api::ExitCode::MissingCapability);
+        assert!(error.remedy().contains("setcap"));
+    }
+
+    #[test]
+    fn what_is_not_needed_is_dropped() {
+        let kept = thread::spawn(|| {
+            drop_to_needed().expect("dropping is always allowed");
+            (capabilities(None).expect("known"), held())
+        });
+        let (sets, names) = kept.join().expect("no panic");
+        assert!(KEPT.contains(sets.permitted) && KEPT.contains(sets.effective));
+        assert!(names.iter().all(|n| n == "CAP_NET_RAW" || n == "CAP_NET_ADMIN"), "{names:?}");
+    }
+}

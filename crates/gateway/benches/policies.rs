@@ -4,6 +4,8 @@
 //! TCP and UDP services, some `any`, a last rule that takes what is left. Keys are random members
 //! of random rules, so that the match lies anywhere in the table, and one in eight falls through.
 
+#![allow(clippy::print_stderr)]
+
 use core::{hint::black_box, net::IpAddr, net::Ipv4Addr};
 use std::time::Duration;
 
@@ -35,7 +37,7 @@ fn addresses(rng: &mut Rng, net: u32) -> AddressSet {
             let first = host >> bits << bits;
             IpRange {
                 first: IpAddr::V4(Ipv4Addr::from_bits(first)),
-                last: IpAddr::V4(Ipv4Addr::from_bits(first | (1 << bits) - 1)),
+                last: IpAddr::V4(Ipv4Addr::from_bits(first | ((1 << bits) - 1))),
             }
         })
         .collect();

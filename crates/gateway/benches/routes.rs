@@ -4,6 +4,8 @@
 //! IPv6 routes /48); destinations are uniform over the routed space, which no cache likes, and
 //! the hot set is 64 of them.
 
+#![allow(clippy::print_stderr)]
+
 use core::{hint::black_box, net::IpAddr};
 use std::{
     net::{Ipv4Addr, Ipv6Addr},

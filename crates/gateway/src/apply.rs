@@ -13,9 +13,7 @@ use config::{
 use reason::DemotionReason;
 use wire::Time;
 
-use crate::{
-    Gateway, events::EventKind, policy::Policies, route::Routes, topology::Topology,
-};
+use crate::{Gateway, events::EventKind, policy::Policies, route::Routes, topology::Topology};
 
 impl Gateway {
     /// Puts a validated configuration into force. Table sizes ([`config::model::Limits`] of

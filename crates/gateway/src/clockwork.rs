@@ -30,7 +30,11 @@ impl Gateway {
             if self.policies.next_schedule_change().is_some_and(|at| at <= unix)
                 && self.policies.set_wall_clock(unix)
             {
-                self.events.push(now, EventKind::ScheduleChanged, "policies in force changed".into());
+                self.events.push(
+                    now,
+                    EventKind::ScheduleChanged,
+                    "policies in force changed".into(),
+                );
                 self.reevaluate_all(DemotionReason::PolicyChanged);
             }
         }

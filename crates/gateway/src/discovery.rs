@@ -15,7 +15,10 @@ use wire::{
 use crate::{
     Gateway,
     events::EventKind,
-    neighbour::{ArpAction, LostCause, NeighbourEvent, NeighbourId, NeighbourRequest, RequestKind, SolicitationAction},
+    neighbour::{
+        ArpAction, LostCause, NeighbourEvent, NeighbourId, NeighbourRequest, RequestKind,
+        SolicitationAction,
+    },
     packet::{Packet, Verdict},
     trace::Note,
 };
@@ -34,7 +37,9 @@ impl Gateway {
         let proxies = |ip: IpAddr| nat.proxies(ingress, ip);
         let mac = self.topology.mac(&config.interfaces[usize::from(ingress.0)]);
         let action = self.neighbours.handle_arp(ingress, own, mac, &message, proxies, now);
-        packet.say(|_| Note::new(format!("arp {} for {}", message.sender_ip, message.target_ip), "taken"));
+        packet.say(|_| {
+            Note::new(format!("arp {} for {}", message.sender_ip, message.target_ip), "taken")
+        });
         match action {
             ArpAction::Reply { address } => self.send_arp_reply(ingress, &message, address),
             ArpAction::None => {}
@@ -62,7 +67,9 @@ impl Gateway {
                 let action =
                     self.neighbours.handle_solicitation(ingress, own, mac, &asked, proxies, now);
                 match action {
-                    SolicitationAction::Reply => self.send_advertisement(ingress, &asked, packet.headers.eth_src),
+                    SolicitationAction::Reply => {
+                        self.send_advertisement(ingress, &asked, packet.headers.eth_src)
+                    }
                     SolicitationAction::None => {}
                 }
             }
@@ -144,8 +151,11 @@ impl Gateway {
 
     /// Static neighbours are known from the start; so are their adjacencies.
     pub(crate) fn publish_neighbours(&mut self) {
-        let known: Vec<_> =
-            self.neighbours.iter().filter_map(|n| n.mac.map(|mac| (n.id, n.interface, mac))).collect();
+        let known: Vec<_> = self
+            .neighbours
+            .iter()
+            .filter_map(|n| n.mac.map(|mac| (n.id, n.interface, mac)))
+            .collect();
         for (id, interface, mac) in known {
             self.publish_adjacency(id, interface, mac);
         }
@@ -159,8 +169,7 @@ impl Gateway {
             changed |= self.routes.set_link(interface, up);
         }
         if changed {
-            let change =
-                if up { DemotionReason::RouteChanged } else { DemotionReason::LinkDown };
+            let change = if up { DemotionReason::RouteChanged } else { DemotionReason::LinkDown };
             self.reevaluate_all(change);
         }
     }
@@ -212,8 +221,7 @@ impl Gateway {
             (self.topology.mac(interface), PortId(interface.port), interface.vlan);
         // Without the option the answer goes back to where the question came from (RFC 4861 §7.2.4).
         let to_mac = asked.source_mac.unwrap_or(from);
-        let frame =
-            wire::emit::neighbour_advertisement(mac, asked.target, to_mac, asked.src, vlan);
+        let frame = wire::emit::neighbour_advertisement(mac, asked.target, to_mac, asked.src, vlan);
         self.counters.advertisements_sent += 1;
         self.send_raw(port, &frame);
     }
@@ -222,7 +230,8 @@ impl Gateway {
         match self.frames.alloc_from(bytes) {
             Some(frame) => self.transmit.push_back((port, frame)),
             None => {
-                self.counters.drop(DropReason::BuffersExhausted, self.topology.first_interface(port));
+                self.counters
+                    .drop(DropReason::BuffersExhausted, self.topology.first_interface(port));
             }
         }
     }

@@ -8,7 +8,9 @@ use offload::{
 use reason::DemotionReason;
 use wire::Time;
 
-use crate::{Gateway, events::EventKind, neighbour::NeighbourId, promote::ENGINE, session::SessionId};
+use crate::{
+    Gateway, events::EventKind, neighbour::NeighbourId, promote::ENGINE, session::SessionId,
+};
 
 /// Session slots looked at in one slice.
 const SLICE: u32 = 256;
@@ -36,7 +38,14 @@ struct Clear {
 
 impl Jobs {
     pub(crate) fn new(watch_at: Time) -> Self {
-        Self { sweep: None, clear: Vec::new(), mark: None, watch: None, watch_at, audit: DriftAudit::default() }
+        Self {
+            sweep: None,
+            clear: Vec::new(),
+            mark: None,
+            watch: None,
+            watch_at,
+            audit: DriftAudit::default(),
+        }
     }
 
     /// Evaluates every session again, in slices.
@@ -51,7 +60,10 @@ impl Jobs {
 
     /// Whether a slice is waiting to be worked on.
     pub(crate) fn is_busy(&self) -> bool {
-        self.sweep.is_some() || self.mark.is_some() || !self.clear.is_empty() || self.watch.is_some()
+        self.sweep.is_some()
+            || self.mark.is_some()
+            || !self.clear.is_empty()
+            || self.watch.is_some()
     }
 
     /// When the next regular job is due.
@@ -163,8 +175,7 @@ impl Gateway {
             let at = At { session: id.index, direction, engine: ENGINE, now };
             let Some(session) = self.sessions.get_mut(id) else { return };
             self.promotion.ledger.observe(&mut session.ledger, at, stats);
-            let hitting =
-                matches!(session.ledger.direction(direction).state(), State::Hitting(_));
+            let hitting = matches!(session.ledger.direction(direction).state(), State::Hitting(_));
             if hitting {
                 self.neighbours.confirm_use(NeighbourId(next_hop), now);
             }

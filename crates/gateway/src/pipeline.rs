@@ -49,8 +49,7 @@ impl Gateway {
             packet
         };
         let Some(packet) = self.through(&SERVICE, packet, now) else { return };
-        let end: &[Stage] =
-            if packet.destination == Destination::Local { &LOCAL } else { &EXIT };
+        let end: &[Stage] = if packet.destination == Destination::Local { &LOCAL } else { &EXIT };
         self.finish(end, packet, now);
     }
 

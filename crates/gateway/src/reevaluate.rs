@@ -73,11 +73,8 @@ impl Gateway {
 
     fn decide_forward(&self, session: &Session) -> Result<Fresh, (DropReason, DemotionReason)> {
         // What the packets look like between the two translations.
-        let inner = Tuple {
-            dst: session.reply.src,
-            dst_port: session.reply.src_port,
-            ..session.original
-        };
+        let inner =
+            Tuple { dst: session.reply.src, dst_port: session.reply.src_port, ..session.original };
         self.still_ours(session, &inner)?;
         let egress = self.route_again(session, &inner)?;
         let key = Key {
@@ -122,7 +119,11 @@ impl Gateway {
     }
 
     /// Whether the addresses a session is translated to are still the gateway's to use.
-    fn still_ours(&self, session: &Session, inner: &Tuple) -> Result<(), (DropReason, DemotionReason)> {
+    fn still_ours(
+        &self,
+        session: &Session,
+        inner: &Tuple,
+    ) -> Result<(), (DropReason, DemotionReason)> {
         let lost = (DropReason::SessionClosed, DemotionReason::NatChanged);
         if inner.dst != session.original.dst || inner.dst_port != session.original.dst_port {
             let dnat = self.nat.dnat(session.ingress, &session.original);
@@ -139,7 +140,11 @@ impl Gateway {
 
     /// The way out now. A translated session stays on its interface as long as that still leads
     /// there, since its new source address would break it anyhow.
-    fn route_again(&self, session: &Session, inner: &Tuple) -> Result<IfId, (DropReason, DemotionReason)> {
+    fn route_again(
+        &self,
+        session: &Session,
+        inner: &Tuple,
+    ) -> Result<IfId, (DropReason, DemotionReason)> {
         let gone = DemotionReason::RouteChanged;
         match self.routes.lookup(session.vr, inner.dst) {
             Lookup::Via(set) => {

@@ -68,7 +68,9 @@ impl Gateway {
             let count = |d| session.total(d).packets;
             let (sent, received) = (count(Direction::Original), count(Direction::Reply));
             let age = now.since(session.created).as_secs_f64();
-            line += &format!(" ended {reason} after {age:.1} s, {sent} packets sent, {received} received");
+            line += &format!(
+                " ended {reason} after {age:.1} s, {sent} packets sent, {received} received"
+            );
         }
         line
     }

@@ -36,7 +36,8 @@ pub struct Question {
 impl Gateway {
     /// Sends a made-up packet through the stages. Nothing is counted, allocated, asked or sent.
     pub fn simulate(&mut self, question: &Question, now: Time) -> Option<Trace> {
-        let ingress = question.ingress.or_else(|| self.ingress_for(question.vr, question.tuple.src))?;
+        let ingress =
+            question.ingress.or_else(|| self.ingress_for(question.vr, question.tuple.src))?;
         let interface = self.interface(ingress);
         let (port, vr, vlan) = (PortId(interface.port), interface.vr, interface.vlan);
         let bytes = question.bytes(vlan)?;

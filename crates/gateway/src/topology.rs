@@ -74,7 +74,10 @@ impl Topology {
 
     /// State of a port.
     pub fn port(&self, port: u16) -> PortState {
-        self.ports.get(usize::from(port)).copied().unwrap_or(PortState { mac: Mac::default(), up: false })
+        self.ports
+            .get(usize::from(port))
+            .copied()
+            .unwrap_or(PortState { mac: Mac::default(), up: false })
     }
 
     /// Sets the state of a port; says whether it changed.
@@ -117,10 +120,13 @@ impl Gateway {
 
 /// A locally administered address made from names, the same at every start (FNV-1a).
 fn derived_mac(hostname: &str, port: &str) -> Mac {
-    let hash = hostname.bytes().chain([0]).chain(port.bytes()).fold(
-        0xcbf2_9ce4_8422_2325_u64,
-        |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3),
-    );
+    let hash = hostname
+        .bytes()
+        .chain([0])
+        .chain(port.bytes())
+        .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+            (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+        });
     let [a, b, c, d, e, ..] = hash.to_be_bytes();
     Mac([0x02, a, b, c, d, e])
 }

@@ -74,6 +74,7 @@ async fn run(command: Command, socket: &Path, t: &mut Terminal<'_>) -> Result<()
         | Command::Check { .. }
         | Command::Demo { .. }
         | Command::Replay { .. }
+        | Command::Bench { .. }
         | Command::Completions { .. }
         | Command::Man { .. } => {
             return Err(usage("this command does not talk to a gateway".to_owned()));
@@ -260,7 +261,7 @@ async fn trace(client: &mut Client, t: &mut Terminal<'_>, args: TraceArgs) -> Re
         let answer = client.ask(&request).await?;
         let Response::TracePolled(polled) = &answer.response else { return Err(unexpected()) };
         let done = polled.done || interrupted;
-        if !polled.packets.is_empty() || (done && t.json) {
+        if !polled.packets.is_empty() || (done && (t.json || polled.lost > 0)) {
             t.answer(&answer);
         }
         if done {

@@ -6,9 +6,17 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 /// What every filter understands; in the help of every command that takes one.
 const FILTER_HELP: &str = "\
-FILTER is one expression, as in pcap-filter: `src 10.1.0.0/16 and port 443`, `proto udp or icmp`,
-`policy 12`, `reason table-full`, `state established`. Words next to each other mean `and`; `not` and
-parentheses work. Without a filter everything matches.";
+FILTER is one expression, with the words of pcap-filter where it has them:
+  tcp udp icmp icmp6 sctp gre esp ip ip6, proto N      the protocol
+  [src|dst] [host|net] ADDRESS[/LENGTH]                an end, before or after translation
+  [src|dst] port [in] N,A-B                            a port, before or after translation
+  nat ADDRESS[/LENGTH]                                 an address that translation put in
+  policy [in] N,A-B                                    the policy that let it pass
+  state NAME, tier NAME, reason NAME                   where it stands, who serves it, why not faster
+  in I, out I, interface I, [in|out] zone Z, vr V      the way it takes
+  id N                                                 one session
+Terms are joined by `and` (or by nothing), `or` and `not`, with parentheses; `and` binds tighter.
+Example: tcp dst port 443 and not (state established or reason fragment)";
 
 const EXIT_CODES: &str = "\
 Exit codes: 0 done, 1 failed, 2 usage, 3 not found, 4 no gateway answers on the socket,
@@ -72,6 +80,11 @@ pub enum Command {
         /// Directory for the capture and the recording
         #[arg(long, short, default_value = "lockgate-demo", value_name = "DIR")]
         output: PathBuf,
+    },
+    /// Measure what this machine forwards, in memory, on one core
+    Bench {
+        /// nat, setup, tiers or clear; all where absent (setup, tiers and clear run together)
+        suite: Option<String>,
     },
     /// Give a gateway the inputs of a recording and compare all it does
     Replay {

@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 mod app;
+mod bench;
 mod cli;
 mod client;
 mod demo;
@@ -18,7 +19,7 @@ mod replay;
 mod tests;
 
 use std::{
-    io::{self, IsTerminal, Write},
+    io::{self, IsTerminal},
     path::PathBuf,
     process,
 };
@@ -47,6 +48,7 @@ fn dispatch(cli: Cli) -> ExitCode {
         Command::Run(args) => offline::run(args, cli.global.socket, &mut terminal),
         Command::Check { file } => offline::check(&file, &mut terminal),
         Command::Demo { output } => demo::run(&demo::DemoOptions { output }, &mut terminal),
+        Command::Bench { suite } => run_bench(suite.as_deref(), &mut terminal),
         Command::Replay { file } => replay::run(&file, &mut terminal),
         Command::Completions { shell } => generate::completions(shell, &mut terminal),
         Command::Man { directory } => generate::man(directory.as_deref(), &mut terminal),
@@ -55,7 +57,7 @@ fn dispatch(cli: Cli) -> ExitCode {
             match tokio::runtime::Builder::new_current_thread().enable_all().build() {
                 Ok(runtime) => runtime.block_on(app::execute(command, &socket, &mut terminal)),
                 Err(e) => {
-                    let _ = writeln!(terminal.err, "error: no event loop: {e}");
+                    terminal.talk(&format!("error: no event loop: {e}\n"));
                     ExitCode::Failed
                 }
             }
@@ -71,6 +73,30 @@ fn colored(choice: ColorChoice, terminal: bool) -> bool {
         ColorChoice::Never => false,
         ColorChoice::Auto => {
             terminal && !set("NO_COLOR") && std::env::var_os("TERM").is_none_or(|t| t != "dumb")
+        }
+    }
+}
+
+fn run_bench(suite: Option<&str>, terminal: &mut app::Terminal<'_>) -> ExitCode {
+    let figures = bench::run(suite, &mut |doing| terminal.talk(&format!("{doing}\n")));
+    match figures {
+        Ok(figures) if terminal.json => {
+            let document = serde_json::json!({
+                "schema": api::SCHEMA,
+                "kind": "bench",
+                "cpu": bench::cpu(),
+                "figures": figures,
+            });
+            terminal.print(&format!("{document}\n"));
+            ExitCode::Ok
+        }
+        Ok(figures) => {
+            terminal.print(&bench::render(&figures));
+            ExitCode::Ok
+        }
+        Err(message) => {
+            terminal.talk(&format!("error: {message}\n"));
+            ExitCode::Failed
         }
     }
 }

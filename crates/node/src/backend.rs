@@ -1,8 +1,6 @@
 //! Answers requests: ports are the node's own, the rest is the slow path's.
 
-use api::{
-    ApiError, Backend, Name, PortCountersView, PortView, PortsView, Request, Response,
-};
+use api::{ApiError, Backend, Name, PortCountersView, PortView, PortsView, Request, Response};
 use config::model::PortKind;
 use ports::{LinkState, PortCounters};
 
@@ -35,7 +33,11 @@ impl Node {
                 link: attached.map_or("gone", |p| link(p.link())).into(),
                 fast_path: port.fast_path,
                 takes: attached.map_or_else(Vec::new, |p| {
-                    p.capabilities().words().split_whitespace().map(|w| Name::from(w.to_owned())).collect()
+                    p.capabilities()
+                        .words()
+                        .split_whitespace()
+                        .map(|w| Name::from(w.to_owned()))
+                        .collect()
                 }),
                 interfaces: on_it.map(|i| i.name.clone()).collect(),
                 rx,

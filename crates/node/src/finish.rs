@@ -45,7 +45,8 @@ fn segment(frame: &Frame, pool: &Arc<FramePool>, into: &mut Vec<Frame>) {
     let Some(Gso { kind, size, ecn }) = frame.offloads.gso else { return };
     let Ok(headers) = wire::parse(frame.bytes()) else { return };
     let tcp = matches!(kind, GsoKind::Tcp4 | GsoKind::Tcp6);
-    let Ok(mut segments) = wire::gso::Segmenter::new(frame.bytes(), &headers, tcp, size, ecn) else {
+    let Ok(mut segments) = wire::gso::Segmenter::new(frame.bytes(), &headers, tcp, size, ecn)
+    else {
         return;
     };
     let room = usize::from(headers.payload) + usize::from(size);

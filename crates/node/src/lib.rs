@@ -16,9 +16,7 @@ mod finish;
 use std::{os::fd::RawFd, sync::Arc};
 
 use config::{Config, model::Limits};
-use engines::soft::{
-    Output, PuntLimit, PuntLimits, SoftConfig, SoftWorker, TraceHit, soft,
-};
+use engines::soft::{Output, PuntLimit, PuntLimits, SoftConfig, SoftWorker, TraceHit, soft};
 use gateway::{Gateway, Parts, PortState, Stopwatch, trace::FastHit};
 use offload::{EpochTable, tcp_window::TcpWindows};
 use ports::{Frame, FramePool, LinkState, Port, PortId};
@@ -77,7 +75,11 @@ impl Node {
     ) -> Self {
         let epochs = Arc::new(EpochTable::new(EPOCHS));
         let windows = Arc::new(TcpWindows::new(config.limits.sessions));
-        let (control, mut workers) = soft(soft_config(&config.limits, settings.seed), Arc::clone(&epochs), Arc::clone(&windows));
+        let (control, mut workers) = soft(
+            soft_config(&config.limits, settings.seed),
+            Arc::clone(&epochs),
+            Arc::clone(&windows),
+        );
         let worker = workers.pop().expect("invariant: the software engine has at least one worker");
         let parts = Parts {
             engine: Box::new(control),

@@ -13,7 +13,7 @@
 
 use core::fmt;
 use std::sync::{
-    Mutex, PoisonError,
+    Mutex, OnceLock, PoisonError,
     atomic::{AtomicU32, Ordering::Relaxed},
 };
 
@@ -150,9 +150,14 @@ pub enum RstVerdict {
     },
 }
 
+/// Slots made at once: memory follows the sessions, not the limit.
+const CHUNK: u32 = 1_024;
+
 /// A bounded slab of window states, allocated by the slow path.
 pub struct TcpWindows {
-    slots: Box<[Slot]>,
+    /// Chunks of [`CHUNK`] slots, made when their first slot is taken and never unmade.
+    chunks: Box<[OnceLock<Box<[Slot]>>]>,
+    capacity: u32,
     free: Mutex<Free>,
 }
 
@@ -225,16 +230,8 @@ struct Free {
 impl TcpWindows {
     /// Room for `capacity` sessions.
     pub fn new(capacity: u32) -> Self {
-        let side = || Side {
-            end: AtomicU32::new(0),
-            max_end: AtomicU32::new(0),
-            ack: AtomicU32::new(0),
-            offer: AtomicU32::new(0),
-        };
-        Self {
-            slots: (0..capacity).map(|_| Slot { sides: [side(), side()] }).collect(),
-            free: Mutex::default(),
-        }
+        let chunks = (0..capacity.div_ceil(CHUNK)).map(|_| OnceLock::new()).collect();
+        Self { chunks, capacity, free: Mutex::default() }
     }
 
     /// Takes a slot. Only the slow path calls it.
@@ -244,7 +241,8 @@ impl TcpWindows {
             return Some(index);
         }
         let index = free.never_used;
-        if (index as usize) < self.slots.len() {
+        if index < self.capacity {
+            self.chunks.get((index / CHUNK) as usize)?.get_or_init(Self::chunk);
             free.never_used += 1;
             Some(index)
         } else {
@@ -252,9 +250,24 @@ impl TcpWindows {
         }
     }
 
+    fn chunk() -> Box<[Slot]> {
+        let side = || Side {
+            end: AtomicU32::new(0),
+            max_end: AtomicU32::new(0),
+            ack: AtomicU32::new(0),
+            offer: AtomicU32::new(0),
+        };
+        (0..CHUNK).map(|_| Slot { sides: [side(), side()] }).collect()
+    }
+
+    #[inline]
+    fn slot(&self, index: u32) -> Option<&Slot> {
+        self.chunks.get((index / CHUNK) as usize)?.get()?.get((index % CHUNK) as usize)
+    }
+
     /// Gives a slot back. Only the slow path calls it, once per [`TcpWindows::alloc`].
     pub fn free(&self, index: u32) {
-        let Some(slot) = self.slots.get(index as usize) else {
+        let Some(slot) = self.slot(index) else {
             return;
         };
         slot.sides.iter().for_each(Side::clear);
@@ -269,19 +282,21 @@ impl TcpWindows {
 
     /// How many slots there are.
     pub fn capacity(&self) -> u32 {
-        self.slots.len() as u32
+        self.capacity
     }
 
     /// Bytes of memory taken.
     pub fn memory(&self) -> u64 {
         let free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
-        (size_of_val(&*self.slots) + free.returned.capacity() * size_of::<u32>()) as u64
+        let made = self.chunks.iter().filter(|chunk| chunk.get().is_some()).count();
+        let slots = made * CHUNK as usize * size_of::<Slot>() + size_of_val(&*self.chunks);
+        (slots + free.returned.capacity() * size_of::<u32>()) as u64
     }
 
     /// Starts a session from its opening SYN, or starts it again from another one. `scale` is the
     /// shift count of the segment's window scale option.
     pub fn open(&self, index: u32, syn: &Segment, scale: Option<u8>) {
-        let Some(slot) = self.slots.get(index as usize) else {
+        let Some(slot) = self.slot(index) else {
             return;
         };
         let [original, reply] = &slot.sides;
@@ -416,7 +431,7 @@ impl TcpWindows {
     }
 
     fn pair(&self, index: u32, from: Direction) -> Option<(&Side, &Side)> {
-        let [original, reply] = &self.slots.get(index as usize)?.sides;
+        let [original, reply] = &self.slot(index)?.sides;
         Some(match from {
             Direction::Original => (original, reply),
             Direction::Reply => (reply, original),

@@ -88,18 +88,12 @@ impl PortError {
     ) -> Self {
         let device = device.to_owned();
         match source.raw_os_error() {
-            Some(libc::EPERM | libc::EACCES) => Self::MissingCapability {
-                device,
-                action,
-                capability,
-            },
+            Some(libc::EPERM | libc::EACCES) => {
+                Self::MissingCapability { device, action, capability }
+            }
             Some(libc::EBUSY) => Self::DeviceBusy { device },
             Some(libc::ENODEV | libc::ENXIO) => Self::NoSuchDevice { device },
-            Some(_) | None => Self::System {
-                device,
-                action,
-                source,
-            },
+            Some(_) | None => Self::System { device, action, source },
         }
     }
 }

@@ -92,31 +92,24 @@ impl Frame {
         Self::unpooled(&data)
     }
 
+    /// A frame with no bytes and no room: what stands where a frame was taken from. Costs nothing.
+    pub fn empty() -> Self {
+        Self { buf: Box::default(), start: 0, len: 0, offloads: Offloads::default(), pool: None }
+    }
+
     fn unpooled(data: &[u8]) -> Self {
         let data = &data[..data.len().min(u32::MAX as usize - HEADROOM)];
         let mut buf = vec![0; HEADROOM + data.len() + UNPOOLED_TAILROOM].into_boxed_slice();
         buf[HEADROOM..HEADROOM + data.len()].copy_from_slice(data);
         let (start, len) = (HEADROOM as u32, data.len() as u32);
-        Self {
-            buf,
-            start,
-            len,
-            offloads: Offloads::default(),
-            pool: None,
-        }
+        Self { buf, start, len, offloads: Offloads::default(), pool: None }
     }
 
     /// A frame over a pool buffer; `len` must fit behind the headroom.
     pub(crate) fn from_pool(buf: Box<[u8]>, len: usize, pool: Arc<FramePool>) -> Self {
         debug_assert!(HEADROOM + len <= buf.len());
         let (start, len) = (HEADROOM as u32, len as u32);
-        Self {
-            buf,
-            start,
-            len,
-            offloads: Offloads::default(),
-            pool: Some(pool),
-        }
+        Self { buf, start, len, offloads: Offloads::default(), pool: Some(pool) }
     }
 
     /// Takes a buffer of `buf_len` bytes out, when it belongs to `pool`, to be given back in a batch.
@@ -205,10 +198,7 @@ impl Frame {
         }
         if let Checksum::Partial { start, offset } = self.offloads.checksum {
             self.offloads.checksum = match usize::from(start).checked_sub(n) {
-                Some(start) => Checksum::Partial {
-                    start: start as u16,
-                    offset,
-                },
+                Some(start) => Checksum::Partial { start: start as u16, offset },
                 None => Checksum::Unchecked,
             };
         }
@@ -250,9 +240,7 @@ impl Frame {
     /// Adds `data` at the end; false, and no change, when the room is too small.
     #[inline]
     pub fn extend_from_slice(&mut self, data: &[u8]) -> bool {
-        self.extend(data.len())
-            .map(|tail| tail.copy_from_slice(data))
-            .is_some()
+        self.extend(data.len()).map(|tail| tail.copy_from_slice(data)).is_some()
     }
 
     /// Starts over with `data`: usual headroom, no offload state. False, and no change, when the
@@ -291,15 +279,8 @@ impl Frame {
     /// to know which of its bytes every segment repeats; one that cannot be read counts as it is.
     #[inline]
     pub fn on_wire(&self) -> OnWire {
-        let whole = OnWire {
-            packets: 1,
-            bytes: u64::from(self.len),
-        };
-        if self.offloads.gso.is_none() {
-            whole
-        } else {
-            self.cut_on_wire().unwrap_or(whole)
-        }
+        let whole = OnWire { packets: 1, bytes: u64::from(self.len) };
+        if self.offloads.gso.is_none() { whole } else { self.cut_on_wire().unwrap_or(whole) }
     }
 
     fn cut_on_wire(&self) -> Option<OnWire> {
@@ -307,10 +288,7 @@ impl Frame {
         let payload = (headers.end as usize).saturating_sub(usize::from(headers.payload));
         let packets = self.segments(payload) as u64;
         let repeated = (packets - 1) * u64::from(headers.payload);
-        Some(OnWire {
-            packets,
-            bytes: u64::from(self.len) + repeated,
-        })
+        Some(OnWire { packets, bytes: u64::from(self.len) + repeated })
     }
 }
 
@@ -342,38 +320,16 @@ mod tests {
     #[test]
     fn headers_go_on_and_come_off_in_place() {
         let mut frame = Frame::from_vec(vec![1, 2, 3, 4]);
-        frame.offloads.checksum = Checksum::Partial {
-            start: 2,
-            offset: 0,
-        };
-        frame
-            .push_front(4)
-            .expect("headroom")
-            .copy_from_slice(&[9, 8, 7, 6]);
+        frame.offloads.checksum = Checksum::Partial { start: 2, offset: 0 };
+        frame.push_front(4).expect("headroom").copy_from_slice(&[9, 8, 7, 6]);
         assert_eq!(frame.bytes(), [9, 8, 7, 6, 1, 2, 3, 4]);
-        assert_eq!(
-            frame.offloads.checksum,
-            Checksum::Partial {
-                start: 6,
-                offset: 0
-            }
-        );
+        assert_eq!(frame.offloads.checksum, Checksum::Partial { start: 6, offset: 0 });
         assert!(frame.pull_front(6));
         assert_eq!(frame.bytes(), [3, 4]);
-        assert_eq!(
-            frame.offloads.checksum,
-            Checksum::Partial {
-                start: 0,
-                offset: 0
-            }
-        );
+        assert_eq!(frame.offloads.checksum, Checksum::Partial { start: 0, offset: 0 });
         assert!(!frame.pull_front(3));
         assert!(frame.pull_front(1));
-        assert_eq!(
-            frame.offloads.checksum,
-            Checksum::Unchecked,
-            "its start is gone"
-        );
+        assert_eq!(frame.offloads.checksum, Checksum::Unchecked, "its start is gone");
         assert_eq!(frame.headroom(), HEADROOM + 3);
     }
 
@@ -399,10 +355,7 @@ mod tests {
     #[test]
     fn a_partial_checksum_beyond_16_bits_refuses_the_push() {
         let mut frame = Frame::from_vec(vec![0; 10]);
-        frame.offloads.checksum = Checksum::Partial {
-            start: u16::MAX - 1,
-            offset: 0,
-        };
+        frame.offloads.checksum = Checksum::Partial { start: u16::MAX - 1, offset: 0 };
         assert!(frame.push_front(4).is_none());
         assert_eq!((frame.len(), frame.headroom()), (10, HEADROOM));
     }
@@ -411,19 +364,11 @@ mod tests {
     fn segments_are_counted_by_payload() {
         let mut frame = Frame::from_vec(vec![0; 10]);
         assert_eq!(frame.segments(5000), 1);
-        frame.offloads.gso = Some(Gso {
-            kind: GsoKind::Tcp4,
-            size: 1000,
-            ecn: false,
-        });
+        frame.offloads.gso = Some(Gso { kind: GsoKind::Tcp4, size: 1000, ecn: false });
         assert_eq!(frame.segments(0), 1);
         assert_eq!(frame.segments(1000), 1);
         assert_eq!(frame.segments(1001), 2);
-        frame.offloads.gso = Some(Gso {
-            kind: GsoKind::Tcp4,
-            size: 0,
-            ecn: false,
-        });
+        frame.offloads.gso = Some(Gso { kind: GsoKind::Tcp4, size: 0, ecn: false });
         assert_eq!(frame.segments(1001), 1, "a zero size never divides");
     }
 

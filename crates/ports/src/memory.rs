@@ -22,16 +22,8 @@ pub fn pair(capacity: usize, caps: PortCapabilities) -> (MemoryPort, MemoryPort)
         caps,
         counters: PortCounters::default(),
     };
-    let shared = Arc::new(Mutex::new(Shared {
-        capacity,
-        ends: [end(), end()],
-    }));
-    let port = |side| {
-        MemoryPort(MemoryControl {
-            shared: Arc::clone(&shared),
-            side,
-        })
-    };
+    let shared = Arc::new(Mutex::new(Shared { capacity, ends: [end(), end()] }));
+    let port = |side| MemoryPort(MemoryControl { shared: Arc::clone(&shared), side });
     (port(0), port(1))
 }
 
@@ -193,12 +185,8 @@ mod tests {
     use super::*;
     use crate::{FramePool, Gso};
 
-    const ALL: PortCapabilities = PortCapabilities {
-        partial_checksum: true,
-        tso4: true,
-        tso6: true,
-        uso: true,
-    };
+    const ALL: PortCapabilities =
+        PortCapabilities { partial_checksum: true, tso4: true, tso6: true, uso: true };
 
     #[test]
     fn frames_arrive_in_order_and_are_counted() {
@@ -211,10 +199,7 @@ mod tests {
         let mut got = Vec::new();
         assert_eq!(b.receive(&mut got, 2), 2);
         assert_eq!(b.receive(&mut got, 2), 1);
-        assert_eq!(
-            got.iter().map(|f| f.bytes()[0]).collect::<Vec<_>>(),
-            [0, 1, 2]
-        );
+        assert_eq!(got.iter().map(|f| f.bytes()[0]).collect::<Vec<_>>(), [0, 1, 2]);
         assert_eq!((a.counters().tx_packets, a.counters().tx_bytes), (3, 180));
         assert_eq!((b.counters().rx_packets, b.counters().rx_bytes), (3, 180));
         drop(got);
@@ -249,40 +234,22 @@ mod tests {
         assert_eq!(pool.in_use(), 0);
         ca.set_link(LinkState::Up);
         b.send(&mut frame());
-        assert_eq!(
-            (a.link(), a.receive(&mut Vec::new(), 64)),
-            (LinkState::Up, 1)
-        );
+        assert_eq!((a.link(), a.receive(&mut Vec::new(), 64)), (LinkState::Up, 1));
     }
 
     #[test]
     fn what_the_end_cannot_take_is_refused() {
-        let (mut a, _b) = pair(
-            8,
-            PortCapabilities {
-                partial_checksum: true,
-                ..Default::default()
-            },
-        );
+        let (mut a, _b) =
+            pair(8, PortCapabilities { partial_checksum: true, ..Default::default() });
         let mut sup = Frame::from_vec(vec![0; 3000]);
-        sup.offloads.gso = Some(Gso {
-            kind: GsoKind::Udp,
-            size: 1000,
-            ecn: false,
-        });
+        sup.offloads.gso = Some(Gso { kind: GsoKind::Udp, size: 1000, ecn: false });
         let mut partial = Frame::from_vec(vec![0; 60]);
-        partial.offloads.checksum = Checksum::Partial {
-            start: 34,
-            offset: 6,
-        };
+        partial.offloads.checksum = Checksum::Partial { start: 34, offset: 6 };
         a.send(&mut vec![sup, partial]);
         assert_eq!((a.counters().tx_errors, a.counters().tx_packets), (1, 1));
         a.control().set_capabilities(PortCapabilities::default());
         let mut partial = Frame::from_vec(vec![0; 60]);
-        partial.offloads.checksum = Checksum::Partial {
-            start: 34,
-            offset: 6,
-        };
+        partial.offloads.checksum = Checksum::Partial { start: 34, offset: 6 };
         a.send(&mut vec![partial]);
         assert_eq!(a.counters().tx_errors, 2);
     }

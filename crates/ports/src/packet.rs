@@ -122,10 +122,9 @@ impl PacketPort {
             set(PACKET_QDISC_BYPASS, 1).map_err(failed("bypass traffic control"))?;
         }
         // The forced form needs CAP_NET_ADMIN; without it the kernel's limit applies.
-        for (forced, plain) in [
-            (libc::SO_RCVBUFFORCE, libc::SO_RCVBUF),
-            (libc::SO_SNDBUFFORCE, libc::SO_SNDBUF),
-        ] {
+        for (forced, plain) in
+            [(libc::SO_RCVBUFFORCE, libc::SO_RCVBUF), (libc::SO_SNDBUFFORCE, libc::SO_SNDBUF)]
+        {
             set_option(socket.as_fd(), libc::SOL_SOCKET, forced, SOCKET_BUFFER)
                 .or_else(|_| set_option(socket.as_fd(), libc::SOL_SOCKET, plain, SOCKET_BUFFER))
                 .map_err(failed("size its buffers"))?;
@@ -164,12 +163,7 @@ impl PacketPort {
                 mr_alen: 0,
                 mr_address: [0; 8],
             };
-            set_option(
-                self.socket.as_fd(),
-                libc::SOL_PACKET,
-                PACKET_ADD_MEMBERSHIP,
-                request,
-            )?;
+            set_option(self.socket.as_fd(), libc::SOL_PACKET, PACKET_ADD_MEMBERSHIP, request)?;
         }
         Ok(())
     }
@@ -213,12 +207,7 @@ impl PacketPort {
 
     /// Makes a frame of what was received into a slot: virtio-net header first, then `len` bytes.
     fn take_in(&mut self, slot: usize, received: Received) -> Option<Frame> {
-        let Received {
-            header,
-            len,
-            tag,
-            truncated,
-        } = received;
+        let Received { header, len, tag, truncated } = received;
         let offloads = if truncated || len < 14 {
             Err(virtio::BadHeader)
         } else {
@@ -229,8 +218,7 @@ impl PacketPort {
             return None;
         };
         let frame = if len <= SMALL_ROOM {
-            self.pool
-                .alloc_from(&self.slots[slot][HEADROOM..HEADROOM + len])
+            self.pool.alloc_from(&self.slots[slot][HEADROOM..HEADROOM + len])
         } else {
             self.pool.alloc(len).map(|mut frame| {
                 frame.exchange(&mut self.slots[slot], len);
@@ -277,14 +265,8 @@ impl Port for PacketPort {
         for (i, slot) in self.slots.iter_mut().enumerate().take(max) {
             let room = &mut slot[HEADROOM..];
             vectors[i] = [
-                libc::iovec {
-                    iov_base: headers[i].as_mut_ptr().cast(),
-                    iov_len: header_len,
-                },
-                libc::iovec {
-                    iov_base: room.as_mut_ptr().cast(),
-                    iov_len: room.len(),
-                },
+                libc::iovec { iov_base: headers[i].as_mut_ptr().cast(), iov_len: header_len },
+                libc::iovec { iov_base: room.as_mut_ptr().cast(), iov_len: room.len() },
             ];
             let message = &mut messages[i].msg_hdr;
             message.msg_iov = vectors[i].as_mut_ptr();
@@ -426,14 +408,8 @@ impl PacketPort {
             headers[total] = header;
             let bytes = frame.bytes();
             vectors[total] = [
-                libc::iovec {
-                    iov_base: headers[total].as_mut_ptr().cast(),
-                    iov_len: header_len,
-                },
-                libc::iovec {
-                    iov_base: bytes.as_ptr().cast_mut().cast(),
-                    iov_len: bytes.len(),
-                },
+                libc::iovec { iov_base: headers[total].as_mut_ptr().cast(), iov_len: header_len },
+                libc::iovec { iov_base: bytes.as_ptr().cast_mut().cast(), iov_len: bytes.len() },
             ];
             messages[total].msg_hdr.msg_iov = vectors[total].as_mut_ptr();
             messages[total].msg_hdr.msg_iovlen = 2;
@@ -510,11 +486,7 @@ fn stripped_tag(message: &libc::msghdr) -> Option<[u8; TAG_LEN]> {
     if aux.status & TP_STATUS_VLAN_VALID == 0 {
         return None;
     }
-    let tpid = if aux.status & TP_STATUS_VLAN_TPID_VALID != 0 {
-        aux.vlan_tpid
-    } else {
-        TPID_8021Q
-    };
+    let tpid = if aux.status & TP_STATUS_VLAN_TPID_VALID != 0 { aux.vlan_tpid } else { TPID_8021Q };
     let ([a, b], [c, d]) = (tpid.to_be_bytes(), aux.vlan_tci.to_be_bytes());
     Some([a, b, c, d])
 }
@@ -536,20 +508,11 @@ mod tests {
     #[test]
     fn a_tag_goes_behind_the_addresses_and_the_checksum_follows() {
         let mut frame = Frame::from_vec((0..20).collect());
-        frame.offloads.checksum = Checksum::Partial {
-            start: 14,
-            offset: 2,
-        };
+        frame.offloads.checksum = Checksum::Partial { start: 14, offset: 2 };
         insert_tag(&mut frame, [0x81, 0, 0, 5]).expect("headroom");
         assert_eq!(frame.bytes()[..12], (0..12).collect::<Vec<u8>>());
         assert_eq!(frame.bytes()[12..18], [0x81, 0, 0, 5, 12, 13]);
-        assert_eq!(
-            frame.offloads.checksum,
-            Checksum::Partial {
-                start: 18,
-                offset: 2
-            }
-        );
+        assert_eq!(frame.offloads.checksum, Checksum::Partial { start: 18, offset: 2 });
     }
 
     #[test]

@@ -99,19 +99,11 @@ impl Port for PcapReadPort {
     }
 
     fn link(&self) -> LinkState {
-        if self.finished {
-            LinkState::Down
-        } else {
-            LinkState::Up
-        }
+        if self.finished { LinkState::Down } else { LinkState::Up }
     }
 
     fn describe(&self) -> PortDescription {
-        describe(
-            "pcap-read",
-            self.path.display().to_string(),
-            self.capabilities(),
-        )
+        describe("pcap-read", self.path.display().to_string(), self.capabilities())
     }
 }
 
@@ -136,10 +128,8 @@ impl<W: Write + Send> PcapWritePort<W> {
         name: &str,
         clock: Clock,
     ) -> std::io::Result<Self> {
-        let interface = writer
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .add_interface(name)?;
+        let interface =
+            writer.lock().unwrap_or_else(PoisonError::into_inner).add_interface(name)?;
         Ok(Self {
             writer: Arc::clone(writer),
             interface,
@@ -184,12 +174,7 @@ impl<W: Write + Send> Port for PcapWritePort<W> {
 }
 
 fn describe(mode: &str, device: String, caps: PortCapabilities) -> PortDescription {
-    PortDescription {
-        mode: mode.into(),
-        device,
-        offloads: caps.words(),
-        hints: Vec::new(),
-    }
+    PortDescription { mode: mode.into(), device, offloads: caps.words(), hints: Vec::new() }
 }
 
 #[cfg(test)]

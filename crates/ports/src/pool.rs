@@ -102,14 +102,9 @@ impl FramePool {
         let mut free = class.lock();
         let got = count.min(free.len());
         let first = free.len() - got;
-        into.extend(
-            free.drain(first..)
-                .map(|b| Frame::from_pool(b, len, Arc::clone(self))),
-        );
+        into.extend(free.drain(first..).map(|b| Frame::from_pool(b, len, Arc::clone(self))));
         drop(free);
-        class
-            .exhausted
-            .fetch_add((count - got) as u64, Ordering::Relaxed);
+        class.exhausted.fetch_add((count - got) as u64, Ordering::Relaxed);
         got
     }
 
@@ -161,11 +156,7 @@ impl FramePool {
     /// Takes a buffer of this pool back.
     #[inline]
     pub(crate) fn give_back(&self, buf: Box<[u8]>) {
-        let class = if buf.len() == self.small.buf_len {
-            &self.small
-        } else {
-            &self.large
-        };
+        let class = if buf.len() == self.small.buf_len { &self.small } else { &self.large };
         class.lock().push(buf);
     }
 
@@ -190,15 +181,8 @@ impl std::fmt::Debug for FramePool {
 impl Class {
     fn new(capacity: usize, room: usize) -> Self {
         let buf_len = HEADROOM + room;
-        let free = (0..capacity)
-            .map(|_| vec![0; buf_len].into_boxed_slice())
-            .collect();
-        Self {
-            buf_len,
-            free: Mutex::new(free),
-            capacity,
-            exhausted: AtomicU64::new(0),
-        }
+        let free = (0..capacity).map(|_| vec![0; buf_len].into_boxed_slice()).collect();
+        Self { buf_len, free: Mutex::new(free), capacity, exhausted: AtomicU64::new(0) }
     }
 
     /// The free stack. A panic elsewhere while it was held leaves it whole: nothing runs inside
@@ -227,21 +211,12 @@ mod tests {
         assert_eq!((pool.capacity(), pool.in_use()), (4, 0));
         let a = pool.alloc(60).expect("free");
         let b = pool.alloc_from(&[7; 9000]).expect("free");
-        assert_eq!(
-            (a.len(), b.len(), a.headroom(), b.headroom()),
-            (60, 9000, HEADROOM, HEADROOM)
-        );
+        assert_eq!((a.len(), b.len(), a.headroom(), b.headroom()), (60, 9000, HEADROOM, HEADROOM));
         assert!(b.bytes().iter().all(|b| *b == 7));
         assert_eq!(pool.in_use_of(FrameClass::Small), 1);
         assert_eq!(pool.in_use_of(FrameClass::Large), 1);
-        assert!(
-            pool.alloc(SMALL_ROOM + 1).is_none(),
-            "the only large one is out"
-        );
-        assert_eq!(
-            (pool.exhausted(), pool.exhausted_of(FrameClass::Large)),
-            (1, 1)
-        );
+        assert!(pool.alloc(SMALL_ROOM + 1).is_none(), "the only large one is out");
+        assert_eq!((pool.exhausted(), pool.exhausted_of(FrameClass::Large)), (1, 1));
         drop(a);
         drop(b);
         assert_eq!(pool.in_use(), 0);
@@ -275,10 +250,7 @@ mod tests {
         let frame = pool.alloc(5).expect("back");
         assert_eq!((frame.len(), frame.headroom()), (5, HEADROOM));
         assert_eq!(frame.offloads, crate::Offloads::default());
-        assert!(
-            frame.try_clone().is_none(),
-            "the copy comes from the same pool"
-        );
+        assert!(frame.try_clone().is_none(), "the copy comes from the same pool");
     }
 
     #[test]

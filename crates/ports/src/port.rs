@@ -33,16 +33,8 @@ impl PortCapabilities {
             (self.tso6, "tso6"),
             (self.uso, "uso"),
         ];
-        let have: Vec<_> = all
-            .iter()
-            .filter(|(on, _)| *on)
-            .map(|(_, word)| *word)
-            .collect();
-        if have.is_empty() {
-            "none".into()
-        } else {
-            have.join(" ")
-        }
+        let have: Vec<_> = all.iter().filter(|(on, _)| *on).map(|(_, word)| *word).collect();
+        if have.is_empty() { "none".into() } else { have.join(" ") }
     }
 }
 

@@ -20,16 +20,8 @@ impl DeviceName {
         let bad = name.is_empty()
             || name.len() >= libc::IFNAMSIZ
             || matches!(name, "." | "..")
-            || name
-                .bytes()
-                .any(|b| b == 0 || b == b'/' || b == b':' || b.is_ascii_whitespace());
-        if bad {
-            Err(PortError::BadName {
-                device: name.into(),
-            })
-        } else {
-            Ok(Self(name.into()))
-        }
+            || name.bytes().any(|b| b == 0 || b == b'/' || b == b':' || b.is_ascii_whitespace());
+        if bad { Err(PortError::BadName { device: name.into() }) } else { Ok(Self(name.into())) }
     }
 
     pub(crate) fn as_str(&self) -> &str {
@@ -82,14 +74,7 @@ impl DeviceState {
             let up = flags & libc::IFF_UP != 0 && flags & libc::IFF_RUNNING != 0;
             let link = if up { LinkState::Up } else { LinkState::Down };
             let has_ipv4 = ask(libc::SIOCGIFADDR).is_ok();
-            Ok(Self {
-                index,
-                link,
-                hardware: hardware.sa_family,
-                mac,
-                mtu,
-                has_ipv4,
-            })
+            Ok(Self { index, link, hardware: hardware.sa_family, mac, mtu, has_ipv4 })
         }
     }
 }
@@ -140,24 +125,14 @@ pub(crate) fn set_option<T: Copy>(
     let len = mem::size_of::<T>() as libc::socklen_t;
     // SAFETY: the descriptor is open, and the pointer and length describe `value`.
     checked(unsafe {
-        libc::setsockopt(
-            fd.as_raw_fd(),
-            level,
-            option,
-            (&raw const value).cast(),
-            len,
-        )
+        libc::setsockopt(fd.as_raw_fd(), level, option, (&raw const value).cast(), len)
     })
     .map(|_| ())
 }
 
 /// The result of a system call, with errno when it is negative.
 pub(crate) fn checked(result: c_int) -> io::Result<c_int> {
-    if result < 0 {
-        Err(io::Error::last_os_error())
-    } else {
-        Ok(result)
-    }
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result) }
 }
 
 /// Whether the running kernel is at least this version; false when it does not say.
@@ -180,20 +155,8 @@ mod tests {
         for good in ["eth0", "br-lan.10", "a23456789012345"] {
             assert!(DeviceName::new(good).is_ok(), "{good}");
         }
-        for bad in [
-            "",
-            ".",
-            "..",
-            "a/b",
-            "a b",
-            "a:1",
-            "a\0b",
-            "a234567890123456",
-        ] {
-            assert!(
-                matches!(DeviceName::new(bad), Err(PortError::BadName { .. })),
-                "{bad:?}"
-            );
+        for bad in ["", ".", "..", "a/b", "a b", "a:1", "a\0b", "a234567890123456"] {
+            assert!(matches!(DeviceName::new(bad), Err(PortError::BadName { .. })), "{bad:?}");
         }
     }
 

@@ -260,11 +260,7 @@ impl Port for TunTapPort {
         if self.state.link == LinkState::Gone {
             return None;
         }
-        Some(
-            self.wake
-                .as_ref()
-                .map_or(self.device.raw_fd(), Wake::raw_fd),
-        )
+        Some(self.wake.as_ref().map_or(self.device.raw_fd(), Wake::raw_fd))
     }
 
     fn refresh(&mut self) {

@@ -62,11 +62,7 @@ pub(crate) fn decode(header: &[u8; HEADER_LEN], len: usize) -> Result<Offloads, 
     };
     let gso = match known {
         Some(_) if size == 0 => return Err(BadHeader),
-        Some(kind_known) => Some(Gso {
-            kind: kind_known,
-            size,
-            ecn: kind & GSO_ECN != 0,
-        }),
+        Some(kind_known) => Some(Gso { kind: kind_known, size, ecn: kind & GSO_ECN != 0 }),
         None => None,
     };
     Ok(Offloads { checksum, gso })
@@ -77,18 +73,10 @@ pub(crate) fn decode(header: &[u8; HEADER_LEN], len: usize) -> Result<Offloads, 
 ///
 /// A super-packet whose headers cannot be read passes as it is: the gateway has a reason for it.
 pub(crate) fn settle(frame: &mut Frame) -> Result<(), BadHeader> {
-    if let Checksum::Partial {
-        start,
-        offset: SCTP_FIELD,
-    } = frame.offloads.checksum
-    {
+    if let Checksum::Partial { start, offset: SCTP_FIELD } = frame.offloads.checksum {
         finish_sctp(frame, start);
     }
-    if frame.offloads.gso.is_some() {
-        settle_gso(frame).map(|_| ())
-    } else {
-        Ok(())
-    }
+    if frame.offloads.gso.is_some() { settle_gso(frame).map(|_| ()) } else { Ok(()) }
 }
 
 /// The header for a frame about to be sent. A super-packet gets its partial checksum here if it
@@ -97,11 +85,7 @@ pub(crate) fn encode(frame: &mut Frame) -> Result<[u8; HEADER_LEN], BadHeader> {
     let mut header = [0; HEADER_LEN];
     if let Some(gso) = frame.offloads.gso {
         // A size of zero would make the kernel take it for one packet of 64 KiB.
-        let header_len = if gso.size == 0 {
-            None
-        } else {
-            settle_gso(frame)?
-        };
+        let header_len = if gso.size == 0 { None } else { settle_gso(frame)? };
         let header_len = header_len.ok_or(BadHeader)?;
         header[1] = match gso.kind {
             GsoKind::Tcp4 => GSO_TCPV4,
@@ -125,10 +109,7 @@ pub(crate) fn encode(frame: &mut Frame) -> Result<[u8; HEADER_LEN], BadHeader> {
 /// Makes an outgoing header count from `n` bytes further on, for a packet sent without its first
 /// `n` bytes. `None` when something lies before.
 pub(crate) fn shorten(header: &mut [u8; HEADER_LEN], n: u16) -> Option<()> {
-    let fields = [
-        (header[1] != GSO_NONE, 2..4),
-        (header[0] & F_NEEDS_CSUM != 0, 6..8),
-    ];
+    let fields = [(header[1] != GSO_NONE, 2..4), (header[0] & F_NEEDS_CSUM != 0, 6..8)];
     for (present, field) in fields {
         if present {
             let field = header[field].first_chunk_mut::<2>()?;
@@ -166,16 +147,11 @@ fn settle_gso(frame: &mut Frame) -> Result<Option<u16>, BadHeader> {
         Checksum::Unchecked | Checksum::Verified => {
             let tuple = headers.tuple;
             let length = headers.end - u32::from(headers.l4);
-            let sum = Sum::ZERO
-                .pseudo(tuple.src, tuple.dst, tuple.proto, length)
-                .fold();
+            let sum = Sum::ZERO.pseudo(tuple.src, tuple.dst, tuple.proto, length).fold();
             let at = usize::from(headers.l4) + usize::from(field);
             let bytes = frame.bytes_mut().get_mut(at..at + 2).ok_or(BadHeader)?;
             bytes.copy_from_slice(&sum.to_be_bytes());
-            frame.offloads.checksum = Checksum::Partial {
-                start: headers.l4,
-                offset: field,
-            };
+            frame.offloads.checksum = Checksum::Partial { start: headers.l4, offset: field };
         }
     }
     Ok(Some(headers.payload))

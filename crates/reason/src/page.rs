@@ -13,15 +13,9 @@ pub fn reference_page() -> String {
     );
     section::<DropReason>(&mut page, "Why a packet went no further");
     section::<NotEligible>(&mut page, "Why a flow does not qualify for an engine");
-    section::<RefusalReason>(
-        &mut page,
-        "Why an engine did not take a flow that qualifies",
-    );
+    section::<RefusalReason>(&mut page, "Why an engine did not take a flow that qualifies");
     section::<DemotionReason>(&mut page, "Why a flow left an engine");
-    section::<PuntCause>(
-        &mut page,
-        "Why the fast path handed one packet to the slow path",
-    );
+    section::<PuntCause>(&mut page, "Why the fast path handed one packet to the slow path");
     page
 }
 

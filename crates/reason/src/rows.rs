@@ -670,17 +670,11 @@ mod tests {
                 assert!(ids.insert(row.id), "id {:#06x} is given twice", row.id);
                 assert!(names.insert(row.name), "{} stands twice", row.name);
                 assert!(
-                    row.name
-                        .bytes()
-                        .all(|c| matches!(c, b'a'..=b'z' | b'0'..=b'9' | b'-')),
+                    row.name.bytes().all(|c| matches!(c, b'a'..=b'z' | b'0'..=b'9' | b'-')),
                     "{}",
                     row.name
                 );
-                assert!(
-                    row.sentence.ends_with('.') && row.remedy.ends_with('.'),
-                    "{}",
-                    row.name
-                );
+                assert!(row.sentence.ends_with('.') && row.remedy.ends_with('.'), "{}", row.name);
                 assert!(
                     !["other", "unknown", "misc", "generic"].contains(&row.name),
                     "no catch-all"

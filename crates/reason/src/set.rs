@@ -15,10 +15,7 @@ pub struct ReasonSet<R> {
 
 impl<R: Reason> ReasonSet<R> {
     /// The set with nothing in it.
-    pub const EMPTY: Self = Self {
-        bits: 0,
-        class: PhantomData,
-    };
+    pub const EMPTY: Self = Self { bits: 0, class: PhantomData };
 
     /// Whether nothing is in the set.
     pub const fn is_empty(self) -> bool {
@@ -47,10 +44,7 @@ impl<R: Reason> ReasonSet<R> {
 
     /// Everything that is in either set.
     pub const fn union(self, other: Self) -> Self {
-        Self {
-            bits: self.bits | other.bits,
-            class: PhantomData,
-        }
+        Self { bits: self.bits | other.bits, class: PhantomData }
     }
 
     /// The set as bits, one per position in [`Reason::ALL`].
@@ -61,10 +55,7 @@ impl<R: Reason> ReasonSet<R> {
     /// The set with these bits; bits beyond the registry are ignored.
     pub const fn from_bits(bits: u128) -> Self {
         let all = if R::ALL.len() >= 128 { u128::MAX } else { (1 << R::ALL.len()) - 1 };
-        Self {
-            bits: bits & all,
-            class: PhantomData,
-        }
+        Self { bits: bits & all, class: PhantomData }
     }
 
     /// The members in the order of the registry.
@@ -140,9 +131,8 @@ mod tests {
 
     #[test]
     fn a_set_prints_its_members_in_registry_order() {
-        let set: ReasonSet<_> = [NotEligible::NotEstablished, NotEligible::DisabledByPolicy]
-            .into_iter()
-            .collect();
+        let set: ReasonSet<_> =
+            [NotEligible::NotEstablished, NotEligible::DisabledByPolicy].into_iter().collect();
         assert_eq!(set.to_string(), "not-established, disabled-by-policy");
         assert_eq!(ReasonSet::<NotEligible>::EMPTY.to_string(), "none");
     }

@@ -51,7 +51,7 @@ pub struct TableView {
     pub name: Name,
     /// In use.
     pub used: u64,
-    /// How many fit.
+    /// How many fit; 0 where there is no bound.
     pub capacity: u64,
     /// Most in use at once since start, where it is kept.
     pub peak: Option<u64>,

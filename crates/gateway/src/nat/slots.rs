@@ -26,6 +26,7 @@ impl Slots {
         Self { words: words.into(), full: full.into(), len, used: 0 }
     }
 
+    #[cfg(test)]
     pub(super) fn used(&self) -> u32 {
         self.used
     }

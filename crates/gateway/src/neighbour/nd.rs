@@ -9,7 +9,7 @@ use wire::{
     nd::{NeighbourAdvertisement, NeighbourSolicitation},
 };
 
-use super::{Neighbours, State};
+use super::Neighbours;
 
 /// What to do after a neighbour solicitation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

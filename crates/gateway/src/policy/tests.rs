@@ -170,6 +170,26 @@ fn many_rules_with_the_match_at_any_place() {
     assert!(made.memory() < 1000 * N as usize, "{}", made.memory());
 }
 
+/// Above 64 zones, pairs have no sets of their own.
+#[test]
+fn many_zones_are_two_dimensions_with_the_same_answer() {
+    let zone = |n: u16| if n.is_multiple_of(9) { Vec::new() } else { vec![ZoneId(n)] };
+    let mut config = fixture::empty();
+    for n in 0..140 {
+        config.policies.push(Policy {
+            from: zone(n % 70),
+            to: zone((n * 31) % 70),
+            services: fixture::service(proto::TCP, 440..=443 + n % 3),
+            ..fixture::policy(u32::from(n) + 1)
+        });
+    }
+    let made = Policies::new(&config);
+    for n in 0..72 * 72 {
+        let key = Key { from: ZoneId(n % 72), to: ZoneId(n / 72), ..tcp_key() };
+        assert_eq!(made.forward(&key), naive(&config.policies, &key), "{key:?}");
+    }
+}
+
 fn tcp_key() -> Key {
     Key {
         from: ZoneId(0),

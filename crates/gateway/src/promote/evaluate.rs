@@ -88,7 +88,10 @@ impl Gateway {
     /// The policy a forwarded session passed by, while it is still configured.
     pub(crate) fn policy_of(&self, session: &Session) -> Option<&Policy> {
         match session.kind {
-            Kind::Forward => self.config.policy_by_id(session.rule),
+            Kind::Forward => {
+                let index = self.policies.index_of(session.rule)?;
+                self.config.policies.get(index)
+            }
             Kind::LocalIn | Kind::LocalOut => None,
         }
     }

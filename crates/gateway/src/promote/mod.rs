@@ -173,7 +173,11 @@ impl Gateway {
     }
 
     /// The engine's counters of a direction that it has now.
-    pub(crate) fn live_stats(&self, session: &crate::session::Session, direction: Direction) -> FlowStats {
+    pub(crate) fn live_stats(
+        &self,
+        session: &crate::session::Session,
+        direction: Direction,
+    ) -> FlowStats {
         session
             .ledger
             .direction(direction)

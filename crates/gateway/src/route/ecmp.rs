@@ -58,7 +58,7 @@ fn lot(member: &Member, hash: u64) -> u64 {
     let x = (u << zeros << 1) >> 32;
     let curve = (x * ((1 << 32) - x)) >> 32;
     let log = x + ((curve * C) >> 32);
-    (zeros + 1 << 32) - log
+    ((zeros + 1) << 32) - log
 }
 
 #[cfg(test)]

@@ -22,7 +22,7 @@
 //! | `state.rs` | states, timeouts, what stands against offload |
 //! | `tcp.rs`, `sctp.rs` | the state machines |
 //!
-//! Memory, all counted: 272 bytes a slot, 8 for the timer, 18.3 for both index entries.
+//! Memory, all counted: 264 bytes a slot, 8 for the timer, 18.3 for both index entries.
 
 mod display;
 mod index;

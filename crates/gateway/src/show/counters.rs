@@ -35,8 +35,16 @@ impl Gateway {
         let mut view = CountersView {
             since_ms: ago(now, base.cleared_at.unwrap_or(self.started)),
             delta_since_ms: delta.then(|| ago(now, base.looked_at.unwrap_or(self.started))),
-            drops: reasons::<DropReason>(&marks.drops, &base.cleared.drops, delta.then_some(&base.looked.drops[..])),
-            punts: reasons::<PuntCause>(&marks.punts, &base.cleared.punts, delta.then_some(&base.looked.punts[..])),
+            drops: reasons::<DropReason>(
+                &marks.drops,
+                &base.cleared.drops,
+                delta.then_some(&base.looked.drops[..]),
+            ),
+            punts: reasons::<PuntCause>(
+                &marks.punts,
+                &base.cleared.punts,
+                delta.then_some(&base.looked.punts[..]),
+            ),
             ..CountersView::default()
         };
         for (i, named) in NAMED.iter().enumerate() {
@@ -54,7 +62,9 @@ impl Gateway {
         }
         let engine = self.engine.name();
         for (i, (tier, engine)) in
-            [("fast", Some(engine)), ("slow-established", None), ("slow-setup", None)].into_iter().enumerate()
+            [("fast", Some(engine)), ("slow-established", None), ("slow-setup", None)]
+                .into_iter()
+                .enumerate()
         {
             view.ladder.push(LadderStep {
                 tier: tier.into(),

@@ -15,7 +15,8 @@ impl Gateway {
     pub(super) fn show_engines(&self, now: Time) -> EnginesView {
         let stats = self.engine.engine_stats();
         let capabilities = self.engine.capabilities();
-        let mut words: Vec<api::Name> = capabilities.protocols.iter().map(|p| proto_name(*p)).collect();
+        let mut words: Vec<api::Name> =
+            capabilities.protocols.iter().map(|p| proto_name(*p)).collect();
         let mut word = |has: bool, name: &'static str| {
             if has {
                 words.push(name.into());

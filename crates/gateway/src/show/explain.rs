@@ -61,16 +61,16 @@ impl Gateway {
             dst_port: if icmp { 0 } else { key.dst_port },
             proto: key.proto,
         };
-        let found = self
-            .sessions
-            .lookup(vr, &tuple)
-            .or_else(|| self.sessions.lookup(vr, &tuple.reversed()).map(|(id, d)| (id, d.opposite())));
+        let found = self.sessions.lookup(vr, &tuple).or_else(|| {
+            self.sessions.lookup(vr, &tuple.reversed()).map(|(id, d)| (id, d.opposite()))
+        });
         let (id, d) = found.ok_or_else(|| {
             ApiError::not_found(format!(
                 "no session for {tuple}; `lockgate trace --simulate` shows what a new one would meet"
             ))
         })?;
-        let session = self.sessions.get(id).ok_or_else(|| ApiError::not_found("it has just ended"))?;
+        let session =
+            self.sessions.get(id).ok_or_else(|| ApiError::not_found("it has just ended"))?;
         Ok(self.explain(id, session, Some(direction(d)), 0, now))
     }
 
@@ -121,7 +121,9 @@ impl Gateway {
             format!("zone {}", self.zone(interface.zone)),
         ));
         let translated = session.reply.reversed();
-        if (translated.dst, translated.dst_port) != (session.original.dst, session.original.dst_port) {
+        if (translated.dst, translated.dst_port)
+            != (session.original.dst, session.original.dst_port)
+        {
             let vip = session.vip().and_then(|index| self.config.vips.get(usize::from(index)));
             phases.push(phase(
                 Stage::Dnat,
@@ -146,7 +148,9 @@ impl Gateway {
             Kind::LocalOut => Stage::LocalOut,
         };
         phases.push(phase(stage, String::new(), Some(self.rule_of(session)), "allowed".into()));
-        if (translated.src, translated.src_port) != (session.original.src, session.original.src_port) {
+        if (translated.src, translated.src_port)
+            != (session.original.src, session.original.src_port)
+        {
             phases.push(phase(
                 Stage::Snat,
                 format!("src={} port {}", session.original.src, session.original.src_port),
@@ -167,11 +171,9 @@ impl Gateway {
             evidence: String::new(),
         };
         let engine = self.engine.name();
-        let steps = self.promotion.ledger.history().of(id.index, session.created).filter_map(|entry| {
+        let steps = self.promotion.ledger.history().of(id.index, session.created).map(|entry| {
             let (step, reason, evidence) = match entry.event {
-                Event::NotEligible(set) => {
-                    ("not-eligible", set.first().map(name), set.to_string())
-                }
+                Event::NotEligible(set) => ("not-eligible", set.first().map(name), set.to_string()),
                 Event::Refused(refusal) => {
                     ("refused", Some(name(refusal.reason)), evidence(&refusal))
                 }
@@ -184,14 +186,14 @@ impl Gateway {
                     ("removed", Some(name(reason)), text)
                 }
             };
-            Some(HistoryView {
+            HistoryView {
                 at_ms: ago(entry.time, session.created),
                 direction: Some(direction(entry.direction)),
                 engine: Some(engine.into()),
                 step: step.into(),
                 reason,
                 evidence,
-            })
+            }
         });
         core::iter::once(created).chain(steps).collect()
     }

@@ -47,9 +47,7 @@ impl Gateway {
             Request::ShowNatVips => Response::NatVips(self.show_vips()),
             Request::ShowNatPools => Response::NatPools(self.show_pools()),
             Request::ShowEngines => Response::Engines(self.show_engines(now)),
-            Request::ShowOffloadReasons => {
-                Response::OffloadReasons(self.show_offload_reasons())
-            }
+            Request::ShowOffloadReasons => Response::OffloadReasons(self.show_offload_reasons()),
             Request::ShowCounters { delta } => Response::Counters(self.show_counters(delta, now)),
             Request::ShowSystem => Response::System(self.show_system(now)),
             Request::ShowAnomaly => Response::Anomaly(self.show_anomaly(now)),
@@ -92,7 +90,9 @@ impl Gateway {
                 Response::Events(self.show_events(&filter, since, limit))
             }
             Request::ShowPorts => {
-                return Err(ApiError::unsupported("ports belong to the node, not to the slow path"));
+                return Err(ApiError::unsupported(
+                    "ports belong to the node, not to the slow path",
+                ));
             }
             Request::ConfigCheck(_)
             | Request::ConfigDiff(_)

@@ -18,7 +18,12 @@ use crate::{
 };
 
 impl Gateway {
-    pub(super) fn show_policies(&self, limit: Option<u32>, cursor: Option<u64>, now: Time) -> PoliciesView {
+    pub(super) fn show_policies(
+        &self,
+        limit: Option<u32>,
+        cursor: Option<u64>,
+        now: Time,
+    ) -> PoliciesView {
         let (rows, start) = (rows(limit), cursor.unwrap_or(0) as usize);
         let forward = self.config.policies.len();
         let local_in = self.config.local_in.len();
@@ -42,7 +47,11 @@ impl Gateway {
         PoliciesView { policies, total: total as u64, next: (end < total).then_some(end as u64) }
     }
 
-    pub(super) fn policy_lookup(&self, key: &LookupKey, now: Time) -> Result<PolicyLookupView, ApiError> {
+    pub(super) fn policy_lookup(
+        &self,
+        key: &LookupKey,
+        now: Time,
+    ) -> Result<PolicyLookupView, ApiError> {
         let vr = self.router_named(key.vr.as_deref())?;
         let ingress = match &key.interface {
             Some(name) => self.interface_named(name)?,
@@ -62,7 +71,8 @@ impl Gateway {
             proto: key.proto,
         };
         let dnat = self.nat.dnat(ingress, &tuple);
-        let (destination, port) = dnat.as_ref().map_or((key.dst, key.dst_port), |d| (d.address, d.port));
+        let (destination, port) =
+            dnat.as_ref().map_or((key.dst, key.dst_port), |d| (d.address, d.port));
         let from = self.interface(ingress).zone;
         let vip = dnat.as_ref().and_then(|d| self.config.vips.get(d.vip));
         let mut view = PolicyLookupView {

@@ -37,7 +37,8 @@ impl Gateway {
     ) -> SessionsView {
         let rows = rows(limit);
         let start = cursor.and_then(|c| u32::try_from(c).ok()).unwrap_or(0);
-        let mut view = SessionsView { total: self.sessions.len().into(), ..SessionsView::default() };
+        let mut view =
+            SessionsView { total: self.sessions.len().into(), ..SessionsView::default() };
         let end = start.saturating_add(SCAN).min(self.sessions.slots());
         for (id, session) in self.sessions.page(start, end.saturating_sub(start)) {
             view.scanned += 1;
@@ -150,7 +151,9 @@ impl Gateway {
         match session.kind {
             Kind::Forward => match self.config.policy_by_id(session.rule) {
                 Some(policy) => rule("policy", Some(policy.id), &policy.name, policy.line),
-                None => RuleRef { kind: "policy".into(), id: Some(session.rule), ..RuleRef::default() },
+                None => {
+                    RuleRef { kind: "policy".into(), id: Some(session.rule), ..RuleRef::default() }
+                }
             },
             Kind::LocalIn => local(&self.config.local_in, "local-in"),
             Kind::LocalOut => local(&self.config.local_out, "local-out"),
@@ -320,12 +323,14 @@ impl Gateway {
                 ("engine", format!("protocol={}", session.original.proto))
             }
             NotEligible::DisabledGlobally => ("config", "offload.mode=off".into()),
-            NotEligible::DisabledByVirtualRouter => {
-                ("config", format!("virtual-router={}", self.config.virtual_router_name(session.vr)))
-            }
+            NotEligible::DisabledByVirtualRouter => (
+                "config",
+                format!("virtual-router={}", self.config.virtual_router_name(session.vr)),
+            ),
             NotEligible::DisabledByPolicy => ("policy", format!("policy={}", session.rule)),
             NotEligible::InterfaceWithoutEngine | NotEligible::InterfacesOnDifferentEngines => {
-                let (a, b) = (self.interface_name(session.ingress), self.interface_name(session.egress));
+                let (a, b) =
+                    (self.interface_name(session.ingress), self.interface_name(session.egress));
                 ("config", format!("interfaces={a},{b}"))
             }
             NotEligible::Multicast
@@ -349,7 +354,11 @@ impl Gateway {
 const SUMMARY_SLOTS: u32 = 1 << 18;
 
 fn word(session: &Session) -> OffloadWord {
-    match Direction::BOTH.iter().filter(|d| session.ledger.direction(**d).state().is_installed()).count() {
+    match Direction::BOTH
+        .iter()
+        .filter(|d| session.ledger.direction(**d).state().is_installed())
+        .count()
+    {
         0 => OffloadWord::None,
         1 => OffloadWord::Partial,
         _ => OffloadWord::Full,

@@ -86,7 +86,10 @@ impl Subject for SessionSubject<'_> {
 
     fn translated(&self) -> [Option<IpAddr>; 2] {
         let (original, reply) = (&self.session.original, &self.session.reply);
-        [(reply.dst != original.src).then_some(reply.dst), (reply.src != original.dst).then_some(reply.src)]
+        [
+            (reply.dst != original.src).then_some(reply.dst),
+            (reply.src != original.dst).then_some(reply.src),
+        ]
     }
 
     fn policy(&self) -> Option<u32> {
@@ -102,7 +105,9 @@ impl Subject for SessionSubject<'_> {
             State::NotEligible(set) => set.iter().any(|r| reason::Reason::name(r) == name),
             State::Refused(reason) => reason::Reason::name(reason) == name,
             State::Retiring(_, reason) => reason::Reason::name(reason) == name,
-            State::NotEvaluated | State::Eligible | State::Installed(_) | State::Hitting(_) => false,
+            State::NotEvaluated | State::Eligible | State::Installed(_) | State::Hitting(_) => {
+                false
+            }
         })
     }
 

@@ -9,7 +9,11 @@ use reason::{DropReason, Severity};
 use wire::Time;
 
 use super::{convert::ago, rows};
-use crate::{Gateway, anomaly::SourceRate, events::{Event, EventKind}};
+use crate::{
+    Gateway,
+    anomaly::SourceRate,
+    events::{Event, EventKind},
+};
 
 /// Sources shown per sensor.
 const TOP: usize = 5;
@@ -31,14 +35,49 @@ impl Gateway {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             uptime_ms: ago(now, self.started),
             tables: vec![
-                table("sessions", self.sessions.len().into(), limits.sessions.into(), Some(self.sessions.memory())),
-                table("half-open", self.sessions.gauges().half_open.into(), limits.half_open.into(), None),
-                table("tcp-windows", self.windows.used().into(), self.windows.capacity().into(), Some(self.windows.memory())),
+                table(
+                    "sessions",
+                    self.sessions.len().into(),
+                    limits.sessions.into(),
+                    Some(self.sessions.memory()),
+                ),
+                table(
+                    "half-open",
+                    self.sessions.gauges().half_open.into(),
+                    limits.half_open.into(),
+                    None,
+                ),
+                table(
+                    "tcp-windows",
+                    self.windows.used().into(),
+                    self.windows.capacity().into(),
+                    Some(self.windows.memory()),
+                ),
                 table("flows", stats.flows, stats.flow_capacity, Some(stats.memory)),
-                table("neighbours", self.neighbours.len() as u64, self.neighbours.capacity() as u64, None),
-                table("reassembly-bytes", self.reassembler.memory_used() as u64, limits.reassembly_memory.into(), None),
-                table("routes", self.prefixes(), self.prefixes(), Some(self.routes.memory() as u64)),
-                table("policies", self.config.policies.len() as u64, self.config.policies.len() as u64, Some(self.policies.memory() as u64)),
+                table(
+                    "neighbours",
+                    self.neighbours.len() as u64,
+                    self.neighbours.capacity() as u64,
+                    None,
+                ),
+                table(
+                    "reassembly-bytes",
+                    self.reassembler.memory_used() as u64,
+                    limits.reassembly_memory.into(),
+                    None,
+                ),
+                table(
+                    "routes",
+                    self.prefixes(),
+                    self.prefixes(),
+                    Some(self.routes.memory() as u64),
+                ),
+                table(
+                    "policies",
+                    self.config.policies.len() as u64,
+                    self.config.policies.len() as u64,
+                    Some(self.policies.memory() as u64),
+                ),
                 table("frames", self.frames.in_use() as u64, frames as u64, None),
             ],
             ..SystemView::default()
@@ -48,7 +87,10 @@ impl Gateway {
     pub(super) fn show_anomaly(&self, now: Time) -> AnomalyView {
         let config = &self.config.anomaly;
         let top = self.sensors.top(64, now);
-        let sensor = |name: &'static str, sensor: Option<Sensor>, reason: DropReason, rate: fn(&SourceRate) -> u32| {
+        let sensor = |name: &'static str,
+                      sensor: Option<Sensor>,
+                      reason: DropReason,
+                      rate: fn(&SourceRate) -> u32| {
             let mut worst: Vec<_> = top
                 .iter()
                 .map(|s| SensorSourceView { source: s.source, per_second: rate(s) })
@@ -98,7 +140,12 @@ impl Gateway {
         }
     }
 
-    pub(super) fn show_events(&self, filter: &Filter, since: Option<u64>, limit: Option<u32>) -> EventsView {
+    pub(super) fn show_events(
+        &self,
+        filter: &Filter,
+        since: Option<u64>,
+        limit: Option<u32>,
+    ) -> EventsView {
         let (after, rows) = (since.unwrap_or(0), rows(limit));
         let oldest = self.events.since(0).next().map_or(self.events.newest() + 1, |e| e.number);
         let mut view = EventsView {

@@ -72,7 +72,12 @@ impl Gateway {
                     return Err(ApiError::not_found(format!("no route to {destination}")));
                 }
             };
-            return Ok(RoutesView { lookup: Some(destination), routes: vec![route], total, next: None });
+            return Ok(RoutesView {
+                lookup: Some(destination),
+                routes: vec![route],
+                total,
+                next: None,
+            });
         }
         // A cursor counts rows from the start; pages of a table this size are read in order.
         let (start, rows) = (cursor.unwrap_or(0) as usize, rows(limit));
@@ -116,7 +121,10 @@ impl Gateway {
             vr: self.config.virtual_router_name(vr).to_owned(),
             destination: address.to_string(),
             origin: "local".into(),
-            next_hops: vec![NextHopView { interface: self.interface_name(interface), ..NextHopView::default() }],
+            next_hops: vec![NextHopView {
+                interface: self.interface_name(interface),
+                ..NextHopView::default()
+            }],
             active: true,
             ..RouteView::default()
         }
@@ -144,7 +152,12 @@ impl Gateway {
         }
     }
 
-    pub(super) fn show_neighbours(&self, limit: Option<u32>, cursor: Option<u64>, now: Time) -> NeighboursView {
+    pub(super) fn show_neighbours(
+        &self,
+        limit: Option<u32>,
+        cursor: Option<u64>,
+        now: Time,
+    ) -> NeighboursView {
         let (rows, start) = (rows(limit), cursor.unwrap_or(0) as usize);
         let all = self.neighbours.iter();
         let static_line = |n: &crate::neighbour::Neighbour| {

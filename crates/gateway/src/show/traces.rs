@@ -21,10 +21,16 @@ use crate::{
 const FETCH: usize = 64;
 
 impl Gateway {
-    pub(super) fn show_simulated(&mut self, spec: &PacketSpec, now: Time) -> Result<TraceView, ApiError> {
+    pub(super) fn show_simulated(
+        &mut self,
+        spec: &PacketSpec,
+        now: Time,
+    ) -> Result<TraceView, ApiError> {
         let key = &spec.key;
         if key.src.is_ipv4() != key.dst.is_ipv4() {
-            return Err(ApiError::bad_request("source and destination are of different IP versions"));
+            return Err(ApiError::bad_request(
+                "source and destination are of different IP versions",
+            ));
         }
         let ingress = match &key.interface {
             Some(name) => Some(self.interface_named(name)?),
@@ -113,17 +119,17 @@ impl Gateway {
         let session = trace.session.and_then(|id| self.sessions.get(id));
         let status = match (trace.tier, session, trace.direction) {
             (Tier::Fast, _, _) => PlacementStatus::Hitting,
-            (_, Some(session), Some(d)) => {
-                match session.ledger.direction(d).state() {
-                    offload::ledger::State::Installed(_) => PlacementStatus::Installed,
-                    offload::ledger::State::Hitting(_) => PlacementStatus::Hitting,
-                    offload::ledger::State::Refused(_) => PlacementStatus::Refused,
-                    offload::ledger::State::Eligible => PlacementStatus::Eligible,
-                    offload::ledger::State::NotEvaluated
-                    | offload::ledger::State::NotEligible(_)
-                    | offload::ledger::State::Retiring(..) => PlacementStatus::NotEligible,
-                }
-            }
+            // As it stood when the packet passed; the session may have moved on since.
+            _ if !against.is_empty() => PlacementStatus::NotEligible,
+            (_, Some(session), Some(d)) => match session.ledger.direction(d).state() {
+                offload::ledger::State::Installed(_) => PlacementStatus::Installed,
+                offload::ledger::State::Hitting(_) => PlacementStatus::Hitting,
+                offload::ledger::State::Refused(_) => PlacementStatus::Refused,
+                offload::ledger::State::Eligible => PlacementStatus::Eligible,
+                offload::ledger::State::NotEvaluated
+                | offload::ledger::State::NotEligible(_)
+                | offload::ledger::State::Retiring(..) => PlacementStatus::NotEligible,
+            },
             _ if trace.phases.iter().any(|p| p.stage == Stage::Offload) => {
                 if against.is_empty() {
                     PlacementStatus::Eligible

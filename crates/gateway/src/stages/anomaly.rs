@@ -24,8 +24,7 @@ pub(crate) fn run(gateway: &mut Gateway, packet: &mut Packet, now: Time) -> Verd
         packet.say(|p| Note::new(format!("flags {:#04x}", p.headers.tcp_flags), "malformed"));
         return Verdict::Drop(reason);
     }
-    if packet.headers.tuple.proto == proto::TCP
-        && packet.headers.tcp_flags & OPENING != flags::SYN
+    if packet.headers.tuple.proto == proto::TCP && packet.headers.tcp_flags & OPENING != flags::SYN
     {
         packet.say(|p| Note::new(format!("flags {:#04x}", p.headers.tcp_flags), "opens nothing"));
         return Verdict::Drop(DropReason::TcpNotSyn);
@@ -52,7 +51,8 @@ pub(crate) fn run(gateway: &mut Gateway, packet: &mut Packet, now: Time) -> Verd
                 gateway.events.push(now, EventKind::SensorExceeded, text);
             }
             packet.say(|p| {
-                let looked = format!("rate of {}: {rate}/s, threshold {threshold}/s", p.headers.src());
+                let looked =
+                    format!("rate of {}: {rate}/s, threshold {threshold}/s", p.headers.src());
                 Note::new(looked, "above the threshold")
             });
             match action {

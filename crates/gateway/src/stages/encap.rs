@@ -33,13 +33,21 @@ pub(crate) fn run(gateway: &mut Gateway, packet: &mut Packet, now: Time) -> Verd
     let may_cut = !packet.headers.df || packet.reassembled.is_some();
     if too_big && (!may_cut || packet.frame.offloads.gso.is_some()) {
         packet.say(|p| {
-            Note::new(format!("{} bytes, mtu {mtu}", p.largest_ip_len()), "too big and not to be cut")
+            Note::new(
+                format!("{} bytes, mtu {mtu}", p.largest_ip_len()),
+                "too big and not to be cut",
+            )
         });
         answer(gateway, packet, IcmpErrorKind::FragNeeded { mtu }, now);
         return Verdict::Drop(DropReason::MtuExceeded);
     }
     if packet.is_simulated() {
-        packet.say(|p| Note::new(format!("{} bytes, mtu {mtu}, ttl {}", p.headers.ip_len(), p.headers.ttl), "fits"));
+        packet.say(|p| {
+            Note::new(
+                format!("{} bytes, mtu {mtu}, ttl {}", p.headers.ip_len(), p.headers.ttl),
+                "fits",
+            )
+        });
         return Verdict::Continue;
     }
     if !rewrite(gateway, packet, forwarded) {
@@ -69,13 +77,23 @@ fn rewrite(gateway: &Gateway, packet: &mut Packet, forwarded: bool) -> bool {
     }
     let headers = packet.headers;
     Rewrite::compile(key, out).apply(packet.frame.bytes_mut(), &headers, forwarded, partial);
-    packet.say(|p| Note::new(format!("ttl {}", p.headers.ttl), if key == out { "not rewritten".into() } else { format!("rewritten to {out}") }));
+    packet.say(|p| {
+        Note::new(
+            format!("ttl {}", p.headers.ttl),
+            if key == out { "not rewritten".into() } else { format!("rewritten to {out}") },
+        )
+    });
     true
 }
 
 /// An ICMP error about a packet that left with the reverse of `key`: the quoted packet gets the
 /// addresses its sender knows, and the error goes to that sender (RFC 5508 §4).
-fn translate_error(packet: &mut Packet, key: wire::Tuple, out: wire::Tuple, forwarded: bool) -> bool {
+fn translate_error(
+    packet: &mut Packet,
+    key: wire::Tuple,
+    out: wire::Tuple,
+    forwarded: bool,
+) -> bool {
     let headers = packet.headers;
     let (quoted_from, quoted_to) = (key.reversed(), out.reversed());
     if !wire::rewrite::rewrite_quoted(packet.frame.bytes_mut(), &headers, quoted_from, quoted_to) {
@@ -85,7 +103,8 @@ fn translate_error(packet: &mut Packet, key: wire::Tuple, out: wire::Tuple, forw
     let src = if headers.src() == key.src { out.src } else { headers.src() };
     let to = wire::Tuple { src, dst: out.dst, ..headers.tuple };
     Rewrite::compile(headers.tuple, to).apply(packet.frame.bytes_mut(), &headers, forwarded, false);
-    packet.say(|_| Note::new("ICMP error about a packet of the session", format!("for {}", out.dst)));
+    packet
+        .say(|_| Note::new("ICMP error about a packet of the session", format!("for {}", out.dst)));
     true
 }
 
@@ -114,7 +133,8 @@ fn clamp_mss(gateway: &mut Gateway, packet: &mut Packet) {
         .session
         .and_then(|(id, _)| gateway.sessions.get(id))
         .and_then(|session| session.mss_clamp());
-    let limit = [by_interface(egress), by_interface(packet.ingress), by_policy].into_iter().flatten().min();
+    let limit =
+        [by_interface(egress), by_interface(packet.ingress), by_policy].into_iter().flatten().min();
     let Some(limit) = limit else { return };
     let partial = matches!(packet.frame.offloads.checksum, Checksum::Partial { .. });
     let headers = packet.headers;
@@ -136,10 +156,11 @@ fn fragment(gateway: &mut Gateway, packet: &mut Packet, mtu: u16) -> Verdict {
     let headers = packet.headers;
     // Each datagram needs an identification of its own (RFC 8200 §4.5).
     let id = gateway.rng.next_u64() as u32;
-    let mut cutter = match wire::fragment::Fragmenter::new(packet.frame.bytes(), &headers, limit, id) {
-        Ok(cutter) => cutter,
-        Err(reason) => return Verdict::Drop(reason),
-    };
+    let mut cutter =
+        match wire::fragment::Fragmenter::new(packet.frame.bytes(), &headers, limit, id) {
+            Ok(cutter) => cutter,
+            Err(reason) => return Verdict::Drop(reason),
+        };
     let mut bytes = Vec::with_capacity(usize::from(mtu) + 32);
     let mut pieces = Vec::new();
     while cutter.next(&mut bytes) {
@@ -151,6 +172,11 @@ fn fragment(gateway: &mut Gateway, packet: &mut Packet, mtu: u16) -> Verdict {
     gateway.counters.fragments_made += pieces.len() as u64;
     let count = pieces.len();
     packet.pieces = pieces;
-    packet.say(|p| Note::new(format!("{} bytes, mtu {mtu}", p.headers.ip_len()), format!("cut into {count} fragments")));
+    packet.say(|p| {
+        Note::new(
+            format!("{} bytes, mtu {mtu}", p.headers.ip_len()),
+            format!("cut into {count} fragments"),
+        )
+    });
     Verdict::Continue
 }

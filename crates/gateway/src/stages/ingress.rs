@@ -18,16 +18,15 @@ const ND_TYPES: core::ops::RangeInclusive<u8> = 133..=137;
 
 pub(crate) fn run(gateway: &mut Gateway, packet: &mut Packet, now: Time) -> Verdict {
     let interface = gateway.interface(packet.ingress);
-    let (name, line, enabled) = (interface.name.clone(), interface.line, interface.enabled);
-    let mac = gateway.topology.mac(interface);
+    let (mac, enabled) = (gateway.topology.mac(interface), interface.enabled);
     packet.say(|p| {
         let h = &p.headers;
         let vlan = h.vlan.map_or(String::new(), |v| format!(" vlan {v}"));
         Note::new(
             format!("{} -> {}{vlan}, {} bytes", h.eth_src, h.eth_dst, h.ip_len()),
-            format!("belongs to interface {name}"),
+            format!("belongs to interface {}", interface.name),
         )
-        .by("interface", name.clone(), line)
+        .by("interface", interface.name.clone(), interface.line)
     });
     if !enabled {
         return Verdict::Drop(DropReason::InterfaceDown);
@@ -44,8 +43,8 @@ pub(crate) fn run(gateway: &mut Gateway, packet: &mut Packet, now: Time) -> Verd
     if wire::icmp::is_redirect(&packet.headers) {
         return Verdict::Drop(DropReason::IcmpRedirectIgnored);
     }
-    let is_nd = packet.headers.tuple.proto == proto::ICMPV6
-        && ND_TYPES.contains(&packet.headers.icmp_type);
+    let is_nd =
+        packet.headers.tuple.proto == proto::ICMPV6 && ND_TYPES.contains(&packet.headers.icmp_type);
     if is_nd {
         return gateway.receive_nd(packet, now);
     }

@@ -17,7 +17,8 @@ pub(crate) fn run(gateway: &mut Gateway, packet: &mut Packet, now: Time) -> Verd
         return Verdict::Drop(DropReason::NoRoute);
     };
     let target = via.unwrap_or_else(|| leaving_for(gateway, packet));
-    let name = if packet.trace.is_some() { gateway.interface(egress).name.clone() } else { String::new() };
+    let name =
+        if packet.trace.is_some() { gateway.interface(egress).name.clone() } else { String::new() };
     if packet.is_simulated() {
         let known = gateway.neighbours.lookup(egress, target);
         let state = known.and_then(|id| gateway.neighbours.get(id)).map(|n| n.state);

@@ -43,8 +43,7 @@ fn forward(gateway: &mut Gateway, packet: &mut Packet, now: Time) -> Verdict {
             Action::Deny => "denied",
             Action::Reject => "rejected",
         };
-        Note::new(describe(gateway, &key), result)
-            .by_policy(policy)
+        Note::new(describe(gateway, &key), result).by_policy(policy)
     });
     let action = policy.action;
     if !packet.is_simulated() {

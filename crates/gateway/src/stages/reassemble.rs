@@ -65,10 +65,12 @@ fn collect(gateway: &mut Gateway, packet: &mut Packet, now: Time) -> Verdict {
 fn verify(packet: &mut Packet) -> Verdict {
     match packet.frame.offloads.checksum {
         Checksum::Verified | Checksum::Partial { .. } => Verdict::Continue,
-        Checksum::Unchecked => match wire::verify_l4_checksum(packet.frame.bytes(), &packet.headers) {
-            Ok(()) => Verdict::Continue,
-            Err(reason) => Verdict::Drop(reason),
-        },
+        Checksum::Unchecked => {
+            match wire::verify_l4_checksum(packet.frame.bytes(), &packet.headers) {
+                Ok(()) => Verdict::Continue,
+                Err(reason) => Verdict::Drop(reason),
+            }
+        }
     }
 }
 

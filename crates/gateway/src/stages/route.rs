@@ -20,8 +20,12 @@ pub(crate) fn run(gateway: &mut Gateway, packet: &mut Packet, _now: Time) -> Ver
     }
     let tuple = packet.inner_tuple();
     let lookup = gateway.routes.lookup(packet.vr, tuple.dst);
-    let looked = format_args!("{} in {}", tuple.dst, gateway.config.virtual_routers[usize::from(packet.vr.0)].name)
-        .to_string_if(packet.trace.is_some());
+    let looked = format_args!(
+        "{} in {}",
+        tuple.dst,
+        gateway.config.virtual_routers[usize::from(packet.vr.0)].name
+    )
+    .to_string_if(packet.trace.is_some());
     match lookup {
         Lookup::Local(interface) => {
             packet.destination = Destination::Local;
@@ -85,9 +89,8 @@ pub(crate) fn flow_hash(tuple: &wire::Tuple) -> u64 {
         IpAddr::V4(ip) => u64::from(ip.to_bits()),
         IpAddr::V6(ip) => (ip.to_bits() >> 64) as u64 ^ ip.to_bits() as u64,
     };
-    let ports = u64::from(tuple.src_port) << 24
-        | u64::from(tuple.dst_port) << 8
-        | u64::from(tuple.proto);
+    let ports =
+        u64::from(tuple.src_port) << 24 | u64::from(tuple.dst_port) << 8 | u64::from(tuple.proto);
     let mut hash = fold(tuple.src).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     hash = (hash ^ fold(tuple.dst)).rotate_left(29).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     hash = (hash ^ ports).rotate_left(31).wrapping_mul(0x94d0_49bb_1331_11eb);

@@ -12,7 +12,7 @@ use crate::{
 
 pub(crate) fn run(gateway: &mut Gateway, packet: &mut Packet, _now: Time) -> Verdict {
     let interface = gateway.interface(packet.ingress);
-    let (mode, name, line) = (interface.rpf, interface.name.clone(), interface.line);
+    let mode = interface.rpf;
     let src = packet.headers.src();
     // A link-local source is on the link by definition; it has no route.
     let verdict = if is_link_local(src) {
@@ -27,7 +27,11 @@ pub(crate) fn run(gateway: &mut Gateway, packet: &mut Packet, _now: Time) -> Ver
             Rpf::Off => "off",
         };
         let result = if verdict.is_ok() { "the way back is through it" } else { "it is not" };
-        Note::new(format!("route back to {src}, {word}"), result).by("interface", name, line)
+        Note::new(format!("route back to {src}, {word}"), result).by(
+            "interface",
+            interface.name.clone(),
+            interface.line,
+        )
     });
     match verdict {
         Ok(()) => Verdict::Continue,

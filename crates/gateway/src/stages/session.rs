@@ -3,7 +3,7 @@
 use config::model::IfId;
 use offload::Direction;
 use reason::{DemotionReason, DropReason};
-use wire::{Time, icmp, proto, rewrite::quoted_tuple, tcp::flags};
+use wire::{Time, icmp, rewrite::quoted_tuple, tcp::flags};
 
 use crate::{
     Gateway,
@@ -71,7 +71,10 @@ fn hit(gateway: &mut Gateway, packet: &mut Packet, id: SessionId, direction: Dir
     let Some(session) = gateway.sessions.get(id) else { return };
     packet.say(|p| {
         let state = session.state().name();
-        Note::new(p.headers.tuple.to_string(), format!("session {id}, {}, {state}", direction.name()))
+        Note::new(
+            p.headers.tuple.to_string(),
+            format!("session {id}, {}, {state}", direction.name()),
+        )
     });
 }
 
@@ -132,7 +135,9 @@ fn simulated_hit(
 ) -> Verdict {
     // A session that exists answers the question by itself; only an opening packet asks on.
     if direction == Direction::Original && packet.headers.tcp_flags & flags::SYN != 0 {
-        packet.say(|p| Note::new(p.headers.tuple.to_string(), format!("session {id} exists; as if it did not")));
+        packet.say(|p| {
+            Note::new(p.headers.tuple.to_string(), format!("session {id} exists; as if it did not"))
+        });
         return Verdict::Continue;
     }
     hit(gateway, packet, id, direction);
@@ -155,7 +160,9 @@ fn related(gateway: &mut Gateway, packet: &mut Packet, now: Time) -> Verdict {
     }
     packet.related = true;
     hit(gateway, packet, id, direction);
-    packet.say(|_| Note::new(format!("ICMP error quotes {quoted}"), format!("belongs to session {id}")));
+    packet.say(|_| {
+        Note::new(format!("ICMP error quotes {quoted}"), format!("belongs to session {id}"))
+    });
     if packet.destination == Destination::Local { Verdict::Consume } else { Verdict::Continue }
 }
 

@@ -43,8 +43,11 @@ pub(crate) fn run(gateway: &mut Gateway, packet: &mut Packet, now: Time) -> Verd
         if !gateway.sessions.contains(packet.vr, &reply) {
             let vip = &config.vips[reverse.vip];
             packet.say(|_| {
-                Note::new(format!("source {}", tuple.src), format!("to {address}"))
-                    .by("vip", vip.name.clone(), vip.line)
+                Note::new(format!("source {}", tuple.src), format!("to {address}")).by(
+                    "vip",
+                    vip.name.clone(),
+                    vip.line,
+                )
             });
             packet.snat = Some(Translation { address, port, binding: None });
             return Verdict::Continue;

@@ -2,7 +2,7 @@
 
 use ports::{Frame, PortId};
 use reason::DropReason;
-use wire::{L3, IpVersion, Mac, Time, VlanId};
+use wire::{IpVersion, L3, Mac, Time, VlanId};
 
 use crate::{
     Gateway,
@@ -21,10 +21,13 @@ pub(crate) fn run(gateway: &mut Gateway, packet: &mut Packet, _now: Time) -> Ver
     let interface = gateway.interface(egress);
     let state = gateway.topology.port(interface.port);
     let (port, vlan, src) = (PortId(interface.port), interface.vlan, state.mac);
-    let (name, line) = (interface.name.clone(), interface.line);
     packet.say(|_| {
-        Note::new(format!("interface {name}"), if state.up { "sent" } else { "link is down" })
-            .by("interface", name.clone(), line)
+        let result = if state.up { "sent" } else { "link is down" };
+        Note::new(format!("interface {}", interface.name), result).by(
+            "interface",
+            interface.name.clone(),
+            interface.line,
+        )
     });
     if !state.up {
         return Verdict::Drop(DropReason::PortDown);
@@ -40,7 +43,7 @@ pub(crate) fn run(gateway: &mut Gateway, packet: &mut Packet, _now: Time) -> Ver
     let l3 = packet.headers.l3;
     let version = packet.headers.kind;
     if packet.pieces.is_empty() {
-        let frame = std::mem::replace(&mut packet.frame, Frame::from_vec(Vec::new()));
+        let frame = std::mem::replace(&mut packet.frame, Frame::empty());
         send(gateway, port, frame, l3, version, (dst, src, vlan));
     } else {
         for piece in std::mem::take(&mut packet.pieces) {

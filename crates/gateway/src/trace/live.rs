@@ -68,8 +68,11 @@ impl Gateway {
         };
         let ingress = self.interface(ingress).name.clone();
         let leaving = self.interface(egress);
-        let sent = Note::new(format!("interface {}", leaving.name), "sent by the engine")
-            .by("interface", leaving.name.clone(), leaving.line);
+        let sent = Note::new(format!("interface {}", leaving.name), "sent by the engine").by(
+            "interface",
+            leaving.name.clone(),
+            leaving.line,
+        );
         let Some(running) = self.tracer.running() else { return };
         running.left -= 1;
         let looked_at = format!("{} flow of session {id}", hit.direction.name());

@@ -35,7 +35,12 @@ impl Note {
     }
 
     /// Adds the object that decided.
-    pub fn by(mut self, kind: &'static str, name: impl Into<String>, line: config::model::Line) -> Self {
+    pub fn by(
+        mut self,
+        kind: &'static str,
+        name: impl Into<String>,
+        line: config::model::Line,
+    ) -> Self {
         self.decided_by = Some(Object { kind, id: None, name: name.into(), line: line.0 });
         self
     }

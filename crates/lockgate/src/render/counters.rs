@@ -59,7 +59,7 @@ pub fn cleared(view: &ClearedView, _: &Style) -> String {
     match (view.what.as_ref(), view.pending) {
         ("sessions", 0) => format!("{} cleared\n", plural(view.count, "session")),
         ("sessions", pending) => format!(
-            "{} matched; {} still being cleared\n",
+            "{} looked at in slices, those that match end; {} to go\n",
             plural(view.count, "session"),
             count(pending)
         ),

@@ -16,7 +16,7 @@ pub fn error(error: &ApiError, style: &Style) -> String {
             if !expected.is_empty() {
                 out.push_str(&format!(" expected {expected}"));
             }
-            out.push_str("\nnext: `lockgate help filters` lists the words\n");
+            out.push_str("\nnext: `lockgate help show sessions` lists the words\n");
             out
         }
         ApiError::ConfigRefused { diagnostics } => {

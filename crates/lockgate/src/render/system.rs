@@ -50,7 +50,7 @@ pub fn system(view: &SystemView, style: &Style) -> String {
         table.row([
             row.name.as_ref().into(),
             Cell::new(if full { Tone::Bad } else { Tone::Plain }, count(row.used)),
-            count(row.capacity).into(),
+            if row.capacity == 0 { String::new() } else { count(row.capacity) }.into(),
             percent(row.used, row.capacity).into(),
             row.peak.map(count).unwrap_or_default().into(),
             row.memory_bytes.map(bytes).unwrap_or_default().into(),

@@ -39,11 +39,8 @@ pub fn trace(view: &TraceView, style: &Style) -> String {
         out.push_str(&format!("  {line}\n"));
     }
     if let Some(missing) = &view.first_missing_phase {
-        out.push_str(&format!(
-            "  First missing phase: {} ({})\n",
-            style.paint(Tone::Notice, missing.stage.name()),
-            missing.sentence
-        ));
+        let head = style.paint(Tone::Notice, "First missing phase:");
+        out.push_str(&format!("  {head} {}\n", missing.sentence));
     }
     out.push_str(&format!("  {}\n", action(view, style)));
     out
@@ -60,7 +57,7 @@ pub fn started(view: &TraceStartedView, _: &Style) -> String {
 pub fn polled(view: &TracePolledView, style: &Style) -> String {
     let mut out: String =
         view.packets.iter().map(|packet| trace(packet, style)).collect::<Vec<_>>().join("\n");
-    if view.lost > 0 {
+    if view.done && view.lost > 0 {
         let line = format!(
             "{} of {} matching packets were not seen: they came faster than they were read",
             count(view.lost),

@@ -1,19 +1,20 @@
 //! Numbers and times for people.
 
-/// A count with three digits that matter: `999`, `1.20 k`, `35.0 M`.
+/// Numbers up to this are printed as they are.
+const EXACT: u64 = 10_000;
+
+/// A count, exact while it is short, with three digits that matter otherwise: `9999`, `12.0 k`,
+/// `1.20 M`.
 pub fn count(value: u64) -> String {
-    scaled(value, "")
+    if value < EXACT { value.to_string() } else { scaled(value, "") }
 }
 
-/// Bytes: `999 B`, `1.20 MB` (powers of 1000, as link rates are).
+/// Bytes: `1500 B`, `1.20 MB` (powers of 1000, as link rates are).
 pub fn bytes(value: u64) -> String {
-    if value < 1000 { format!("{value} B") } else { scaled(value, "B") }
+    if value < EXACT { format!("{value} B") } else { scaled(value, "B") }
 }
 
 fn scaled(value: u64, unit: &str) -> String {
-    if value < 1000 {
-        return value.to_string();
-    }
     let mut scaled = value as f64;
     let mut prefix = "";
     for next in ["k", "M", "G", "T", "P", "E"] {
@@ -76,7 +77,7 @@ pub fn percent(part: u64, whole: u64) -> String {
     }
 }
 
-/// `1 session`, `2 sessions`, `1.20 k sessions`.
+/// `1 session`, `2 sessions`, `12.0 k sessions`.
 pub fn plural(value: u64, one: &str) -> String {
     format!("{} {one}{}", count(value), if value == 1 { "" } else { "s" })
 }
@@ -86,13 +87,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_keep_three_digits() {
+    fn long_numbers_keep_three_digits() {
         for (value, text) in [
             (0, "0"),
             (999, "999"),
-            (1000, "1.00 k"),
+            (9_999, "9999"),
+            (10_000, "10.0 k"),
             (1_200_000, "1.20 M"),
-            (9_999, "10.0 k"),
             (99_960, "100 k"),
             (999_600, "1.00 M"),
             (u64::MAX, "18.4 E"),
@@ -100,7 +101,7 @@ mod tests {
             assert_eq!(count(value), text);
         }
         assert_eq!(bytes(64), "64 B");
-        assert_eq!(bytes(1_500), "1.50 kB");
+        assert_eq!(bytes(15_000), "15.0 kB");
     }
 
     #[test]

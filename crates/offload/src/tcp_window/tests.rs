@@ -6,6 +6,13 @@ use proptest::prelude::*;
 use super::*;
 use crate::Direction::{Original, Reply};
 
+/// Windows with the first `taken` slots taken.
+fn windows_of(taken: u32) -> TcpWindows {
+    let windows = TcpWindows::new(taken);
+    while windows.alloc().is_some() {}
+    windows
+}
+
 fn segment(seq: u32, ack: u32, window: u16, len: u32, flags: u8) -> Segment {
     Segment { seq, ack, window, len, flags }
 }
@@ -89,7 +96,7 @@ fn windows_scale_only_when_both_offer_it_and_never_in_a_syn() {
         (None, Some(2), 1100),
         (Some(0), Some(200), 1000 + (100 << 14)),
     ] {
-        let windows = TcpWindows::new(1);
+        let windows = windows_of(1);
         windows.open(0, &segment(999, 0, 50, 0, SYN), client);
         assert!(windows.synack(0, &segment(4999, 1000, 60, 0, SYN | ACK), server).is_ok());
         let over = segment(1061, 5000, 100, 1, ACK);
@@ -103,7 +110,7 @@ fn windows_scale_only_when_both_offer_it_and_never_in_a_syn() {
 
 #[test]
 fn the_handshake_is_checked_too() {
-    let windows = TcpWindows::new(1);
+    let windows = windows_of(1);
     let rst = |ack| segment(0, ack, 0, 0, RST | ACK);
     assert_eq!(
         fault(windows.check(0, Original, &segment(1, 1, 1, 0, ACK))),
@@ -132,7 +139,7 @@ fn the_handshake_is_checked_too() {
 
 #[test]
 fn both_may_open_at_once() {
-    let windows = TcpWindows::new(1);
+    let windows = windows_of(1);
     windows.open(0, &segment(99, 0, 1000, 0, SYN), Some(1));
     assert!(windows.synack(0, &segment(499, 0, 1000, 0, SYN), Some(1)).is_ok());
     assert!(windows.check(0, Original, &segment(99, 500, 1000, 0, SYN | ACK)).is_ok());
@@ -289,7 +296,7 @@ proptest! {
         let far = 1u64 << 40;
         let base = isn.map(|isn| far + u64::from(isn));
         let scale = scales.unwrap_or([0, 0]);
-        let windows = TcpWindows::new(1);
+        let windows = windows_of(1);
         let first = buffers.map(|b| b.min(65_535) as u16);
         windows.open(0, &segment(isn[0].wrapping_sub(1), 0, first[0], 0, SYN), scales.map(|s| s[0]));
         let synack = segment(isn[1].wrapping_sub(1), isn[0], first[1], 0, SYN | ACK);

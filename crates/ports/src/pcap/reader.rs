@@ -52,14 +52,10 @@ enum Format {
 impl PcapReader {
     /// Opens a file and reads its head.
     pub fn open(path: &Path) -> Result<Self, PortError> {
-        let failed = |message| PortError::File {
-            path: path.to_owned(),
-            message,
-        };
+        let failed = |message| PortError::File { path: path.to_owned(), message };
         let mut file = File::open(path).map_err(|e| failed(format!("cannot open it: {e}")))?;
         let mut magic = [0; 4];
-        file.read_exact(&mut magic)
-            .map_err(|e| failed(format!("cannot read its head: {e}")))?;
+        file.read_exact(&mut magic).map_err(|e| failed(format!("cannot read its head: {e}")))?;
         let input = Cursor::new(magic).chain(file);
         let not_capture = |e| failed(format!("it is neither pcap nor pcapng ({e})"));
         let format = if magic == PCAPNG_MAGIC {
@@ -71,11 +67,7 @@ impl PcapReader {
             }
             Format::Pcap(reader)
         };
-        Ok(Self {
-            path: path.to_owned(),
-            format,
-            last: Time::ZERO,
-        })
+        Ok(Self { path: path.to_owned(), format, last: Time::ZERO })
     }
 
     /// The next Ethernet packet; `None` at the end. An error ends the file.
@@ -87,10 +79,7 @@ impl PcapReader {
         if let Ok(record) = &record {
             self.last = record.time;
         }
-        Some(record.map_err(|message| PortError::File {
-            path: self.path.clone(),
-            message,
-        }))
+        Some(record.map_err(|message| PortError::File { path: self.path.clone(), message }))
     }
 
     /// The names of the interfaces read so far; empty for one without a name, and for pcap.
@@ -110,44 +99,31 @@ impl PcapReader {
 }
 
 fn next_pcap(reader: &mut pcap::PcapReader<Input>) -> Option<Result<Record, String>> {
-    Some(
-        reader
-            .next_packet()?
-            .map_err(|e| e.to_string())
-            .map(|packet| Record {
-                time: to_time(packet.timestamp),
-                interface: 0,
-                bytes: packet.data.into_owned(),
-            }),
-    )
+    Some(reader.next_packet()?.map_err(|e| e.to_string()).map(|packet| Record {
+        time: to_time(packet.timestamp),
+        interface: 0,
+        bytes: packet.data.into_owned(),
+    }))
 }
 
 fn next_pcapng(reader: &mut PcapNgReader<Input>, last: Time) -> Option<Result<Record, String>> {
     loop {
         let (interface, raw, bytes) = match reader.next_block()? {
-            Ok(Block::EnhancedPacket(packet)) => (
-                packet.interface_id,
-                Some(packet.timestamp),
-                packet.data.into_owned(),
-            ),
+            Ok(Block::EnhancedPacket(packet)) => {
+                (packet.interface_id, Some(packet.timestamp), packet.data.into_owned())
+            }
             Ok(Block::SimplePacket(packet)) => (0, None, packet.data.into_owned()),
             Ok(_) => continue,
             Err(error) => return Some(Err(error.to_string())),
         };
         let Some(description) = reader.interfaces().get(interface as usize) else {
-            return Some(Err(format!(
-                "a packet names interface {interface}, which is not there"
-            )));
+            return Some(Err(format!("a packet names interface {interface}, which is not there")));
         };
         if description.linktype != DataLink::ETHERNET {
             continue;
         }
         let time = raw.map_or(last, |raw| pcapng_time(raw, description));
-        return Some(Ok(Record {
-            time,
-            interface,
-            bytes,
-        }));
+        return Some(Ok(Record { time, interface, bytes }));
     }
 }
 
@@ -169,9 +145,7 @@ fn pcapng_time(raw: Duration, interface: &InterfaceDescriptionBlock<'_>) -> Time
     } else if exponent <= 9 {
         units.saturating_mul(10u128.pow(9 - exponent))
     } else {
-        10u128
-            .checked_pow(exponent - 9)
-            .map_or(0, |divisor| units / divisor)
+        10u128.checked_pow(exponent - 9).map_or(0, |divisor| units / divisor)
     };
     let nanos = u64::try_from(nanos).unwrap_or(u64::MAX);
     Time::from_nanos(nanos.saturating_add_signed(offset.saturating_mul(1_000_000_000)))

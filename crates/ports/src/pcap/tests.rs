@@ -26,9 +26,7 @@ impl Drop for Scratch {
 
 fn records(path: &Path) -> Vec<Record> {
     let mut reader = PcapReader::open(path).expect("a capture");
-    std::iter::from_fn(|| reader.next_record())
-        .collect::<Result<_, _>>()
-        .expect("whole")
+    std::iter::from_fn(|| reader.next_record()).collect::<Result<_, _>>().expect("whole")
 }
 
 #[test]
@@ -43,30 +41,15 @@ fn what_is_written_is_read_again_to_the_nanosecond() {
         let direction = Some(Direction::Inbound);
         let comment = (i == 1).then_some("odd length comment");
         writer
-            .write_with(
-                i as u32 % 2,
-                Time::from_nanos(nanos),
-                &bytes,
-                direction,
-                comment,
-            )
+            .write_with(i as u32 % 2, Time::from_nanos(nanos), &bytes, direction, comment)
             .expect("written");
     }
-    assert!(
-        writer.write(2, Time::ZERO, &[0; 60]).is_err(),
-        "there is no third interface"
-    );
+    assert!(writer.write(2, Time::ZERO, &[0; 60]).is_err(), "there is no third interface");
     writer.finish().expect("flushed");
 
     let read = records(&file.0);
-    assert_eq!(
-        read.iter().map(|r| r.time.as_nanos()).collect::<Vec<_>>(),
-        times
-    );
-    assert_eq!(
-        read.iter().map(|r| r.interface).collect::<Vec<_>>(),
-        [0, 1, 0]
-    );
+    assert_eq!(read.iter().map(|r| r.time.as_nanos()).collect::<Vec<_>>(), times);
+    assert_eq!(read.iter().map(|r| r.interface).collect::<Vec<_>>(), [0, 1, 0]);
     assert_eq!(read[2].bytes, [2; 62]);
     let mut reader = PcapReader::open(&file.0).expect("a capture");
     while reader.next_record().is_some() {}
@@ -85,11 +68,7 @@ fn a_classic_file_is_read() {
     let read = records(&file.0);
     assert_eq!(
         read,
-        [Record {
-            time: Time::from_nanos(2_000_003_000),
-            interface: 0,
-            bytes: vec![9, 8, 7, 6]
-        }]
+        [Record { time: Time::from_nanos(2_000_003_000), interface: 0, bytes: vec![9, 8, 7, 6] }]
     );
 }
 
@@ -99,12 +78,7 @@ fn microseconds_are_the_default_of_pcapng() {
         let len = (12 + body.len() as u32).to_le_bytes();
         [&kind.to_le_bytes()[..], &len, body, &len].concat()
     };
-    let words = |words: &[u32]| {
-        words
-            .iter()
-            .flat_map(|w| w.to_le_bytes())
-            .collect::<Vec<u8>>()
-    };
+    let words = |words: &[u32]| words.iter().flat_map(|w| w.to_le_bytes()).collect::<Vec<u8>>();
     let mut bytes = block(0x0a0d_0d0a, &words(&[0x1a2b_3c4d, 1, u32::MAX, u32::MAX]));
     bytes.extend(block(1, &words(&[1, 0])));
     bytes.extend(block(6, &words(&[0, 0, 5_000_001, 4, 4, 0x0102_0304])));
@@ -118,9 +92,7 @@ fn a_read_port_gives_every_frame_and_goes_down() {
     let mut writer = PcapWriter::create(&file.0).expect("created");
     writer.add_interface("lan").expect("added");
     for i in 0..100u8 {
-        writer
-            .write(0, Time::from_millis(u64::from(i)), &[i; 60])
-            .expect("written");
+        writer.write(0, Time::from_millis(u64::from(i)), &[i; 60]).expect("written");
     }
     writer.finish().expect("flushed");
     let pool = FramePool::new(128, 0);
@@ -133,16 +105,8 @@ fn a_read_port_gives_every_frame_and_goes_down() {
         (port.link(), port.finished(), port.error().is_none()),
         (LinkState::Down, true, true)
     );
-    assert!(
-        frames
-            .iter()
-            .enumerate()
-            .all(|(i, f)| f.bytes() == [i as u8; 60])
-    );
-    assert_eq!(
-        (port.counters().rx_packets, port.counters().rx_bytes),
-        (100, 6000)
-    );
+    assert!(frames.iter().enumerate().all(|(i, f)| f.bytes() == [i as u8; 60]));
+    assert_eq!((port.counters().rx_packets, port.counters().rx_bytes), (100, 6000));
     port.send(&mut frames);
     assert_eq!((port.counters().tx_dropped, pool.in_use()), (100, 0));
 }
@@ -150,23 +114,10 @@ fn a_read_port_gives_every_frame_and_goes_down() {
 #[test]
 fn a_broken_file_is_an_error_with_its_name() {
     let missing = Scratch::new("missing.pcap");
-    let text = |path: &Path| {
-        PcapReader::open(path)
-            .map(|_| ())
-            .expect_err("refused")
-            .to_string()
-    };
-    assert!(
-        text(&missing.0).contains("missing.pcap: cannot open it"),
-        "{}",
-        text(&missing.0)
-    );
+    let text = |path: &Path| PcapReader::open(path).map(|_| ()).expect_err("refused").to_string();
+    assert!(text(&missing.0).contains("missing.pcap: cannot open it"), "{}", text(&missing.0));
     let noise = Scratch::holding("noise.pcap", &[7; 64]);
-    assert!(
-        text(&noise.0).contains("neither pcap nor pcapng"),
-        "{}",
-        text(&noise.0)
-    );
+    assert!(text(&noise.0).contains("neither pcap nor pcapng"), "{}", text(&noise.0));
 
     let file = Scratch::new("cut.pcapng");
     let mut writer = PcapWriter::create(&file.0).expect("created");
@@ -181,10 +132,7 @@ fn a_broken_file_is_an_error_with_its_name() {
     let mut frames = Vec::new();
     assert_eq!(port.receive(&mut frames, 64), 1);
     assert_eq!((port.counters().rx_errors, port.finished()), (1, true));
-    assert!(
-        port.error()
-            .is_some_and(|e| e.to_string().contains("cut.pcapng"))
-    );
+    assert!(port.error().is_some_and(|e| e.to_string().contains("cut.pcapng")));
 }
 
 #[test]
@@ -195,29 +143,16 @@ fn write_ports_share_a_file_and_say_what_is_unfinished() {
     let mut b = PcapWritePort::new(&writer, "wan", clock(2)).expect("added");
     a.send(&mut vec![Frame::from_vec(vec![1; 60])]);
     let mut frame = Frame::from_vec(vec![2; 3000]);
-    frame.offloads.checksum = Checksum::Partial {
-        start: 34,
-        offset: 16,
-    };
-    frame.offloads.gso = Some(Gso {
-        kind: GsoKind::Tcp4,
-        size: 1000,
-        ecn: false,
-    });
+    frame.offloads.checksum = Checksum::Partial { start: 34, offset: 16 };
+    frame.offloads.gso = Some(Gso { kind: GsoKind::Tcp4, size: 1000, ecn: false });
     b.send(&mut vec![frame]);
     assert_eq!((a.counters().tx_packets, b.counters().tx_super), (1, 1));
     drop((a, b));
-    let writer = Arc::into_inner(writer)
-        .expect("the last")
-        .into_inner()
-        .expect("whole");
+    let writer = Arc::into_inner(writer).expect("the last").into_inner().expect("whole");
     let bytes = writer.finish().expect("a vector");
     let words = b"TCP super-packet for 1 packets of 1000 bytes each; transport checksum unfinished";
     assert!(bytes.windows(words.len()).any(|w| w == words));
     let file = Scratch::holding("shared.pcapng", &bytes);
-    let seen: Vec<_> = records(&file.0)
-        .iter()
-        .map(|r| (r.interface, r.time))
-        .collect();
+    let seen: Vec<_> = records(&file.0).iter().map(|r| (r.interface, r.time)).collect();
     assert_eq!(seen, [(0, Time::from_secs(1)), (1, Time::from_secs(2))]);
 }

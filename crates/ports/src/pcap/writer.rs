@@ -45,22 +45,16 @@ pub struct PcapWriter<W: Write> {
 impl PcapWriter<BufWriter<File>> {
     /// Creates the file, or empties it.
     pub fn create(path: &Path) -> Result<Self, PortError> {
-        File::create(path)
-            .map(BufWriter::new)
-            .and_then(Self::new)
-            .map_err(|error| PortError::File {
-                path: path.to_owned(),
-                message: format!("cannot create it: {error}"),
-            })
+        File::create(path).map(BufWriter::new).and_then(Self::new).map_err(|error| {
+            PortError::File { path: path.to_owned(), message: format!("cannot create it: {error}") }
+        })
     }
 }
 
 impl<W: Write> PcapWriter<W> {
     /// Starts a file in `out`.
     pub fn new(out: W) -> io::Result<Self> {
-        Ok(Self {
-            inner: PcapNgWriter::new(out).map_err(to_io)?,
-        })
+        Ok(Self { inner: PcapNgWriter::new(out).map_err(to_io)? })
     }
 
     /// Adds an interface; returns its index, counted from zero.
@@ -107,10 +101,7 @@ impl<W: Write> PcapWriter<W> {
             data: Cow::Borrowed(bytes),
             options,
         };
-        self.inner
-            .write_pcapng_block(block)
-            .map_err(to_io)
-            .map(|_| ())
+        self.inner.write_pcapng_block(block).map_err(to_io).map(|_| ())
     }
 
     /// Writes a frame, with a comment on what is unfinished about it.
@@ -122,13 +113,7 @@ impl<W: Write> PcapWriter<W> {
         frame: &Frame,
     ) -> io::Result<()> {
         let comment = unfinished(frame);
-        self.write_with(
-            interface,
-            time,
-            frame.bytes(),
-            Some(direction),
-            comment.as_deref(),
-        )
+        self.write_with(interface, time, frame.bytes(), Some(direction), comment.as_deref())
     }
 
     /// Hands buffered bytes on.
@@ -146,11 +131,7 @@ impl<W: Write> PcapWriter<W> {
 
 fn unfinished(frame: &Frame) -> Option<String> {
     let partial = matches!(frame.offloads.checksum, Checksum::Partial { .. });
-    let checksum = if partial {
-        "; transport checksum unfinished"
-    } else {
-        ""
-    };
+    let checksum = if partial { "; transport checksum unfinished" } else { "" };
     match frame.offloads.gso {
         Some(gso) => {
             let kind = match gso.kind {

@@ -64,11 +64,7 @@ impl Device {
             })?;
             OwnedFd::from_raw_fd(fd)
         };
-        let mut opened = Self {
-            fd: file.into(),
-            control,
-            offloads: 0,
-        };
+        let mut opened = Self { fd: file.into(), control, offloads: 0 };
         opened.attach(name, options)?;
         Ok(opened)
     }
@@ -84,9 +80,7 @@ impl Device {
         let failed = |action| move |source| PortError::from_io(device, action, CAPABILITY, source);
         let exists = self.look(name).is_ok();
         if options.attach_only && !exists {
-            return Err(PortError::NoSuchDevice {
-                device: device.into(),
-            });
+            return Err(PortError::NoSuchDevice { device: device.into() });
         }
         let kind = match options.mode {
             TunTapMode::Tap => libc::IFF_TAP,
@@ -112,10 +106,7 @@ impl Device {
         // SAFETY: the descriptor is open; TUNSETVNETHDRSZ reads an int, which `size` is.
         checked(unsafe { libc::ioctl(self.fd.as_raw_fd(), libc::TUNSETVNETHDRSZ as _, &size) })
             .map_err(failed("set the virtio-net header size"))?;
-        self.offloads = OFFLOADS
-            .into_iter()
-            .find(|set| self.set_offloads(*set))
-            .unwrap_or(0);
+        self.offloads = OFFLOADS.into_iter().find(|set| self.set_offloads(*set)).unwrap_or(0);
         if !exists {
             sys::set_up(self.control.as_fd(), name).map_err(failed("bring it up"))?;
         }
@@ -125,11 +116,7 @@ impl Device {
     fn set_offloads(&self, set: u32) -> bool {
         // SAFETY: the descriptor is open; TUNSETOFFLOAD takes a number, not a pointer.
         let result = unsafe {
-            libc::ioctl(
-                self.fd.as_raw_fd(),
-                libc::TUNSETOFFLOAD as _,
-                libc::c_ulong::from(set),
-            )
+            libc::ioctl(self.fd.as_raw_fd(), libc::TUNSETOFFLOAD as _, libc::c_ulong::from(set))
         };
         result == 0
     }
@@ -160,14 +147,8 @@ impl Device {
         room: &mut [u8],
     ) -> io::Result<usize> {
         let vectors = [
-            libc::iovec {
-                iov_base: header.as_mut_ptr().cast(),
-                iov_len: header.len(),
-            },
-            libc::iovec {
-                iov_base: room.as_mut_ptr().cast(),
-                iov_len: room.len(),
-            },
+            libc::iovec { iov_base: header.as_mut_ptr().cast(), iov_len: header.len() },
+            libc::iovec { iov_base: room.as_mut_ptr().cast(), iov_len: room.len() },
         ];
         // SAFETY: both vectors describe memory borrowed mutably for the whole call.
         let len = unsafe { libc::readv(self.fd.as_raw_fd(), vectors.as_ptr(), 2) };
@@ -180,22 +161,12 @@ impl Device {
     /// Writes one packet.
     pub(super) fn write(&self, header: &[u8; virtio::HEADER_LEN], packet: &[u8]) -> io::Result<()> {
         let vectors = [
-            libc::iovec {
-                iov_base: header.as_ptr().cast_mut().cast(),
-                iov_len: header.len(),
-            },
-            libc::iovec {
-                iov_base: packet.as_ptr().cast_mut().cast(),
-                iov_len: packet.len(),
-            },
+            libc::iovec { iov_base: header.as_ptr().cast_mut().cast(), iov_len: header.len() },
+            libc::iovec { iov_base: packet.as_ptr().cast_mut().cast(), iov_len: packet.len() },
         ];
         // SAFETY: both vectors describe memory borrowed for the whole call; writev only reads it.
         let len = unsafe { libc::writev(self.fd.as_raw_fd(), vectors.as_ptr(), 2) };
-        if len < 0 {
-            Err(io::Error::last_os_error())
-        } else {
-            Ok(())
-        }
+        if len < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
     }
 }
 
@@ -211,16 +182,10 @@ impl Wake {
         let (epoll, event) = unsafe {
             let epoll = OwnedFd::from_raw_fd(checked(libc::epoll_create1(libc::EPOLL_CLOEXEC))?);
             let flags = libc::EFD_CLOEXEC | libc::EFD_NONBLOCK;
-            (
-                epoll,
-                OwnedFd::from_raw_fd(checked(libc::eventfd(0, flags))?),
-            )
+            (epoll, OwnedFd::from_raw_fd(checked(libc::eventfd(0, flags))?))
         };
         for fd in [device.raw_fd(), event.as_raw_fd()] {
-            let mut wanted = libc::epoll_event {
-                events: libc::EPOLLIN as u32,
-                u64: 0,
-            };
+            let mut wanted = libc::epoll_event { events: libc::EPOLLIN as u32, u64: 0 };
             let add = libc::EPOLL_CTL_ADD;
             // SAFETY: both descriptors are open and `wanted` is valid for the call.
             checked(unsafe { libc::epoll_ctl(epoll.as_raw_fd(), add, fd, &mut wanted) })?;

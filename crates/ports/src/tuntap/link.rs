@@ -92,11 +92,7 @@ fn answer_arp(frame: &[u8], headers: &wire::Headers) -> Option<Vec<u8>> {
         return None;
     }
     let mut out = vec![0; ETHERNET_LEN + 28];
-    let ether = Ether {
-        src: TUN_PEER_MAC,
-        dst: request.sender_mac,
-        vlan: None,
-    };
+    let ether = Ether { src: TUN_PEER_MAC, dst: request.sender_mac, vlan: None };
     arp::emit(&mut out, &ether, &request.answer(TUN_PEER_MAC))?;
     Some(out)
 }
@@ -119,16 +115,7 @@ fn answer_solicitation(frame: &[u8], headers: &wire::Headers) -> Option<Vec<u8>>
     out.extend(TUN_PEER_MAC.0);
     out.extend([0x86, 0xdd]);
     // Hop limit 255: RFC 4861 §7.1.2.
-    out.extend([
-        0x60,
-        0,
-        0,
-        0,
-        0,
-        ADVERTISEMENT_LEN as u8,
-        proto::ICMPV6,
-        255,
-    ]);
+    out.extend([0x60, 0, 0, 0, 0, ADVERTISEMENT_LEN as u8, proto::ICMPV6, 255]);
     out.extend(target);
     out.extend(source);
     // Flags: solicited and override.
@@ -137,17 +124,11 @@ fn answer_solicitation(frame: &[u8], headers: &wire::Headers) -> Option<Vec<u8>>
     out.extend([2, 1]);
     out.extend(TUN_PEER_MAC.0);
     let sum = Sum::ZERO
-        .pseudo(
-            target.into(),
-            asker,
-            proto::ICMPV6,
-            ADVERTISEMENT_LEN as u32,
-        )
+        .pseudo(target.into(), asker, proto::ICMPV6, ADVERTISEMENT_LEN as u32)
         .bytes(out.get(ETHERNET_LEN + IPV6_LEN..)?)
         .finish();
     let field = ETHERNET_LEN + IPV6_LEN + 2;
-    out.get_mut(field..field + 2)?
-        .copy_from_slice(&sum.to_be_bytes());
+    out.get_mut(field..field + 2)?.copy_from_slice(&sum.to_be_bytes());
     Some(out)
 }
 
@@ -168,21 +149,11 @@ mod tests {
         let reply = answer(&build::arp_request(US, us, them)).expect("an answer");
         let headers = wire::parse(&reply).expect("a frame");
         let said = arp::parse(&reply, &headers).expect("ARP");
-        assert_eq!(
-            (said.op, said.sender_mac, said.sender_ip),
-            (ArpOp::Reply, TUN_PEER_MAC, them)
-        );
+        assert_eq!((said.op, said.sender_mac, said.sender_ip), (ArpOp::Reply, TUN_PEER_MAC, them));
         assert_eq!((headers.eth_dst, said.target_ip), (US, us));
         let probe = build::arp_request(US, Ipv4Addr::UNSPECIFIED, us);
-        assert_eq!(
-            answer(&probe).as_deref(),
-            Some(&[][..]),
-            "nobody else has our address"
-        );
-        assert_eq!(
-            answer(&build::arp_request(US, us, us)).as_deref(),
-            Some(&[][..])
-        );
+        assert_eq!(answer(&probe).as_deref(), Some(&[][..]), "nobody else has our address");
+        assert_eq!(answer(&build::arp_request(US, us, us)).as_deref(), Some(&[][..]));
     }
 
     #[test]
@@ -194,12 +165,7 @@ mod tests {
             frame.extend(US.0);
             frame.extend([0x86, 0xdd, 0x60, 0, 0, 0, 0, 24, proto::ICMPV6, 255]);
             frame.extend(src.octets());
-            frame.extend(
-                "ff02::1:ff00:2"
-                    .parse::<Ipv6Addr>()
-                    .expect("valid")
-                    .octets(),
-            );
+            frame.extend("ff02::1:ff00:2".parse::<Ipv6Addr>().expect("valid").octets());
             frame.extend([NEIGHBOUR_SOLICITATION, 0, 0, 0, 0, 0, 0, 0]);
             frame.extend(them.octets());
             frame
@@ -207,32 +173,17 @@ mod tests {
         let reply = answer(&ask(us)).expect("an answer");
         let headers = wire::parse(&reply).expect("a frame");
         assert_eq!(headers.icmp_type, NEIGHBOUR_ADVERTISEMENT);
-        assert_eq!(
-            (headers.tuple.src, headers.tuple.dst),
-            (them.into(), us.into())
-        );
+        assert_eq!((headers.tuple.src, headers.tuple.dst), (them.into(), us.into()));
         assert_eq!(wire::verify_l4_checksum(&reply, &headers), Ok(()));
-        assert_eq!(
-            answer(&ask(Ipv6Addr::UNSPECIFIED)),
-            None,
-            "duplicate address detection"
-        );
+        assert_eq!(answer(&ask(Ipv6Addr::UNSPECIFIED)), None, "duplicate address detection");
     }
 
     #[test]
     fn ethernet_goes_on_and_off() {
-        let ether = Ether {
-            src: US,
-            dst: TUN_PEER_MAC,
-            vlan: None,
-        };
+        let ether = Ether { src: US, dst: TUN_PEER_MAC, vlan: None };
         let udp = |dst: &str| {
             let dst: std::net::SocketAddr = dst.parse().expect("valid");
-            let src = if dst.is_ipv4() {
-                "10.0.0.1:9"
-            } else {
-                "[fd00::1]:9"
-            };
+            let src = if dst.is_ipv4() { "10.0.0.1:9" } else { "[fd00::1]:9" };
             let src: std::net::SocketAddr = src.parse().expect("valid");
             build::udp(ether, build::tuple(proto::UDP, src, dst), b"hello")
         };
@@ -248,20 +199,11 @@ mod tests {
             let packet = without_ethernet(&mut header, &whole).expect("IP");
             assert_eq!(header, [0; virtio::HEADER_LEN]);
             let mut frame = Frame::from_vec(packet.to_vec());
-            frame.offloads.checksum = Checksum::Partial {
-                start: 20,
-                offset: 6,
-            };
+            frame.offloads.checksum = Checksum::Partial { start: 20, offset: 6 };
             assert!(put_ethernet(&mut frame));
             assert_eq!(frame.bytes()[..6], mac.0, "{dst}");
             assert_eq!(frame.bytes()[12..], whole[12..], "{dst}");
-            assert_eq!(
-                frame.offloads.checksum,
-                Checksum::Partial {
-                    start: 34,
-                    offset: 6
-                }
-            );
+            assert_eq!(frame.offloads.checksum, Checksum::Partial { start: 34, offset: 6 });
             assert_eq!(answer(&whole), None, "data is no question");
         }
         let mut other = Frame::from_vec(vec![0x50; 40]);

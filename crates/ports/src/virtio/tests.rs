@@ -8,11 +8,8 @@ use wire::{
 
 use super::*;
 
-const ETHER: Ether = Ether {
-    src: Mac([2, 0, 0, 0, 0, 1]),
-    dst: Mac([2, 0, 0, 0, 0, 2]),
-    vlan: None,
-};
+const ETHER: Ether =
+    Ether { src: Mac([2, 0, 0, 0, 0, 1]), dst: Mac([2, 0, 0, 0, 0, 2]), vlan: None };
 
 fn header(flags: u8, kind: u8, size: u16, start: u16, offset: u16) -> [u8; HEADER_LEN] {
     let mut h = [flags, kind, 0, 0, 0, 0, 0, 0, 0, 0];
@@ -23,11 +20,8 @@ fn header(flags: u8, kind: u8, size: u16, start: u16, offset: u16) -> [u8; HEADE
 }
 
 fn tuple(proto: u8, v6: bool) -> Tuple {
-    let ends = if v6 {
-        ["[fd00::1]:1000", "[fd00::2]:80"]
-    } else {
-        ["10.0.0.1:1000", "10.0.0.2:80"]
-    };
+    let ends =
+        if v6 { ["[fd00::1]:1000", "[fd00::2]:80"] } else { ["10.0.0.1:1000", "10.0.0.2:80"] };
     let [src, dst] = ends.map(|e| e.parse::<std::net::SocketAddr>().expect("valid"));
     build::tuple(proto, src, dst)
 }
@@ -41,14 +35,7 @@ fn super_packet(kind: GsoKind, v6: bool, checksum: Checksum) -> Frame {
         GsoKind::Udp => build::udp(ETHER, tuple(proto::UDP, v6), &payload),
     };
     let mut frame = Frame::from_vec(bytes);
-    frame.offloads = Offloads {
-        checksum,
-        gso: Some(Gso {
-            kind,
-            size: 1000,
-            ecn: false,
-        }),
-    };
+    frame.offloads = Offloads { checksum, gso: Some(Gso { kind, size: 1000, ecn: false }) };
     frame
 }
 
@@ -56,27 +43,14 @@ fn super_packet(kind: GsoKind, v6: bool, checksum: Checksum) -> Frame {
 fn a_header_is_read_field_by_field() {
     let plain = Offloads::default();
     assert_eq!(decode(&[0; HEADER_LEN], 60), Ok(plain));
-    let verified = Offloads {
-        checksum: Checksum::Verified,
-        gso: None,
-    };
+    let verified = Offloads { checksum: Checksum::Verified, gso: None };
     assert_eq!(decode(&header(F_DATA_VALID, 0, 0, 0, 0), 60), Ok(verified));
-    let partial = Checksum::Partial {
-        start: 34,
-        offset: 16,
-    };
+    let partial = Checksum::Partial { start: 34, offset: 16 };
     assert_eq!(
-        decode(
-            &header(F_NEEDS_CSUM, GSO_TCPV4 | GSO_ECN, 1448, 34, 16),
-            3000
-        ),
+        decode(&header(F_NEEDS_CSUM, GSO_TCPV4 | GSO_ECN, 1448, 34, 16), 3000),
         Ok(Offloads {
             checksum: partial,
-            gso: Some(Gso {
-                kind: GsoKind::Tcp4,
-                size: 1448,
-                ecn: true
-            })
+            gso: Some(Gso { kind: GsoKind::Tcp4, size: 1448, ecn: true })
         })
     );
 }
@@ -88,19 +62,13 @@ fn a_header_that_contradicts_itself_is_refused() {
         (header(F_NEEDS_CSUM, 0, 0, u16::MAX, u16::MAX), 60),
         (header(F_NEEDS_CSUM, GSO_TCPV4, 0, 34, 16), 3000),
         (header(F_NEEDS_CSUM, 3, 1000, 34, 6), 3000),
-        (
-            header(F_NEEDS_CSUM, GSO_UDP_L4 | GSO_ECN, 1000, 34, 6),
-            3000,
-        ),
+        (header(F_NEEDS_CSUM, GSO_UDP_L4 | GSO_ECN, 1000, 34, 6), 3000),
         (header(0, GSO_ECN, 0, 0, 0), 60),
         (header(0, 0x20 | GSO_TCPV4, 1000, 0, 0), 3000),
     ] {
         assert_eq!(decode(&bad, len), Err(BadHeader), "{bad:?}");
     }
-    assert!(
-        decode(&header(F_NEEDS_CSUM, 0, 0, 34, 16), 52).is_ok(),
-        "the last two bytes count"
-    );
+    assert!(decode(&header(F_NEEDS_CSUM, 0, 0, 34, 16), 52).is_ok(), "the last two bytes count");
 }
 
 #[test]
@@ -114,13 +82,7 @@ fn a_super_packet_gets_its_partial_checksum() {
         let mut frame = super_packet(kind, v6, Checksum::Verified);
         let right = frame.bytes().to_vec();
         assert_eq!(settle(&mut frame), Ok(()));
-        assert_eq!(
-            frame.offloads.checksum,
-            Checksum::Partial {
-                start: l4,
-                offset: field
-            }
-        );
+        assert_eq!(frame.offloads.checksum, Checksum::Partial { start: l4, offset: field });
         // Finishing it gives the checksum the packet had when it was built.
         checksum::finish_partial(frame.bytes_mut(), l4, field).expect("inside");
         assert_eq!(frame.bytes(), right, "{kind:?} v6 {v6}");
@@ -129,46 +91,21 @@ fn a_super_packet_gets_its_partial_checksum() {
 
 #[test]
 fn a_super_packet_of_another_kind_is_refused() {
-    let partial = Checksum::Partial {
-        start: 34,
-        offset: TCP_FIELD,
-    };
+    let partial = Checksum::Partial { start: 34, offset: TCP_FIELD };
     for (kind, claim, checksum) in [
         (GsoKind::Tcp4, GsoKind::Tcp6, partial),
         (GsoKind::Tcp4, GsoKind::Udp, partial),
         (GsoKind::Udp, GsoKind::Tcp4, partial),
-        (
-            GsoKind::Tcp4,
-            GsoKind::Tcp4,
-            Checksum::Partial {
-                start: 33,
-                offset: TCP_FIELD,
-            },
-        ),
-        (
-            GsoKind::Tcp4,
-            GsoKind::Tcp4,
-            Checksum::Partial {
-                start: 34,
-                offset: UDP_FIELD,
-            },
-        ),
+        (GsoKind::Tcp4, GsoKind::Tcp4, Checksum::Partial { start: 33, offset: TCP_FIELD }),
+        (GsoKind::Tcp4, GsoKind::Tcp4, Checksum::Partial { start: 34, offset: UDP_FIELD }),
     ] {
         let mut frame = super_packet(kind, false, checksum);
-        frame.offloads.gso = Some(Gso {
-            kind: claim,
-            size: 1000,
-            ecn: false,
-        });
+        frame.offloads.gso = Some(Gso { kind: claim, size: 1000, ecn: false });
         assert_eq!(settle(&mut frame), Err(BadHeader), "{claim:?} {checksum:?}");
         assert_eq!(encode(&mut frame), Err(BadHeader));
     }
     let mut frame = super_packet(GsoKind::Tcp4, false, partial);
-    frame.offloads.gso = Some(Gso {
-        kind: GsoKind::Tcp4,
-        size: 0,
-        ecn: false,
-    });
+    frame.offloads.gso = Some(Gso { kind: GsoKind::Tcp4, size: 0, ecn: false });
     assert_eq!(encode(&mut frame), Err(BadHeader), "a size of zero");
 }
 
@@ -179,42 +116,25 @@ fn what_was_encoded_is_decoded_again() {
         gso.ecn = true;
     }
     let header = encode(&mut frame).expect("valid");
-    assert_eq!(
-        u16::from_ne_bytes([header[2], header[3]]),
-        74,
-        "Ethernet, IPv6 and TCP headers"
-    );
+    assert_eq!(u16::from_ne_bytes([header[2], header[3]]), 74, "Ethernet, IPv6 and TCP headers");
     assert_eq!(decode(&header, frame.len()), Ok(frame.offloads));
     let mut shorter = header;
     shorten(&mut shorter, 14).expect("behind Ethernet");
-    let Ok(Offloads {
-        checksum: Checksum::Partial { start, .. },
-        ..
-    }) = decode(&shorter, frame.len() - 14)
+    let Ok(Offloads { checksum: Checksum::Partial { start, .. }, .. }) =
+        decode(&shorter, frame.len() - 14)
     else {
         panic!("partial")
     };
-    assert_eq!(
-        (start, u16::from_ne_bytes([shorter[2], shorter[3]])),
-        (40, 60)
-    );
+    assert_eq!((start, u16::from_ne_bytes([shorter[2], shorter[3]])), (40, 60));
     assert_eq!(shorten(&mut shorter, 41), None);
 }
 
 #[test]
 fn an_unfinished_sctp_checksum_is_finished() {
-    let right = build::sctp(
-        ETHER,
-        tuple(proto::SCTP, false),
-        5,
-        &[1, 0, 0, 8, 1, 2, 3, 4],
-    );
+    let right = build::sctp(ETHER, tuple(proto::SCTP, false), 5, &[1, 0, 0, 8, 1, 2, 3, 4]);
     let mut frame = Frame::from_vec(right.clone());
     frame.bytes_mut()[34 + 8..34 + 12].fill(0);
-    frame.offloads.checksum = Checksum::Partial {
-        start: 34,
-        offset: SCTP_FIELD,
-    };
+    frame.offloads.checksum = Checksum::Partial { start: 34, offset: SCTP_FIELD };
     assert_eq!(settle(&mut frame), Ok(()));
     assert_eq!(frame.offloads.checksum, Checksum::Unchecked);
     assert_eq!(frame.bytes(), right);

@@ -81,10 +81,7 @@ impl Tally {
         let add = |counter: &AtomicU64, on: bool| counter.fetch_add(u64::from(on), Relaxed);
         let kind = frame.offloads.gso.map(|gso| gso.kind);
         add(&self.frames, true);
-        add(
-            &self.tcp_super,
-            matches!(kind, Some(GsoKind::Tcp4 | GsoKind::Tcp6)),
-        );
+        add(&self.tcp_super, matches!(kind, Some(GsoKind::Tcp4 | GsoKind::Tcp6)));
         add(&self.udp_super, kind == Some(GsoKind::Udp));
     }
 }

@@ -28,14 +28,7 @@ const TCP_BYTES: usize = 32 << 20;
 
 fn packet(net: &Net, namespace: &str, device: &str, pool: &Arc<FramePool>) -> PacketPort {
     in_namespace(&net.name(namespace), || {
-        PacketPort::open(
-            device,
-            PacketOptions {
-                promiscuous: true,
-                qdisc_bypass: false,
-            },
-            pool,
-        )
+        PacketPort::open(device, PacketOptions { promiscuous: true, qdisc_bypass: false }, pool)
     })
     .unwrap_or_else(|e| panic!("{e}"))
 }
@@ -48,14 +41,7 @@ fn tuntap(
     pool: &Arc<FramePool>,
 ) -> TunTapPort {
     in_namespace(&net.name(namespace), || {
-        TunTapPort::open(
-            name,
-            TunTapOptions {
-                mode,
-                attach_only: false,
-            },
-            pool,
-        )
+        TunTapPort::open(name, TunTapOptions { mode, attach_only: false }, pool)
     })
     .unwrap_or_else(|e| panic!("{e}"))
 }
@@ -75,14 +61,8 @@ fn assert_balanced(pool: &FramePool, [a, b]: [PortCounters; 2]) {
     assert_eq!((a.rx_errors, b.rx_errors), (0, 0), "{a:?} {b:?}");
     assert_eq!((a.tx_errors, b.tx_errors), (0, 0), "{a:?} {b:?}");
     assert_eq!((a.rx_dropped, b.rx_dropped), (0, 0), "{a:?} {b:?}");
-    assert_eq!(
-        (a.tx_packets + a.tx_dropped, a.tx_super),
-        (b.rx_packets, b.rx_super)
-    );
-    assert_eq!(
-        (b.tx_packets + b.tx_dropped, b.tx_super),
-        (a.rx_packets, a.rx_super)
-    );
+    assert_eq!((a.tx_packets + a.tx_dropped, a.tx_super), (b.rx_packets, b.rx_super));
+    assert_eq!((b.tx_packets + b.tx_dropped, b.tx_super), (a.rx_packets, a.rx_super));
     assert_eq!(pool.in_use(), 0);
 }
 
@@ -93,11 +73,7 @@ fn packet_ports_forward_super_packets_whole() {
     }
     let (net, pool) = (two_hosts(), FramePool::new(512, 256));
     let [a, b] = ["g0", "g1"].map(|device| packet(&net, "g", device, &pool));
-    assert!(
-        a.capabilities().tso4 && a.capabilities().partial_checksum,
-        "{:?}",
-        a.describe()
-    );
+    assert!(a.capabilities().tso4 && a.capabilities().partial_checksum, "{:?}", a.describe());
     assert_eq!(a.mac().map(|m| m.to_string()), Some(net.mac("g", "g0")));
     assert_eq!(a.mtu(), Some(1500));
     let forwarder = Forwarder::start(a, b);
@@ -109,15 +85,9 @@ fn packet_ports_forward_super_packets_whole() {
     let seen = forwarder.seen();
     assert!(seen.tcp_super > 0, "{seen:?}");
     let counters = forwarder.stop();
-    assert!(
-        counters.iter().all(|c| c.rx_super > 0 && c.tx_super > 0),
-        "{counters:?}"
-    );
+    assert!(counters.iter().all(|c| c.rx_super > 0 && c.tx_super > 0), "{counters:?}");
     // Far more packets than frames: super-packets count as what they stand for.
-    assert!(
-        counters[0].rx_packets > seen.frames,
-        "{counters:?} {seen:?}"
-    );
+    assert!(counters[0].rx_packets > seen.frames, "{counters:?} {seen:?}");
     assert_balanced(&pool, counters);
 }
 
@@ -154,10 +124,7 @@ fn stripped_vlan_tags_come_back() {
             a.send(&mut vec![sent.try_clone().expect("free")]);
             let mut got = Vec::new();
             while got.is_empty() {
-                assert!(
-                    net::readable(b.poll_fd().expect("attached"), 5000),
-                    "no frame came"
-                );
+                assert!(net::readable(b.poll_fd().expect("attached"), 5000), "no frame came");
                 b.receive(&mut got, 64);
             }
             assert_eq!(got.len(), 1);
@@ -171,10 +138,7 @@ fn stripped_vlan_tags_come_back() {
         }
     }
     let (sent, got) = (a.counters(), b.counters());
-    assert_eq!(
-        (sent.tx_packets, sent.tx_bytes),
-        (got.rx_packets, got.rx_bytes)
-    );
+    assert_eq!((sent.tx_packets, sent.tx_bytes), (got.rx_packets, got.rx_bytes));
     assert_eq!((sent.tx_super, got.rx_super), (4, 4));
     drop((a, b));
     assert_eq!(pool.in_use(), 0);
@@ -189,51 +153,25 @@ fn tagged_frame(
     size: Option<u16>,
 ) -> Frame {
     let mac = |last| Mac([2, 0, 0, 0, 0, last]);
-    let ether = Ether {
-        src: mac(1),
-        dst: mac(2),
-        vlan: Some(5),
-    };
-    let ends = if v6 {
-        ["[fd09::1]:7", "[fd09::2]:7"]
-    } else {
-        ["10.9.0.1:7", "10.9.0.2:7"]
-    };
+    let ether = Ether { src: mac(1), dst: mac(2), vlan: Some(5) };
+    let ends = if v6 { ["[fd09::1]:7", "[fd09::2]:7"] } else { ["10.9.0.1:7", "10.9.0.2:7"] };
     let [src, dst] = ends.map(|end| end.parse::<SocketAddr>().expect("valid"));
     let tuple = build::tuple(proto, src, dst);
     let payload: Vec<u8> = (0..251u8).cycle().take(payload).collect();
     let (bytes, field, kind) = match (proto, v6) {
-        (TCP, false) => (
-            build::tcp(ether, tuple, 0x10, 1, 1, &payload),
-            16,
-            GsoKind::Tcp4,
-        ),
-        (TCP, true) => (
-            build::tcp(ether, tuple, 0x10, 1, 1, &payload),
-            16,
-            GsoKind::Tcp6,
-        ),
+        (TCP, false) => (build::tcp(ether, tuple, 0x10, 1, 1, &payload), 16, GsoKind::Tcp4),
+        (TCP, true) => (build::tcp(ether, tuple, 0x10, 1, 1, &payload), 16, GsoKind::Tcp6),
         _ => (build::udp(ether, tuple, &payload), 6, GsoKind::Udp),
     };
     let mut frame = pool.alloc_from(&bytes).expect("free");
     frame.bytes_mut()[14] |= 3 << 5;
     let headers = wire::parse(frame.bytes()).expect("valid");
     let length = headers.end - u32::from(headers.l4);
-    let sum = Sum::ZERO
-        .pseudo(tuple.src, tuple.dst, proto, length)
-        .fold()
-        .to_be_bytes();
+    let sum = Sum::ZERO.pseudo(tuple.src, tuple.dst, proto, length).fold().to_be_bytes();
     let at = usize::from(headers.l4 + field);
     frame.bytes_mut()[at..at + 2].copy_from_slice(&sum);
-    frame.offloads.checksum = Checksum::Partial {
-        start: headers.l4,
-        offset: field,
-    };
-    frame.offloads.gso = size.map(|size| Gso {
-        kind,
-        size,
-        ecn: false,
-    });
+    frame.offloads.checksum = Checksum::Partial { start: headers.l4, offset: field };
+    frame.offloads.gso = size.map(|size| Gso { kind, size, ecn: false });
     frame
 }
 
@@ -247,11 +185,7 @@ fn a_tap_device_meets_a_veth() {
     net.address("b", "eth0", 2);
     let tap = tuntap(&net, "a", "lgtap0", TunTapMode::Tap, &pool);
     net.address("a", "lgtap0", 1);
-    assert_ne!(
-        tap.mac().map(|m| m.to_string()),
-        Some(net.mac("a", "lgtap0")),
-        "two stations"
-    );
+    assert_ne!(tap.mac().map(|m| m.to_string()), Some(net.mac("a", "lgtap0")), "two stations");
     assert!(tap.capabilities().tso4 && tap.capabilities().tso6);
     let forwarder = Forwarder::start(tap, packet(&net, "g", "g1", &pool));
     for v6 in [false, true] {
@@ -262,10 +196,7 @@ fn a_tap_device_meets_a_veth() {
         net.udp_segments("b", "a", 1, v6, 40, 1400);
     }
     let counters = forwarder.stop();
-    assert!(
-        counters.iter().all(|c| c.rx_super > 0 && c.tx_super > 0),
-        "{counters:?}"
-    );
+    assert!(counters.iter().all(|c| c.rx_super > 0 && c.tx_super > 0), "{counters:?}");
     assert_balanced(&pool, counters);
 }
 
@@ -287,10 +218,7 @@ fn tun_devices_carry_ip_behind_a_made_up_link_layer() {
         net.udp_segments("b", "a", 1, v6, 40, 1400);
     }
     let counters = forwarder.stop();
-    assert!(
-        counters[0].rx_super > 0 && counters[1].tx_super > 0,
-        "{counters:?}"
-    );
+    assert!(counters[0].rx_super > 0 && counters[1].tx_super > 0, "{counters:?}");
     assert_balanced(&pool, counters);
 }
 
@@ -331,12 +259,7 @@ fn link_state_follows_the_device_even_when_it_goes_and_comes_back() {
     frames[0].bytes_mut().fill(0);
     a.send(&mut frames);
     assert_eq!((a.counters().tx_dropped, frames.len()), (1, 0));
-    assert!(
-        a.describe()
-            .hints
-            .iter()
-            .any(|h| h.command == "ip link set dev g0 up")
-    );
+    assert!(a.describe().hints.iter().any(|h| h.command == "ip link set dev g0 up"));
     net.ip("g", "link set dev g0 up");
     a.refresh_until(LinkState::Up);
     net.ip("g", "link del g0");
@@ -370,10 +293,7 @@ fn a_deleted_tap_device_is_made_again() {
     net.ip("a", "address add 10.9.0.1/24 dev lgtap0");
     net.send_datagram("a", "10.9.0.2:9");
     while frames.is_empty() {
-        assert!(
-            net::readable(tap.poll_fd().expect("attached"), 5000),
-            "no frame came"
-        );
+        assert!(net::readable(tap.poll_fd().expect("attached"), 5000), "no frame came");
         tap.receive(&mut frames, 64);
     }
 }
@@ -385,28 +305,16 @@ fn each_cause_has_its_own_error() {
     }
     let (net, pool) = (Net::new(&["a"]), FramePool::new(4, 1));
     let tap = TunTapOptions::default();
-    let tun = TunTapOptions {
-        mode: TunTapMode::Tun,
-        ..tap
-    };
+    let tun = TunTapOptions { mode: TunTapMode::Tun, ..tap };
     let _held = tuntap(&net, "a", "lgtap0", TunTapMode::Tap, &pool);
     net.ip("a", "tuntap add dev lgtap1 mode tap");
     let held_tun = tuntap(&net, "a", "lgtun0", TunTapMode::Tun, &pool);
     in_namespace(&net.name("a"), || {
-        let open = |name: &str, o| {
-            TunTapPort::open(name, o, &pool)
-                .map(|_| ())
-                .expect_err("refused")
-        };
+        let open =
+            |name: &str, o| TunTapPort::open(name, o, &pool).map(|_| ()).expect_err("refused");
         let error = open("lgtap0", tap);
         assert!(matches!(error, PortError::DeviceBusy { .. }), "{error}");
-        let error = open(
-            "lgtap9",
-            TunTapOptions {
-                attach_only: true,
-                ..tap
-            },
-        );
+        let error = open("lgtap9", TunTapOptions { attach_only: true, ..tap });
         assert!(matches!(error, PortError::NoSuchDevice { .. }), "{error}");
         let error = open("lgtap1", tun);
         assert!(matches!(error, PortError::WrongKind { .. }), "{error}");
@@ -421,17 +329,9 @@ fn each_cause_has_its_own_error() {
         assert!(matches!(error, PortError::WrongKind { .. }), "{error}");
         net::become_nobody();
         let error = open("lo");
-        assert!(
-            matches!(error, PortError::MissingCapability { .. }),
-            "{error}"
-        );
-        let error = TunTapPort::open("lgtap2", tap, &pool)
-            .map(|_| ())
-            .expect_err("refused");
-        assert!(
-            matches!(error, PortError::MissingCapability { .. }),
-            "{error}"
-        );
+        assert!(matches!(error, PortError::MissingCapability { .. }), "{error}");
+        let error = TunTapPort::open("lgtap2", tap, &pool).map(|_| ()).expect_err("refused");
+        assert!(matches!(error, PortError::MissingCapability { .. }), "{error}");
     });
     drop(held_tun);
 }
@@ -441,11 +341,7 @@ trait RefreshUntil: Port {
     fn refresh_until(&mut self, wanted: LinkState) {
         let deadline = std::time::Instant::now() + std::time::Duration::from_secs(10);
         while self.link() != wanted {
-            assert!(
-                std::time::Instant::now() < deadline,
-                "still {:?}",
-                self.link()
-            );
+            assert!(std::time::Instant::now() < deadline, "still {:?}", self.link());
             std::thread::yield_now();
             self.refresh();
         }

@@ -41,15 +41,8 @@ pub struct Net {
 impl Net {
     pub fn new(names: &[&str]) -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(0);
-        let prefix = format!(
-            "lgp{}-{}",
-            process::id(),
-            NEXT.fetch_add(1, Ordering::Relaxed)
-        );
-        let mut net = Self {
-            prefix,
-            names: Vec::new(),
-        };
+        let prefix = format!("lgp{}-{}", process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+        let mut net = Self { prefix, names: Vec::new() };
         for name in names {
             let name = net.name(name);
             ip(&["netns", "add", &name]);
@@ -67,25 +60,16 @@ impl Net {
     /// Runs `ip` in a namespace.
     pub fn ip(&self, namespace: &str, command: &str) {
         let name = self.name(namespace);
-        let args: Vec<_> = ["-n", &name]
-            .into_iter()
-            .chain(command.split(' '))
-            .collect();
+        let args: Vec<_> = ["-n", &name].into_iter().chain(command.split(' ')).collect();
         ip(&args);
     }
 
     /// A veth pair, both ends up, without link-local addresses.
     pub fn veth(&self, (ns_a, a): (&str, &str), (ns_b, b): (&str, &str)) {
         let other = self.name(ns_b);
-        self.ip(
-            ns_a,
-            &format!("link add {a} type veth peer name {b} netns {other}"),
-        );
+        self.ip(ns_a, &format!("link add {a} type veth peer name {b} netns {other}"));
         for (namespace, device) in [(ns_a, a), (ns_b, b)] {
-            self.ip(
-                namespace,
-                &format!("link set dev {device} addrgenmode none up"),
-            );
+            self.ip(namespace, &format!("link set dev {device} addrgenmode none up"));
         }
     }
 
@@ -93,10 +77,7 @@ impl Net {
     pub fn address(&self, host: &str, device: &str, octet: u8) {
         self.ip(host, &format!("link set dev {device} addrgenmode none up"));
         self.ip(host, &format!("address add 10.9.0.{octet}/24 dev {device}"));
-        self.ip(
-            host,
-            &format!("address add fd09::{octet}/64 dev {device} nodad"),
-        );
+        self.ip(host, &format!("address add fd09::{octet}/64 dev {device} nodad"));
     }
 
     /// The MAC of a device as the kernel prints it.
@@ -144,10 +125,8 @@ impl Net {
                     if n == 0 {
                         return total;
                     }
-                    let right = buf[..n]
-                        .iter()
-                        .enumerate()
-                        .all(|(i, b)| *b as usize == (total + i) % 251);
+                    let right =
+                        buf[..n].iter().enumerate().all(|(i, b)| *b as usize == (total + i) % 251);
                     assert!(right, "wrong bytes after {total}");
                     total += n;
                 }
@@ -202,9 +181,7 @@ impl Net {
         });
         let mut buf = vec![0; 65536];
         for i in 0..count {
-            let len = receiver
-                .recv(&mut buf)
-                .unwrap_or_else(|e| panic!("datagram {i}: {e}"));
+            let len = receiver.recv(&mut buf).unwrap_or_else(|e| panic!("datagram {i}: {e}"));
             assert_eq!(buf[..len], vec![i as u8; size], "datagram {i}");
         }
     }
@@ -227,11 +204,7 @@ impl Drop for Net {
 }
 
 fn address(octet: u8, v6: bool) -> IpAddr {
-    if v6 {
-        [0xfd09, 0, 0, 0, 0, 0, 0, u16::from(octet)].into()
-    } else {
-        [10, 9, 0, octet].into()
-    }
+    if v6 { [0xfd09, 0, 0, 0, 0, 0, 0, u16::from(octet)].into() } else { [10, 9, 0, octet].into() }
 }
 
 fn ip(args: &[&str]) {
@@ -240,14 +213,9 @@ fn ip(args: &[&str]) {
 }
 
 fn run(command: &[&str]) -> Output {
-    let out = Command::new(command[0])
-        .args(&command[1..])
-        .output()
-        .expect("started");
-    let (said, wrong) = (
-        String::from_utf8_lossy(&out.stdout),
-        String::from_utf8_lossy(&out.stderr),
-    );
+    let out = Command::new(command[0]).args(&command[1..]).output().expect("started");
+    let (said, wrong) =
+        (String::from_utf8_lossy(&out.stdout), String::from_utf8_lossy(&out.stderr));
     assert!(out.status.success(), "{}: {said}{wrong}", command.join(" "));
     out
 }
@@ -262,9 +230,7 @@ pub fn in_namespace<T: Send>(name: &str, f: impl FnOnce() -> T + Send) -> T {
             assert_eq!(entered, 0, "setns: {}", std::io::Error::last_os_error());
             f()
         });
-        inside
-            .join()
-            .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        inside.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
     })
 }
 
@@ -278,11 +244,7 @@ pub fn become_nobody() {
 
 /// Whether a descriptor becomes readable within `millis`.
 pub fn readable(fd: RawFd, millis: i32) -> bool {
-    let mut poll = libc::pollfd {
-        fd,
-        events: libc::POLLIN,
-        revents: 0,
-    };
+    let mut poll = libc::pollfd { fd, events: libc::POLLIN, revents: 0 };
     // SAFETY: `poll` is one valid entry for the whole call.
     unsafe { libc::poll(&mut poll, 1, millis) == 1 }
 }

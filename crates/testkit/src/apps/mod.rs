@@ -82,7 +82,7 @@ pub fn pattern(seed: u32, position: u64, bytes: &mut [u8]) {
     let mut block = word(position / 8);
     for (i, byte) in bytes.iter_mut().enumerate() {
         let at = position + i as u64;
-        if at % 8 == 0 {
+        if at.is_multiple_of(8) {
             block = word(at / 8);
         }
         *byte = block[(at % 8) as usize];
