@@ -4,16 +4,13 @@
 //! serves, so what arrives is an echo request or the gateway's own affair.
 
 use reason::DropReason;
-use wire::{Time, proto};
+use wire::{Time, icmp};
 
 use crate::{
     Gateway,
     packet::{Packet, Verdict},
     trace::Note,
 };
-
-/// ICMP echo request (RFC 792) and ICMPv6 echo request (RFC 4443 §4.1).
-const ECHO_REQUESTS: [(u8, u8); 2] = [(proto::ICMP, 8), (proto::ICMPV6, 128)];
 
 pub(crate) fn run(gateway: &mut Gateway, packet: &mut Packet, now: Time) -> Verdict {
     if !is_served(packet) {
@@ -33,5 +30,5 @@ pub(crate) fn run(gateway: &mut Gateway, packet: &mut Packet, now: Time) -> Verd
 
 /// Whether something in the gateway serves the packet.
 pub(crate) fn is_served(packet: &Packet) -> bool {
-    ECHO_REQUESTS.contains(&(packet.headers.tuple.proto, packet.headers.icmp_type))
+    icmp::is_echo_request(&packet.headers)
 }
