@@ -7,8 +7,14 @@ fn ip(text: &str) -> std::net::IpAddr {
     text.parse().expect("an address")
 }
 
-fn tuple(proto: u8, src: &str, src_port: u16, dst: &str, dst_port: u16) -> TupleView {
-    TupleView { src: ip(src), dst: ip(dst), src_port, dst_port, proto }
+pub fn tuple(proto: u8, src: &str, src_port: u16, dst: &str, dst_port: u16) -> TupleView {
+    TupleView {
+        src: ip(src),
+        dst: ip(dst),
+        src_port,
+        dst_port,
+        proto,
+    }
 }
 
 fn traffic(packets: u64, bytes: u64) -> Traffic {
@@ -16,15 +22,27 @@ fn traffic(packets: u64, bytes: u64) -> Traffic {
 }
 
 fn rule(kind: &'static str, id: Option<u32>, name: &str, line: u32) -> RuleRef {
-    RuleRef { kind: kind.into(), id, name: name.into(), line }
+    RuleRef {
+        kind: kind.into(),
+        id,
+        name: name.into(),
+        line,
+    }
 }
 
 fn count<R: reason::Reason>(reason: R, count: u64, delta: Option<u64>) -> ReasonCount {
-    ReasonCount { reason: ReasonView::of(reason), count, delta }
+    ReasonCount {
+        reason: ReasonView::of(reason),
+        count,
+        delta,
+    }
 }
 
 fn since(ms: u64) -> FactView {
-    FactView { holds: true, for_ms: Some(ms) }
+    FactView {
+        holds: true,
+        for_ms: Some(ms),
+    }
 }
 
 fn not() -> FactView {
@@ -49,9 +67,15 @@ pub fn ports() -> Response {
             errors: 0,
             super_packets: 40,
         },
-        tx: PortCountersView { packets: 812, bytes: 64_000, ..Default::default() },
+        tx: PortCountersView {
+            packets: 812,
+            bytes: 64_000,
+            ..Default::default()
+        },
     };
-    Response::Ports(PortsView { ports: vec![port("lan", "up", 0), port("wan", "down", 12)] })
+    Response::Ports(PortsView {
+        ports: vec![port("lan", "up", 0), port("wan", "down", 12)],
+    })
 }
 
 pub fn interfaces() -> Response {
@@ -81,7 +105,9 @@ pub fn interfaces() -> Response {
         line: 20,
         ..lan.clone()
     };
-    Response::Interfaces(InterfacesView { interfaces: vec![lan, wan] })
+    Response::Interfaces(InterfacesView {
+        interfaces: vec![lan, wan],
+    })
 }
 
 fn session() -> SessionView {
@@ -174,7 +200,10 @@ fn placements() -> Vec<PlacementView> {
         status: PlacementStatus::NotEligible,
         eligible: not(),
         against: vec![
-            finding(NotEligible::NeighbourUnresolved, "nexthop=10.1.1.5 state=incomplete"),
+            finding(
+                NotEligible::NeighbourUnresolved,
+                "nexthop=10.1.1.5 state=incomplete",
+            ),
             finding(NotEligible::TcpWindowUnchecked, ""),
         ],
         refusal: None,
@@ -195,7 +224,10 @@ fn dns() -> SessionView {
         egress: String::new(),
         age_ms: 80,
         idle_ms: 80,
-        original_traffic: TierTraffic { slow_setup: traffic(1, 72), ..Default::default() },
+        original_traffic: TierTraffic {
+            slow_setup: traffic(1, 72),
+            ..Default::default()
+        },
         reply_traffic: TierTraffic::default(),
         offload: OffloadWord::None,
         offload_reasons: vec!["awaiting-reply".into(), "local-destination".into()],
@@ -214,8 +246,16 @@ pub fn sessions() -> Response {
 }
 
 pub fn sessions_offload() -> Response {
-    let session = SessionView { placements: placements(), ..session() };
-    Response::Sessions(SessionsView { sessions: vec![session], total: 1, scanned: 1, next: None })
+    let session = SessionView {
+        placements: placements(),
+        ..session()
+    };
+    Response::Sessions(SessionsView {
+        sessions: vec![session],
+        total: 1,
+        scanned: 1,
+        next: None,
+    })
 }
 
 pub fn session_summary() -> Response {
@@ -232,7 +272,10 @@ pub fn session_summary() -> Response {
         created: 1_934_000,
         ended: 1_885_787,
         setup_per_second: 812,
-        by_state: vec![state("tcp", "established", 40_000), state("udp", "one-way", 8_213)],
+        by_state: vec![
+            state("tcp", "established", 40_000),
+            state("udp", "one-way", 8_213),
+        ],
         not_offloaded: 9_000,
         partly_offloaded: 13,
         offloaded: 39_200,
@@ -291,7 +334,11 @@ pub fn policies() -> Response {
         ..policy()
     };
     let policies = vec![policy(), helper, ping];
-    Response::Policies(PoliciesView { policies, total: 3, next: None })
+    Response::Policies(PoliciesView {
+        policies,
+        total: 3,
+        next: None,
+    })
 }
 
 pub fn policy_lookup() -> Response {
@@ -322,7 +369,10 @@ pub fn routes() -> Response {
         destination: "0.0.0.0/0".into(),
         origin: "static".into(),
         metric: 10,
-        next_hops: vec![hop("203.0.113.254", "reachable"), hop("203.0.113.253", "incomplete")],
+        next_hops: vec![
+            hop("203.0.113.254", "reachable"),
+            hop("203.0.113.253", "incomplete"),
+        ],
         line: 52,
         active: true,
     };
@@ -335,12 +385,20 @@ pub fn routes() -> Response {
         ..default.clone()
     };
     let routes = vec![default, sink];
-    Response::Routes(RoutesView { lookup: None, routes, total: 900_000, next: Some(2) })
+    Response::Routes(RoutesView {
+        lookup: None,
+        routes,
+        total: 900_000,
+        next: Some(2),
+    })
 }
 
 pub fn route_lookup() -> Response {
     let lookup = Some(ip("198.51.100.7"));
-    Response::Routes(RoutesView { lookup, ..Default::default() })
+    Response::Routes(RoutesView {
+        lookup,
+        ..Default::default()
+    })
 }
 
 pub fn neighbours() -> Response {
@@ -365,7 +423,12 @@ pub fn neighbours() -> Response {
         line: 0,
     };
     let neighbours = vec![missing, resolved];
-    Response::Neighbours(NeighboursView { neighbours, total: 2, capacity: 4096, next: None })
+    Response::Neighbours(NeighboursView {
+        neighbours,
+        total: 2,
+        capacity: 4096,
+        next: None,
+    })
 }
 
 pub fn nat_vips() -> Response {
@@ -415,7 +478,9 @@ pub fn nat_pools() -> Response {
         removed: true,
         ..Default::default()
     };
-    Response::NatPools(NatPoolsView { pools: vec![overload, blocks] })
+    Response::NatPools(NatPoolsView {
+        pools: vec![overload, blocks],
+    })
 }
 
 pub fn engines() -> Response {
@@ -423,7 +488,12 @@ pub fn engines() -> Response {
         engines: vec![EngineView {
             name: "soft".into(),
             state: "running".into(),
-            capabilities: vec!["ipv4".into(), "ipv6".into(), "nat".into(), "tcp-window".into()],
+            capabilities: vec![
+                "ipv4".into(),
+                "ipv6".into(),
+                "nat".into(),
+                "tcp-window".into(),
+            ],
             workers: 1,
             flows: 78_413,
             flow_capacity: 2_000_000,
@@ -449,7 +519,12 @@ pub fn engines() -> Response {
             punt_depth: 2,
             punt_capacity: 1_024,
             memory_bytes: 268_000_000,
-            audit: AuditView { passes: 40, last_ms: Some(9_000), found: 0, repaired: 0 },
+            audit: AuditView {
+                passes: 40,
+                last_ms: Some(9_000),
+                found: 0,
+                repaired: 0,
+            },
         }],
     })
 }
@@ -543,7 +618,10 @@ pub fn anomaly() -> Response {
         per_second: 200,
         reason: ReasonView::of(reason),
         dropped: 1_812,
-        top: vec![SensorSourceView { source: ip("10.1.1.66"), per_second: 900 }],
+        top: vec![SensorSourceView {
+            source: ip("10.1.1.66"),
+            per_second: 900,
+        }],
     };
     let off = SensorView {
         dropped: 0,
@@ -573,13 +651,28 @@ fn setup_phases() -> Vec<Phase> {
     let lan_out = rule("policy", Some(12), "lan-out", 88);
     let session = Phase {
         result: PhaseResult::Miss,
-        ..phase(Stage::Session, "tcp 10.1.1.5:51000 -> 8.8.8.8:443", None, "")
+        ..phase(
+            Stage::Session,
+            "tcp 10.1.1.5:51000 -> 8.8.8.8:443",
+            None,
+            "",
+        )
     };
     vec![
-        phase(Stage::Ingress, "eth+ipv4+tcp len=60", Some(rule("interface", None, "lan", 12)), ""),
+        phase(
+            Stage::Ingress,
+            "eth+ipv4+tcp len=60",
+            Some(rule("interface", None, "lan", 12)),
+            "",
+        ),
         session,
         phase(Stage::Anomaly, "flags=S", None, "nothing against it"),
-        phase(Stage::Rpf, "src=10.1.1.5 strict", None, "10.1.1.0/24 dev lan"),
+        phase(
+            Stage::Rpf,
+            "src=10.1.1.5 strict",
+            None,
+            "10.1.1.0/24 dev lan",
+        ),
         phase(Stage::Dnat, "dst=8.8.8.8:443", None, "no VIP"),
         phase(
             Stage::Route,
@@ -605,14 +698,29 @@ pub fn explain_session() -> Response {
         };
     let (original, reply) = (Some(DirectionView::Original), Some(DirectionView::Reply));
     Response::Explained(Box::new(ExplainView {
-        session: SessionView { placements: placements(), ..session() },
+        session: SessionView {
+            placements: placements(),
+            ..session()
+        },
         direction: None,
         phases: setup_phases(),
         history: vec![
             step(100, None, "not-eligible", Some("not-established"), ""),
             step(300, original, "installed", None, "packet 3"),
-            step(21_000, reply, "demoted", Some("policy-changed"), "epoch 41 -> 42"),
-            step(21_100, reply, "refused", Some("table-full"), "used=65536 limit=65536"),
+            step(
+                21_000,
+                reply,
+                "demoted",
+                Some("policy-changed"),
+                "epoch 41 -> 42",
+            ),
+            step(
+                21_100,
+                reply,
+                "refused",
+                Some("table-full"),
+                "used=65536 limit=65536",
+            ),
         ],
         history_lost: 2,
         remedies: vec![RemedyView {
@@ -665,7 +773,12 @@ pub fn trace_forwarded() -> Response {
     let mut phases = setup_phases();
     let offload = Phase {
         reason: Some(ReasonView::of(NotEligible::NotEstablished)),
-        ..phase(Stage::Offload, "soft: 9 checks", None, "not-established, awaiting-reply")
+        ..phase(
+            Stage::Offload,
+            "soft: 9 checks",
+            None,
+            "not-established, awaiting-reply",
+        )
     };
     phases.extend([
         phase(
@@ -676,7 +789,12 @@ pub fn trace_forwarded() -> Response {
         ),
         phase(Stage::Admit, "", None, "a session would be made"),
         offload,
-        phase(Stage::Neighbour, "203.0.113.254 dev wan", None, "reachable 02:00:5e:00:00:fe"),
+        phase(
+            Stage::Neighbour,
+            "203.0.113.254 dev wan",
+            None,
+            "reachable 02:00:5e:00:00:fe",
+        ),
         phase(Stage::Transmit, "len=60 mtu=1500", None, "ttl 64 -> 63"),
     ]);
     let against = [NotEligible::NotEstablished, NotEligible::AwaitingReply];
@@ -685,7 +803,10 @@ pub fn trace_forwarded() -> Response {
         status: PlacementStatus::NotEligible,
         against: against.map(ReasonView::of).into(),
     };
-    Response::Trace(Box::new(TraceView { offload: Some(offload), ..trace(phases) }))
+    Response::Trace(Box::new(TraceView {
+        offload: Some(offload),
+        ..trace(phases)
+    }))
 }
 
 fn dropped() -> TraceView {
@@ -713,7 +834,12 @@ pub fn trace_dropped() -> Response {
 pub fn trace_polled() -> Response {
     let hit = Phase {
         result: PhaseResult::Hit,
-        ..phase(Stage::FastPath, "flow table", None, "soft: session 1868 original")
+        ..phase(
+            Stage::FastPath,
+            "flow table",
+            None,
+            "soft: session 1868 original",
+        )
     };
     let fast = TraceView {
         number: 2,
@@ -722,7 +848,10 @@ pub fn trace_polled() -> Response {
         session: Some(1868),
         ..trace(vec![hit, phase(Stage::Transmit, "", None, "")])
     };
-    let slow = TraceView { origin: TraceOrigin::Live, ..dropped() };
+    let slow = TraceView {
+        origin: TraceOrigin::Live,
+        ..dropped()
+    };
     let packets = vec![slow, fast];
     Response::TracePolled(TracePolledView {
         trace: 1,
@@ -730,97 +859,5 @@ pub fn trace_polled() -> Response {
         matched: 1_902,
         lost: 1_900,
         done: true,
-    })
-}
-
-pub fn cleared() -> Response {
-    Response::Cleared(ClearedView { what: "sessions".into(), count: 1_000_000, pending: 998_976 })
-}
-
-pub fn events() -> Response {
-    let demoted = EventView {
-        seq: 41,
-        uptime_ms: 61_250,
-        unix_ms: Some(1_767_225_599_250),
-        event: "demoted".into(),
-        severity: "info".into(),
-        session: Some(1868),
-        tuple: Some(tuple(6, "10.1.1.5", 51_000, "8.8.8.8", 443)),
-        policy: Some(12),
-        reason: Some("policy-changed".into()),
-        engine: Some("soft".into()),
-        message: String::new(),
-    };
-    let link = EventView {
-        seq: 42,
-        event: "link".into(),
-        severity: "warning".into(),
-        message: "port wan is down".into(),
-        unix_ms: None,
-        session: None,
-        tuple: None,
-        policy: None,
-        reason: None,
-        engine: None,
-        ..demoted.clone()
-    };
-    Response::Events(EventsView { events: vec![demoted, link], last: 42, lost: 7, more: false })
-}
-
-pub fn diagnostic(severity: &'static str) -> DiagnosticView {
-    DiagnosticView {
-        severity: severity.into(),
-        code: "no-such-zone".into(),
-        file: "new.toml".into(),
-        line: 4,
-        column: 8,
-        message: "there is no zone `insde`".into(),
-        help: "did you mean `inside`?".into(),
-        rendered: format!(
-            "{severity}[no-such-zone]: there is no zone `insde`\n --> new.toml:4:8\n  |\n4 | from = \"insde\"\n  |        ^^^^^^^\n  = help: did you mean `inside`?\n"
-        ),
-    }
-}
-
-fn changes() -> Vec<ChangeView> {
-    let change = |change: &'static str, section: &str, name: &str, line| ChangeView {
-        change: change.into(),
-        section: section.into(),
-        name: name.into(),
-        line,
-        fields: vec![FieldChangeView {
-            field: "action".into(),
-            before: Some("allow".into()),
-            after: Some("deny".into()),
-        }],
-    };
-    vec![
-        change("added", "policy", "13 \"guests\"", 96),
-        change("removed", "route", "192.0.2.0/24", 55),
-        change("changed", "policy", "12 \"lan-out\"", 88),
-        change("moved", "policy", "10 \"no-telnet\"", 104),
-    ]
-}
-
-pub fn config_checked() -> Response {
-    let content = |what: &'static str, count| ContentCount { what: what.into(), count };
-    Response::ConfigChecked(ConfigCheckedView {
-        source: "new.toml".into(),
-        warnings: vec![diagnostic("warning")],
-        contents: vec![content("ports", 2), content("policies", 12), content("pools", 0)],
-    })
-}
-
-pub fn config_diff() -> Response {
-    Response::ConfigDiff(ConfigDiffView { changes: changes(), warnings: Vec::new() })
-}
-
-pub fn config_applied() -> Response {
-    Response::ConfigApplied(ConfigAppliedView {
-        outcome: "applied".into(),
-        generation: 4,
-        changes: changes(),
-        warnings: Vec::new(),
-        confirm_seconds: Some(300),
     })
 }
