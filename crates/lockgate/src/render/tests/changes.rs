@@ -5,11 +5,7 @@ use api::*;
 use super::views::tuple;
 
 pub fn cleared() -> Response {
-    Response::Cleared(ClearedView {
-        what: "sessions".into(),
-        count: 1_000_000,
-        pending: 998_976,
-    })
+    Response::Cleared(ClearedView { what: "sessions".into(), count: 1_000_000, pending: 998_976 })
 }
 
 pub fn events() -> Response {
@@ -39,12 +35,7 @@ pub fn events() -> Response {
         engine: None,
         ..demoted.clone()
     };
-    Response::Events(EventsView {
-        events: vec![demoted, link],
-        last: 42,
-        lost: 7,
-        more: false,
-    })
+    Response::Events(EventsView { events: vec![demoted, link], last: 42, lost: 7, more: false })
 }
 
 pub fn diagnostic(severity: &'static str) -> DiagnosticView {
@@ -83,26 +74,16 @@ fn changes() -> Vec<ChangeView> {
 }
 
 pub fn config_checked() -> Response {
-    let content = |what: &'static str, count| ContentCount {
-        what: what.into(),
-        count,
-    };
+    let content = |what: &'static str, count| ContentCount { what: what.into(), count };
     Response::ConfigChecked(ConfigCheckedView {
         source: "new.toml".into(),
         warnings: vec![diagnostic("warning")],
-        contents: vec![
-            content("ports", 2),
-            content("policies", 12),
-            content("pools", 0),
-        ],
+        contents: vec![content("ports", 2), content("policies", 12), content("pools", 0)],
     })
 }
 
 pub fn config_diff() -> Response {
-    Response::ConfigDiff(ConfigDiffView {
-        changes: changes(),
-        warnings: Vec::new(),
-    })
+    Response::ConfigDiff(ConfigDiffView { changes: changes(), warnings: Vec::new() })
 }
 
 pub fn config_applied() -> Response {

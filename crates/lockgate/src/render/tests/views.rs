@@ -8,13 +8,7 @@ fn ip(text: &str) -> std::net::IpAddr {
 }
 
 pub fn tuple(proto: u8, src: &str, src_port: u16, dst: &str, dst_port: u16) -> TupleView {
-    TupleView {
-        src: ip(src),
-        dst: ip(dst),
-        src_port,
-        dst_port,
-        proto,
-    }
+    TupleView { src: ip(src), dst: ip(dst), src_port, dst_port, proto }
 }
 
 fn traffic(packets: u64, bytes: u64) -> Traffic {
@@ -22,27 +16,15 @@ fn traffic(packets: u64, bytes: u64) -> Traffic {
 }
 
 fn rule(kind: &'static str, id: Option<u32>, name: &str, line: u32) -> RuleRef {
-    RuleRef {
-        kind: kind.into(),
-        id,
-        name: name.into(),
-        line,
-    }
+    RuleRef { kind: kind.into(), id, name: name.into(), line }
 }
 
 fn count<R: reason::Reason>(reason: R, count: u64, delta: Option<u64>) -> ReasonCount {
-    ReasonCount {
-        reason: ReasonView::of(reason),
-        count,
-        delta,
-    }
+    ReasonCount { reason: ReasonView::of(reason), count, delta }
 }
 
 fn since(ms: u64) -> FactView {
-    FactView {
-        holds: true,
-        for_ms: Some(ms),
-    }
+    FactView { holds: true, for_ms: Some(ms) }
 }
 
 fn not() -> FactView {
@@ -67,15 +49,9 @@ pub fn ports() -> Response {
             errors: 0,
             super_packets: 40,
         },
-        tx: PortCountersView {
-            packets: 812,
-            bytes: 64_000,
-            ..Default::default()
-        },
+        tx: PortCountersView { packets: 812, bytes: 64_000, ..Default::default() },
     };
-    Response::Ports(PortsView {
-        ports: vec![port("lan", "up", 0), port("wan", "down", 12)],
-    })
+    Response::Ports(PortsView { ports: vec![port("lan", "up", 0), port("wan", "down", 12)] })
 }
 
 pub fn interfaces() -> Response {
@@ -105,9 +81,7 @@ pub fn interfaces() -> Response {
         line: 20,
         ..lan.clone()
     };
-    Response::Interfaces(InterfacesView {
-        interfaces: vec![lan, wan],
-    })
+    Response::Interfaces(InterfacesView { interfaces: vec![lan, wan] })
 }
 
 fn session() -> SessionView {
@@ -200,10 +174,7 @@ fn placements() -> Vec<PlacementView> {
         status: PlacementStatus::NotEligible,
         eligible: not(),
         against: vec![
-            finding(
-                NotEligible::NeighbourUnresolved,
-                "nexthop=10.1.1.5 state=incomplete",
-            ),
+            finding(NotEligible::NeighbourUnresolved, "nexthop=10.1.1.5 state=incomplete"),
             finding(NotEligible::TcpWindowUnchecked, ""),
         ],
         refusal: None,
@@ -224,10 +195,7 @@ fn dns() -> SessionView {
         egress: String::new(),
         age_ms: 80,
         idle_ms: 80,
-        original_traffic: TierTraffic {
-            slow_setup: traffic(1, 72),
-            ..Default::default()
-        },
+        original_traffic: TierTraffic { slow_setup: traffic(1, 72), ..Default::default() },
         reply_traffic: TierTraffic::default(),
         offload: OffloadWord::None,
         offload_reasons: vec!["awaiting-reply".into(), "local-destination".into()],
@@ -246,16 +214,8 @@ pub fn sessions() -> Response {
 }
 
 pub fn sessions_offload() -> Response {
-    let session = SessionView {
-        placements: placements(),
-        ..session()
-    };
-    Response::Sessions(SessionsView {
-        sessions: vec![session],
-        total: 1,
-        scanned: 1,
-        next: None,
-    })
+    let session = SessionView { placements: placements(), ..session() };
+    Response::Sessions(SessionsView { sessions: vec![session], total: 1, scanned: 1, next: None })
 }
 
 pub fn session_summary() -> Response {
@@ -272,10 +232,7 @@ pub fn session_summary() -> Response {
         created: 1_934_000,
         ended: 1_885_787,
         setup_per_second: 812,
-        by_state: vec![
-            state("tcp", "established", 40_000),
-            state("udp", "one-way", 8_213),
-        ],
+        by_state: vec![state("tcp", "established", 40_000), state("udp", "one-way", 8_213)],
         not_offloaded: 9_000,
         partly_offloaded: 13,
         offloaded: 39_200,
@@ -334,11 +291,7 @@ pub fn policies() -> Response {
         ..policy()
     };
     let policies = vec![policy(), helper, ping];
-    Response::Policies(PoliciesView {
-        policies,
-        total: 3,
-        next: None,
-    })
+    Response::Policies(PoliciesView { policies, total: 3, next: None })
 }
 
 pub fn policy_lookup() -> Response {
@@ -369,10 +322,7 @@ pub fn routes() -> Response {
         destination: "0.0.0.0/0".into(),
         origin: "static".into(),
         metric: 10,
-        next_hops: vec![
-            hop("203.0.113.254", "reachable"),
-            hop("203.0.113.253", "incomplete"),
-        ],
+        next_hops: vec![hop("203.0.113.254", "reachable"), hop("203.0.113.253", "incomplete")],
         line: 52,
         active: true,
     };
@@ -385,20 +335,12 @@ pub fn routes() -> Response {
         ..default.clone()
     };
     let routes = vec![default, sink];
-    Response::Routes(RoutesView {
-        lookup: None,
-        routes,
-        total: 900_000,
-        next: Some(2),
-    })
+    Response::Routes(RoutesView { lookup: None, routes, total: 900_000, next: Some(2) })
 }
 
 pub fn route_lookup() -> Response {
     let lookup = Some(ip("198.51.100.7"));
-    Response::Routes(RoutesView {
-        lookup,
-        ..Default::default()
-    })
+    Response::Routes(RoutesView { lookup, ..Default::default() })
 }
 
 pub fn neighbours() -> Response {
@@ -423,12 +365,7 @@ pub fn neighbours() -> Response {
         line: 0,
     };
     let neighbours = vec![missing, resolved];
-    Response::Neighbours(NeighboursView {
-        neighbours,
-        total: 2,
-        capacity: 4096,
-        next: None,
-    })
+    Response::Neighbours(NeighboursView { neighbours, total: 2, capacity: 4096, next: None })
 }
 
 pub fn nat_vips() -> Response {
@@ -478,9 +415,7 @@ pub fn nat_pools() -> Response {
         removed: true,
         ..Default::default()
     };
-    Response::NatPools(NatPoolsView {
-        pools: vec![overload, blocks],
-    })
+    Response::NatPools(NatPoolsView { pools: vec![overload, blocks] })
 }
 
 pub fn engines() -> Response {
@@ -488,12 +423,7 @@ pub fn engines() -> Response {
         engines: vec![EngineView {
             name: "soft".into(),
             state: "running".into(),
-            capabilities: vec![
-                "ipv4".into(),
-                "ipv6".into(),
-                "nat".into(),
-                "tcp-window".into(),
-            ],
+            capabilities: vec!["ipv4".into(), "ipv6".into(), "nat".into(), "tcp-window".into()],
             workers: 1,
             flows: 78_413,
             flow_capacity: 2_000_000,
@@ -519,12 +449,7 @@ pub fn engines() -> Response {
             punt_depth: 2,
             punt_capacity: 1_024,
             memory_bytes: 268_000_000,
-            audit: AuditView {
-                passes: 40,
-                last_ms: Some(9_000),
-                found: 0,
-                repaired: 0,
-            },
+            audit: AuditView { passes: 40, last_ms: Some(9_000), found: 0, repaired: 0 },
         }],
     })
 }
@@ -618,10 +543,7 @@ pub fn anomaly() -> Response {
         per_second: 200,
         reason: ReasonView::of(reason),
         dropped: 1_812,
-        top: vec![SensorSourceView {
-            source: ip("10.1.1.66"),
-            per_second: 900,
-        }],
+        top: vec![SensorSourceView { source: ip("10.1.1.66"), per_second: 900 }],
     };
     let off = SensorView {
         dropped: 0,
@@ -651,28 +573,13 @@ fn setup_phases() -> Vec<Phase> {
     let lan_out = rule("policy", Some(12), "lan-out", 88);
     let session = Phase {
         result: PhaseResult::Miss,
-        ..phase(
-            Stage::Session,
-            "tcp 10.1.1.5:51000 -> 8.8.8.8:443",
-            None,
-            "",
-        )
+        ..phase(Stage::Session, "tcp 10.1.1.5:51000 -> 8.8.8.8:443", None, "")
     };
     vec![
-        phase(
-            Stage::Ingress,
-            "eth+ipv4+tcp len=60",
-            Some(rule("interface", None, "lan", 12)),
-            "",
-        ),
+        phase(Stage::Ingress, "eth+ipv4+tcp len=60", Some(rule("interface", None, "lan", 12)), ""),
         session,
         phase(Stage::Anomaly, "flags=S", None, "nothing against it"),
-        phase(
-            Stage::Rpf,
-            "src=10.1.1.5 strict",
-            None,
-            "10.1.1.0/24 dev lan",
-        ),
+        phase(Stage::Rpf, "src=10.1.1.5 strict", None, "10.1.1.0/24 dev lan"),
         phase(Stage::Dnat, "dst=8.8.8.8:443", None, "no VIP"),
         phase(
             Stage::Route,
@@ -698,29 +605,14 @@ pub fn explain_session() -> Response {
         };
     let (original, reply) = (Some(DirectionView::Original), Some(DirectionView::Reply));
     Response::Explained(Box::new(ExplainView {
-        session: SessionView {
-            placements: placements(),
-            ..session()
-        },
+        session: SessionView { placements: placements(), ..session() },
         direction: None,
         phases: setup_phases(),
         history: vec![
             step(100, None, "not-eligible", Some("not-established"), ""),
             step(300, original, "installed", None, "packet 3"),
-            step(
-                21_000,
-                reply,
-                "demoted",
-                Some("policy-changed"),
-                "epoch 41 -> 42",
-            ),
-            step(
-                21_100,
-                reply,
-                "refused",
-                Some("table-full"),
-                "used=65536 limit=65536",
-            ),
+            step(21_000, reply, "demoted", Some("policy-changed"), "epoch 41 -> 42"),
+            step(21_100, reply, "refused", Some("table-full"), "used=65536 limit=65536"),
         ],
         history_lost: 2,
         remedies: vec![RemedyView {
@@ -773,12 +665,7 @@ pub fn trace_forwarded() -> Response {
     let mut phases = setup_phases();
     let offload = Phase {
         reason: Some(ReasonView::of(NotEligible::NotEstablished)),
-        ..phase(
-            Stage::Offload,
-            "soft: 9 checks",
-            None,
-            "not-established, awaiting-reply",
-        )
+        ..phase(Stage::Offload, "soft: 9 checks", None, "not-established, awaiting-reply")
     };
     phases.extend([
         phase(
@@ -789,12 +676,7 @@ pub fn trace_forwarded() -> Response {
         ),
         phase(Stage::Admit, "", None, "a session would be made"),
         offload,
-        phase(
-            Stage::Neighbour,
-            "203.0.113.254 dev wan",
-            None,
-            "reachable 02:00:5e:00:00:fe",
-        ),
+        phase(Stage::Neighbour, "203.0.113.254 dev wan", None, "reachable 02:00:5e:00:00:fe"),
         phase(Stage::Transmit, "len=60 mtu=1500", None, "ttl 64 -> 63"),
     ]);
     let against = [NotEligible::NotEstablished, NotEligible::AwaitingReply];
@@ -803,10 +685,7 @@ pub fn trace_forwarded() -> Response {
         status: PlacementStatus::NotEligible,
         against: against.map(ReasonView::of).into(),
     };
-    Response::Trace(Box::new(TraceView {
-        offload: Some(offload),
-        ..trace(phases)
-    }))
+    Response::Trace(Box::new(TraceView { offload: Some(offload), ..trace(phases) }))
 }
 
 fn dropped() -> TraceView {
@@ -834,12 +713,7 @@ pub fn trace_dropped() -> Response {
 pub fn trace_polled() -> Response {
     let hit = Phase {
         result: PhaseResult::Hit,
-        ..phase(
-            Stage::FastPath,
-            "flow table",
-            None,
-            "soft: session 1868 original",
-        )
+        ..phase(Stage::FastPath, "flow table", None, "soft: session 1868 original")
     };
     let fast = TraceView {
         number: 2,
@@ -848,10 +722,7 @@ pub fn trace_polled() -> Response {
         session: Some(1868),
         ..trace(vec![hit, phase(Stage::Transmit, "", None, "")])
     };
-    let slow = TraceView {
-        origin: TraceOrigin::Live,
-        ..dropped()
-    };
+    let slow = TraceView { origin: TraceOrigin::Live, ..dropped() };
     let packets = vec![slow, fast];
     Response::TracePolled(TracePolledView {
         trace: 1,
