@@ -114,7 +114,8 @@ impl<K: Key> Intervals<K> {
         if self.starts.len() >= INDEX_FROM {
             let mut index = vec![0; (1 << 16) + 1];
             for start in &self.starts {
-                index[start.upper(shift) + 1] += 1;
+                // What begins after the last key that can be asked for stands in the last bucket.
+                index[start.upper(shift).min(0xffff) + 1] += 1;
             }
             let mut before = 0;
             for bucket in &mut index {
