@@ -32,10 +32,10 @@ pub struct DemoOptions {
 
 const PICTURE: &str = r"
    anna   10.1.0.5 ─┐
-   ben    10.1.0.6 ─┤         ┌─────────┐                      ┌─ internet 203.0.113.1, 198.51.100.7
+   ben    10.1.0.6 ─┤         ┌─────────┐                    ┌─ internet  203.0.113.1, 198.51.100.7
    guest  VLAN 20  ─┼── LAN ──┤ gateway ├── 203.0.113.0/28 ──┤
-   web    VLAN 30  ─┘         └─────────┘                      └─ world    203.0.113.9
-                      10.1.0.1           203.0.113.2 (and VIP 203.0.113.10 for web)
+   web    VLAN 30  ─┘         └─────────┘                    └─ world     203.0.113.9
+                       10.1.0.1         203.0.113.2, and 203.0.113.10 for web
 
    Every host has IPv6 too. Staff and guests are hidden behind 203.0.113.2.
 ";
@@ -61,13 +61,18 @@ const CHAT: u16 = 50_000;
 const BACKUP: u16 = 50_873;
 
 /// Bytes of the large downloads.
-const BULK: u64 = 400_000;
+const BULK: u64 = 600_000;
 
 /// Runs the demonstration.
 pub fn run(options: &DemoOptions, terminal: &mut Terminal<'_>) -> ExitCode {
     let config = format!("{}{WATCH}", office::CONFIG);
-    let mut demo =
-        Demo { office: Office::unsaved(&config, 2), terminal, config, missed: Vec::new(), checks: 0 };
+    let mut demo = Demo {
+        office: Office::unsaved(&config, 2),
+        terminal,
+        config,
+        missed: Vec::new(),
+        checks: 0,
+    };
     demo.introduction();
     let chat = demo.first_packet();
     let bulk = demo.traffic(chat);
@@ -91,19 +96,22 @@ struct Demo<'a, 'b> {
 impl Demo<'_, '_> {
     fn introduction(&mut self) {
         self.head("A branch office");
-        self.say(PICTURE);
+        self.say(PICTURE.trim_start_matches('\n'));
     }
 
     /// Anna opens a connection; its first packet is traced.
     fn first_packet(&mut self) -> AppId {
         self.head("1  The first packet of a connection, phase by phase");
-        self.say("Anna connects to 198.51.100.7, port 8080. The gateway has never seen this flow.\n\n");
+        self.say(
+            "Anna connects to 198.51.100.7, port 8080. The gateway has never seen this flow.\n\n",
+        );
         let filter = format!("src port {CHAT}");
         let gateway = self.office.gateway;
         let trace = self.office.net.trace_start(gateway, &filter, 1);
         let server = self.office.server(false, office::STREAMS);
         let client = StreamClient::new(server, CHAT, Work::Echo(160_000));
-        let chat = self.office.net.start(self.office.anna, client.paced(1_000, Duration::from_millis(50)));
+        let chat =
+            self.office.net.start(self.office.anna, client.paced(1_000, Duration::from_millis(50)));
         self.office.net.run_for(Duration::from_millis(40));
         let packets = self.office.net.trace_stop(gateway, trace);
         self.expect(packets.len() == 1, "the first packet is traced");
@@ -123,13 +131,16 @@ impl Demo<'_, '_> {
              What is established is compiled and served by the engine from then on.\n\n",
         );
         let office = &mut self.office;
-        let (v4, v6) = (office.server(false, office::STREAMS), office.server(true, office::STREAMS));
+        let (v4, v6) =
+            (office.server(false, office::STREAMS), office.server(true, office::STREAMS));
         let vip = SocketAddr::new(ip("203.0.113.10"), office::WEB);
         let mut apps = vec![
             office.net.start(office.ben, StreamClient::new(v4, 51_000, Work::Download(BULK))),
             office.net.start(office.guest, StreamClient::new(v6, 51_001, Work::Download(BULK))),
             office.net.start(office.ben, StreamClient::new(v6, 51_002, Work::Upload(BULK / 2))),
-            office.net.start(office.world, StreamClient::new(vip, 51_003, Work::Download(BULK / 2))),
+            office
+                .net
+                .start(office.world, StreamClient::new(vip, 51_003, Work::Download(BULK / 2))),
         ];
         for (host, port, family) in [(office.anna, 40_000, false), (office.guest, 40_001, true)] {
             let server = office.server(family, office::DATAGRAMS);
@@ -143,7 +154,12 @@ impl Demo<'_, '_> {
         self.say("\nWho served how many packets:\n\n");
         let counters = self.office.net.counters(self.office.gateway);
         let packets = |tier: &str| {
-            counters.ladder.iter().filter(|step| step.tier == tier).map(|s| s.traffic.packets).sum::<u64>()
+            counters
+                .ladder
+                .iter()
+                .filter(|step| step.tier == tier)
+                .map(|s| s.traffic.packets)
+                .sum::<u64>()
         };
         let (fast, slow) = (packets("fast"), packets("slow-established") + packets("slow-setup"));
         self.expect(fast > 10 * slow, "the engine serves ten times what the slow path does");
@@ -176,7 +192,8 @@ impl Demo<'_, '_> {
         self.expect(applied.is_ok(), "the new configuration is accepted");
         self.office.net.run_for(Duration::from_micros(200));
         let reasons = self.office.net.offload_reasons(gateway);
-        let demoted = reasons.demotions.iter().any(|d| d.reason.name == "policy-changed" && d.count > 0);
+        let demoted =
+            reasons.demotions.iter().any(|d| d.reason.name == "policy-changed" && d.count > 0);
         self.expect(demoted, "sessions are demoted with policy-changed");
         self.show("show offload reasons", Response::OffloadReasons(reasons));
         self.office.net.run_for(Duration::from_millis(1_200));
@@ -322,5 +339,57 @@ impl Demo<'_, '_> {
         if !holds {
             self.missed.push(what.into());
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::render::Style;
+
+    fn demonstrated(json: bool, name: &str) -> (ExitCode, String, PathBuf) {
+        let output = std::env::temp_dir().join(format!("lockgate-{name}-{}", std::process::id()));
+        let (mut out, mut err) = (Vec::new(), Vec::new());
+        let style = Style::default();
+        let mut terminal = Terminal { out: &mut out, err: &mut err, style, err_style: style, json };
+        let code = run(&DemoOptions { output: output.clone() }, &mut terminal);
+        assert_eq!(String::from_utf8_lossy(&err), "");
+        (code, String::from_utf8(out).expect("text"), output)
+    }
+
+    #[test]
+    fn the_demonstration_holds_and_its_recording_replays() {
+        let (code, text, output) = demonstrated(false, "demo");
+        assert_eq!(code, ExitCode::Ok, "{text}");
+        for word in ["slow-setup", "hitting", "policy-changed", "disabled-by-policy", "policy-deny"]
+        {
+            assert!(text.contains(word), "{word} is shown");
+        }
+        assert!(!text.contains('\u{1b}'), "no colours where none are wanted");
+        let recording = output.join("demo.lockrec");
+        let (mut out, mut err) = (Vec::new(), Vec::new());
+        let style = Style::default();
+        let mut terminal =
+            Terminal { out: &mut out, err: &mut err, style, err_style: style, json: false };
+        assert_eq!(replay::run(&recording, &mut terminal), ExitCode::Ok);
+
+        let mut bytes = std::fs::read(&recording).expect("it is there");
+        let middle = bytes.len() / 2;
+        bytes[middle] ^= 0xff;
+        let damaged = output.join("damaged.lockrec");
+        std::fs::write(&damaged, bytes).expect("it can be written");
+        assert_eq!(replay::run(&damaged, &mut terminal), ExitCode::Failed);
+        std::fs::remove_dir_all(output).expect("it can be removed");
+    }
+
+    #[test]
+    fn documents_are_all_that_is_printed_where_documents_are_wanted() {
+        let (code, text, output) = demonstrated(true, "demo-json");
+        assert_eq!(code, ExitCode::Ok);
+        assert!(text.lines().count() >= 6);
+        for line in text.lines() {
+            assert!(serde_json::from_str::<Document>(line).is_ok(), "{line}");
+        }
+        std::fs::remove_dir_all(output).expect("it can be removed");
     }
 }

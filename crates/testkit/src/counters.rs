@@ -69,7 +69,9 @@ impl Snapshot {
     fn slow_path(&mut self, node: &Node) {
         let counters = node.gateway().counters();
         self.reasons::<DropReason>("drop", |reason| counters.dropped(reason));
-        for (interface, count) in node.gateway().config().interfaces.iter().zip(&counters.interface_drops) {
+        for (interface, count) in
+            node.gateway().config().interfaces.iter().zip(&counters.interface_drops)
+        {
             self.insert(format!("interface.{}.dropped", interface.name), *count);
         }
         for (name, value) in [
@@ -172,11 +174,7 @@ impl fmt::Display for Snapshot {
 ///
 /// # Errors
 /// A table of what differs.
-pub fn compare(
-    before: &Snapshot,
-    after: &Snapshot,
-    named: &[(&str, i64)],
-) -> Result<(), String> {
+pub fn compare(before: &Snapshot, after: &Snapshot, named: &[(&str, i64)]) -> Result<(), String> {
     let changes = after.changes_since(before);
     let mut expected: BTreeMap<&str, i64> = BTreeMap::new();
     for (name, change) in named {

@@ -147,8 +147,10 @@ pub const fn mac(number: u16) -> Mac {
 }
 
 fn inside(name: &str, number: u16, v4: &str, v6: &str) -> HostConfig {
-    let addresses =
-        [(ip(&format!("{v4}.{number}")), 24), (ip(&format!("{v6}::{number}").replace(":::", "::")), 64)];
+    let addresses = [
+        (ip(&format!("{v4}.{number}")), 24),
+        (ip(&format!("{v6}::{number}").replace(":::", "::")), 64),
+    ];
     let gateways = [ip(&format!("{v4}.1")), ip(&format!("{v6}::1").replace(":::", "::"))];
     HostConfig::new(name, mac(number), &addresses, &gateways)
 }

@@ -350,7 +350,13 @@ fn directory() -> PathBuf {
 pub fn describe(packets: &[Vec<u8>]) -> String {
     let word = |bytes: &Vec<u8>| match wire::parse(bytes) {
         Ok(headers) if headers.kind == wire::L3::Arp => "ARP".to_owned(),
-        Ok(h) => format!("{} flags {:#04x} type {} ({} bytes)", h.tuple, h.tcp_flags, h.icmp_type, bytes.len()),
+        Ok(h) => format!(
+            "{} flags {:#04x} type {} ({} bytes)",
+            h.tuple,
+            h.tcp_flags,
+            h.icmp_type,
+            bytes.len()
+        ),
         Err(reason) => reason.to_string(),
     };
     let words: Vec<_> = packets.iter().map(word).collect();

@@ -132,9 +132,8 @@ impl Traceroute {
     }
 
     fn open(&mut self, stack: &mut Stack) -> (SocketHandle, SocketHandle) {
-        let buffer = || {
-            udp::PacketBuffer::new(vec![udp::PacketMetadata::EMPTY; 8], vec![0; 8 * 256])
-        };
+        let buffer =
+            || udp::PacketBuffer::new(vec![udp::PacketMetadata::EMPTY; 8], vec![0; 8 * 256]);
         let mut probes = udp::Socket::new(buffer(), buffer());
         probes.bind(self.from_port).expect("invariant: a new socket is unbound");
         let mut errors = icmp_socket();

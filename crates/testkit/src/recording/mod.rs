@@ -80,7 +80,11 @@ impl Recorder {
     }
 
     /// The control API was asked, and answered.
-    pub fn request(&mut self, request: &api::Request, answer: &Result<api::Response, api::ApiError>) {
+    pub fn request(
+        &mut self,
+        request: &api::Request,
+        answer: &Result<api::Response, api::ApiError>,
+    ) {
         let request = serde_json::to_string(request).unwrap_or_default();
         self.writer.record(&Record::Request(request, answer_text(answer)));
     }

@@ -184,7 +184,9 @@ impl Network {
     pub fn attach(&mut self, segment: SegmentId, end: End) {
         let participant = &mut self.participants[end.node.0];
         let name = match &participant.kind {
-            Kind::Router(router) => format!("{}:{}", participant.name, router.port_names()[end.port]),
+            Kind::Router(router) => {
+                format!("{}:{}", participant.name, router.port_names()[end.port])
+            }
             Kind::Host(_) | Kind::Station(_) => participant.name.clone(),
         };
         let interface = self.capture.as_mut().map_or(0, |capture| capture.interface(&name));
@@ -210,8 +212,7 @@ impl Network {
     /// # Panics
     /// When the configuration is refused.
     pub fn router(&mut self, name: &str, config: &str, offloads: bool) -> NodeId {
-        let setup =
-            Setup { config: config.into(), seed: self.seed, offloads, started: self.now };
+        let setup = Setup { config: config.into(), seed: self.seed, offloads, started: self.now };
         let router = Router::new(setup);
         let ports = router.port_names().len();
         self.join(name.into(), Kind::Router(Box::new(router)), ports)
@@ -246,7 +247,9 @@ impl Network {
     pub fn gateway(&self, id: NodeId) -> &Router {
         match &self.participants[id.0].kind {
             Kind::Router(router) => router,
-            Kind::Host(_) | Kind::Station(_) => panic!("{} is no gateway", self.participants[id.0].name),
+            Kind::Host(_) | Kind::Station(_) => {
+                panic!("{} is no gateway", self.participants[id.0].name)
+            }
         }
     }
 
@@ -270,7 +273,9 @@ impl Network {
     pub fn host_at(&self, id: NodeId) -> &Host {
         match &self.participants[id.0].kind {
             Kind::Host(host) => host,
-            Kind::Router(_) | Kind::Station(_) => panic!("{} is no host", self.participants[id.0].name),
+            Kind::Router(_) | Kind::Station(_) => {
+                panic!("{} is no host", self.participants[id.0].name)
+            }
         }
     }
 
@@ -373,7 +378,8 @@ impl Network {
 
     /// When something happens next.
     pub fn next_event(&self) -> Option<Time> {
-        let wakes = self.participants.iter().filter_map(|p| if p.due { Some(self.now) } else { p.wake });
+        let wakes =
+            self.participants.iter().filter_map(|p| if p.due { Some(self.now) } else { p.wake });
         let delivery = self.events.peek().map(|Reverse(delivery)| delivery.at);
         wakes.chain(delivery).min().map(|at| at.max(self.now))
     }

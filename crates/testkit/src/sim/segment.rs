@@ -102,7 +102,8 @@ impl Segment {
         mut deliver: impl FnMut(Time, End),
     ) {
         let Some(source) = self.ends.iter().position(|a| a.end == from) else { return };
-        if !clip.is_super() && clip.bytes.len() > usize::from(self.link.mtu) + tag_len(&clip.bytes) {
+        if !clip.is_super() && clip.bytes.len() > usize::from(self.link.mtu) + tag_len(&clip.bytes)
+        {
             self.counters.too_large += 1;
             return;
         }

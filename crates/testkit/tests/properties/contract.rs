@@ -51,8 +51,14 @@ impl World {
         let mut rig = Rig::new(name, &config(0));
         rig.net.stop_capturing();
         let server_mac = rig.peer_mac("wan0");
-        let mut world =
-            Self { rig, flows: Vec::new(), rng: Rng::new(seed), port: 10_000, total: 0, server_mac };
+        let mut world = Self {
+            rig,
+            flows: Vec::new(),
+            rng: Rng::new(seed),
+            port: 10_000,
+            total: 0,
+            server_mac,
+        };
         for kind in [proto::UDP, proto::TCP, proto::ICMP, proto::UDP, proto::TCP, proto::ICMPV6] {
             let flow = world.fresh(kind, kind == proto::ICMPV6);
             world.flows.push(flow);
@@ -162,12 +168,15 @@ impl World {
     fn came_out(&mut self, direction: usize, bytes: &[u8]) {
         let headers = wire::parse(bytes).expect("a packet");
         wire::verify_l4_checksum(bytes, &headers).expect("its checksum is right");
-        let number = bytes[..headers.end as usize].last_chunk::<4>().map(|b| u32::from_be_bytes(*b));
+        let number =
+            bytes[..headers.end as usize].last_chunk::<4>().map(|b| u32::from_be_bytes(*b));
         let flow = if direction == 1 {
             self.flows.iter_mut().find(|flow| flow.tuple.reversed() == headers.tuple)
         } else {
             assert_eq!(headers.eth_dst, self.server_mac, "to where the server is now");
-            self.flows.iter_mut().find(|flow| flow.seen == Some(headers.tuple) || flow.opens(&headers.tuple))
+            self.flows
+                .iter_mut()
+                .find(|flow| flow.seen == Some(headers.tuple) || flow.opens(&headers.tuple))
         };
         let Some(flow) = flow else {
             panic!("of no flow: {}", describe(&[bytes.to_vec()]));
@@ -175,7 +184,12 @@ impl World {
         if direction == 0 && flow.seen.is_none() {
             flow.seen = Some(headers.tuple);
         }
-        assert_eq!(number, Some(flow.expected[direction]), "lost, doubled or reordered: {}", flow.tuple);
+        assert_eq!(
+            number,
+            Some(flow.expected[direction]),
+            "lost, doubled or reordered: {}",
+            flow.tuple
+        );
         flow.expected[direction] += 1;
         flow.came[direction] += 1;
         self.total += 1;

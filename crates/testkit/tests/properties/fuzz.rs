@@ -51,10 +51,16 @@ fn seeds(rig: &Rig) -> Vec<(&'static str, Vec<u8>)> {
         let udp = rig.out(proto::UDP, 4000, 53, v6).payload(b"question of a client");
         let tcp = rig.out(proto::TCP, 50_000, 80, v6);
         all.push(("lan0", udp.build()));
-        all.push(("lan0", tcp.clone().tcp(2, 1, 0).tcp_options(&[2, 4, 5, 180, 1, 3, 3, 7]).build()));
+        all.push((
+            "lan0",
+            tcp.clone().tcp(2, 1, 0).tcp_options(&[2, 4, 5, 180, 1, 3, 3, 7]).build(),
+        ));
         all.push(("lan0", tcp.tcp(0x10, 2, 2).payload(b"data").build()));
         all.push(("lan0", rig.out(icmp, 7, 0, v6).payload(b"echo").build()));
-        all.push(("lan0", rig.out(proto::SCTP, 5000, 5001, v6).payload(&[1, 0, 0, 20, 0, 0, 0, 1]).build()));
+        all.push((
+            "lan0",
+            rig.out(proto::SCTP, 5000, 5001, v6).payload(&[1, 0, 0, 20, 0, 0, 0, 1]).build(),
+        ));
         all.push(("lan0", rig.out(proto::GRE, 0, 0, v6).raw().payload(&[0; 12]).build()));
         all.push(("lan0", rig.out(proto::UDP, 4001, 53, v6).vlan(20).payload(b"tagged").build()));
         let quoted = udp.build()[14..].to_vec();

@@ -1,8 +1,8 @@
 //! Changes under running sessions: what they demote, end, or leave alone, and why.
 
 use lockgate_testkit::{
-    office::{self, Office, ip},
     apps::{StreamClient, Work},
+    office::{self, Office, ip},
     rig::{ALLOW, ALLOW_NAT, BASE, NEIGHBOURS, Rig, out_tuple},
 };
 use wire::{Tuple, proto};

@@ -3,7 +3,7 @@
 use lockgate_testkit::{
     expect_changes,
     office::ip,
-    rig::{ALLOW, NEIGHBOURS, BASE, Rig, out_tuple},
+    rig::{ALLOW, BASE, NEIGHBOURS, Rig, out_tuple},
 };
 use wire::{Tuple, proto};
 
@@ -45,7 +45,8 @@ fn malformed_first_packets_have_a_reason_each() {
             rig.expect_silence();
             let changes = rig.snapshot().changes_since(&before);
             assert_eq!(changes.get(reason), Some(&1), "{what}: {changes:?}");
-            let dropped: i64 = changes.iter().filter(|(n, _)| n.starts_with("drop.")).map(|(_, c)| c).sum();
+            let dropped: i64 =
+                changes.iter().filter(|(n, _)| n.starts_with("drop.")).map(|(_, c)| c).sum();
             assert_eq!(dropped, 1, "{what}: {changes:?}");
             assert_eq!(rig.snapshot().get("session.created"), 0);
         }
@@ -97,7 +98,9 @@ fn only_an_exact_reset_ends_a_session() {
     let tcp = Tcp::promoted(&mut rig, 50_000, 80, false);
     assert_eq!(rig.snapshot().get("engine.flows"), 2);
 
-    rig.banner("a reset inside the window, not exact: dropped, and the session lives (RFC 5961 §3)");
+    rig.banner(
+        "a reset inside the window, not exact: dropped, and the session lives (RFC 5961 §3)",
+    );
     let blind = rig.back(tcp.seen).tcp(RST, tcp.server + 100, 0);
     rig.send("wan0", &blind);
     let after = rig.snapshot();
@@ -120,12 +123,16 @@ fn only_an_exact_reset_ends_a_session() {
 #[test]
 fn a_segment_far_outside_the_window_is_dropped_on_either_tier() {
     for promoted in [false, true] {
-        let more = if promoted { ALLOW.into() } else { format!("{ALLOW}\n[offload]\nmode = \"off\"\n") };
+        let more =
+            if promoted { ALLOW.into() } else { format!("{ALLOW}\n[offload]\nmode = \"off\"\n") };
         let name = if promoted { "window-fast" } else { "window-slow" };
         let mut rig = Rig::new(name, &more);
         let tcp = Tcp::promoted(&mut rig, 50_000, 80, false);
         let wild = tcp.client.wrapping_add(1 << 30);
-        rig.send("lan0", &rig.packet("lan0", tcp.tuple).tcp(ACK | PSH, wild, tcp.server).payload(b"x"));
+        rig.send(
+            "lan0",
+            &rig.packet("lan0", tcp.tuple).tcp(ACK | PSH, wild, tcp.server).payload(b"x"),
+        );
         rig.expect_silence();
         let after = rig.snapshot();
         assert_eq!(after.get("drop.tcp-out-of-window"), 1, "{after}");

@@ -186,11 +186,8 @@ fn vips_translate_destinations_and_answers() {
     assert_eq!((inner.dst, inner.dst_port), (ip("10.1.0.6"), 8080));
 
     rig.banner("the gateway answers ARP for the VIPs");
-    let asked = build::arp_request(
-        rig.peer_mac("wan0"),
-        [203, 0, 113, 9].into(),
-        [203, 0, 113, 10].into(),
-    );
+    let asked =
+        build::arp_request(rig.peer_mac("wan0"), [203, 0, 113, 9].into(), [203, 0, 113, 10].into());
     let before = rig.snapshot();
     rig.send_bytes("wan0", &asked);
     let after = rig.snapshot();

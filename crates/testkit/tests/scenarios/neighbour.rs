@@ -66,7 +66,10 @@ fn a_flow_waits_for_its_next_hop_before_it_is_promoted() {
         rig.send("lan0", &rig.packet("lan0", flow).payload(b"x"));
     }
     let reasons = rig.net.offload_reasons(rig.gateway);
-    assert!(reasons.standing.iter().any(|r| r.reason.name == "neighbour-unresolved"), "{reasons:?}");
+    assert!(
+        reasons.standing.iter().any(|r| r.reason.name == "neighbour-unresolved"),
+        "{reasons:?}"
+    );
     assert_eq!(rig.snapshot().get("engine.flows"), 0);
     rig.answer_for("wan0", &["203.0.113.9"]);
     rig.wait(Duration::from_secs(3));

@@ -69,7 +69,11 @@ fn datagrams_are_answered_in_order() {
         let app = office.net.start(office.guest, client);
         office.net.run_until(MINUTE, |net| net.report(app).done);
         let report = office.net.report(app);
-        assert_eq!((report.received, report.duplicates, report.reordered), (50, 0, 0), "{report:?}");
+        assert_eq!(
+            (report.received, report.duplicates, report.reordered),
+            (50, 0, 0),
+            "{report:?}"
+        );
         let counters = office.snapshot();
         assert!(counters.get("engine.forwarded") > 80, "{counters}");
     }

@@ -44,7 +44,8 @@ fn exchange(rig: &mut Rig, flow: Tuple) {
 
 #[test]
 fn not_established_until_the_handshake_is_complete() {
-    let mut rig = Rig::new("b1-not-established", &format!("{ALLOW}\n[offload]\nafter-packets = 1\n"));
+    let mut rig =
+        Rig::new("b1-not-established", &format!("{ALLOW}\n[offload]\nafter-packets = 1\n"));
     let mut tcp = Tcp::syn(&mut rig, 50_000, 80, false);
     tcp.syn_ack(&mut rig);
     tcp.syn_ack_again(&mut rig);
@@ -197,7 +198,10 @@ fn several_reasons_stand_at_once() {
     let mut rig = Rig::with("b1-several", &format!("{NEIGHBOURS}{base}{more}"), false);
     let ospf = out_tuple(89, 0, 0, false);
     for _ in 0..4 {
-        rig.send("lan0", &rig.packet("lan0", ospf).ip_options(&[1, 1, 1, 0]).raw().payload(&[2; 40]));
+        rig.send(
+            "lan0",
+            &rig.packet("lan0", ospf).ip_options(&[1, 1, 1, 0]).raw().payload(&[2; 40]),
+        );
         rig.one("wan0");
         rig.send("wan0", &rig.back(ospf).raw().payload(&[2; 40]));
         rig.one("lan0");

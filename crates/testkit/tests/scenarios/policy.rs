@@ -83,11 +83,8 @@ fn deny_is_silent_reject_answers_and_what_no_policy_names_is_denied() {
 }
 
 /// The same for a SYN, which the fast path does not look up.
-const DROPPED_SYN: [(&str, i64); 3] = [
-    ("port.lan0.rx-packets", 1),
-    ("punt.tcp-control", 1),
-    ("interface.lan.dropped", 1),
-];
+const DROPPED_SYN: [(&str, i64); 3] =
+    [("port.lan0.rx-packets", 1), ("punt.tcp-control", 1), ("interface.lan.dropped", 1)];
 
 const LOCAL: &str = r#"
 [[local-in]]

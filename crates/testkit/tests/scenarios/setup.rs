@@ -243,7 +243,11 @@ fn a_one_way_flow_is_promoted_when_it_has_sent_enough() {
     }
     let after = rig.snapshot();
     assert_eq!(after.get("engine.flows"), 1, "the direction that has traffic");
-    assert_eq!(after.get("engine.forwarded"), 3, "16 packets made it worth while, the 17th promoted it");
+    assert_eq!(
+        after.get("engine.forwarded"),
+        3,
+        "16 packets made it worth while, the 17th promoted it"
+    );
     assert_eq!(after.get("not-eligible.awaiting-reply"), 1, "the other direction waits");
     let session = &rig.net.sessions(rig.gateway, "")[0];
     assert_eq!(session.offload, api::OffloadWord::Partial);

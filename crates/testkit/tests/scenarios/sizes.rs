@@ -69,7 +69,11 @@ fn a_promoted_flow_hears_of_the_mtu_too() {
 #[test]
 fn the_last_hop_tells_who_it_is() {
     for (v6, promoted) in [(false, false), (true, false), (false, true), (true, true)] {
-        let name = format!("ttl-{}-{}", if v6 { "v6" } else { "v4" }, if promoted { "fast" } else { "slow" });
+        let name = format!(
+            "ttl-{}-{}",
+            if v6 { "v6" } else { "v4" },
+            if promoted { "fast" } else { "slow" }
+        );
         let mut rig = Rig::new(&name, ALLOW);
         let flow = out_tuple(proto::UDP, 4000, 33_434, v6);
         if promoted {
@@ -172,7 +176,8 @@ fn fragments_that_overlap_or_never_complete_are_dropped_by_reason() {
 #[test]
 fn the_mss_of_a_syn_is_clamped_both_ways() {
     for v6 in [false, true] {
-        let base = BASE.replace("zone = \"outside\"", "zone = \"outside\"\nmtu = 1400\nmss-clamp = \"auto\"");
+        let base = BASE
+            .replace("zone = \"outside\"", "zone = \"outside\"\nmtu = 1400\nmss-clamp = \"auto\"");
         let name = if v6 { "mss-v6" } else { "mss-v4" };
         let mut rig = Rig::with(name, &format!("{NEIGHBOURS}{base}{ALLOW}"), false);
         let mss = if v6 { 1340u16 } else { 1360 };

@@ -101,12 +101,10 @@ fn a_held_packet_is_still_to_be_sent() {
 #[test]
 fn a_simulated_packet_meets_the_same_phases_and_changes_nothing() {
     for v6 in [false, true] {
-        let mut rig = Rig::new(if v6 { "simulate-v6" } else { "simulate-v4" }, &format!("{DENY}{ALLOW_NAT}"));
-        let (src, dst) = if v6 {
-            ("2001:db8:1::5", "2001:db8:ffff::9")
-        } else {
-            ("10.1.0.5", "203.0.113.9")
-        };
+        let mut rig =
+            Rig::new(if v6 { "simulate-v6" } else { "simulate-v4" }, &format!("{DENY}{ALLOW_NAT}"));
+        let (src, dst) =
+            if v6 { ("2001:db8:1::5", "2001:db8:ffff::9") } else { ("10.1.0.5", "203.0.113.9") };
         let before = rig.snapshot();
         let good = rig.net.simulate(rig.gateway, ask::packet(src, dst, 6, 50_000, 443));
         assert_eq!((good.origin, good.action), (TraceOrigin::Simulated, TraceAction::Forwarded));
