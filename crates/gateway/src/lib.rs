@@ -62,7 +62,7 @@ use crate::{
     local::IcmpLimiter,
     nat::Nat,
     neighbour::Neighbours,
-    packet::{Destination, Origin, Packet, Tier},
+    packet::{Origin, Packet},
     policy::Policies,
     promote::Promotion,
     reassembly::Reassembler,
@@ -189,26 +189,8 @@ impl Gateway {
                 return;
             }
         };
-        let mut packet = Packet {
-            frame,
-            headers,
-            port,
-            ingress,
-            vr: self.interface(ingress).vr,
-            origin: Origin::Received,
-            cause,
-            tier: Tier::SlowSetup,
-            session: None,
-            related: false,
-            destination: Destination::Undecided,
-            dnat: None,
-            snat: None,
-            rule: None,
-            next_hop: None,
-            reassembled: None,
-            pieces: Vec::new(),
-            trace: None,
-        };
+        let vr = self.interface(ingress).vr;
+        let mut packet = Packet::new(frame, headers, (port, ingress, vr), Origin::Received, cause);
         if self.tracer.is_on() {
             self.maybe_trace(&mut packet, now);
         }

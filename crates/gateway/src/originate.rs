@@ -72,26 +72,10 @@ impl Gateway {
         let interface = self.interface(ingress);
         let (port, vr) = (PortId(interface.port), interface.vr);
         let destination = self.on_link(ingress, &headers);
-        let packet = Packet {
-            frame,
-            headers,
-            port,
-            ingress,
-            vr,
-            origin: Origin::Gateway,
-            cause: PuntCause::FlowMiss,
-            tier: Tier::SlowEstablished,
-            session: None,
-            related: false,
-            destination,
-            dnat: None,
-            snat: None,
-            rule: None,
-            next_hop: None,
-            reassembled: None,
-            pieces: Vec::new(),
-            trace: None,
-        };
+        let mut packet =
+            Packet::new(frame, headers, (port, ingress, vr), Origin::Gateway, PuntCause::FlowMiss);
+        packet.tier = Tier::SlowEstablished;
+        packet.destination = destination;
         self.run_originated(packet, now);
     }
 

@@ -128,6 +128,36 @@ pub struct Packet {
 }
 
 impl Packet {
+    /// A packet nothing is decided about yet.
+    pub fn new(
+        frame: Frame,
+        headers: Headers,
+        (port, ingress, vr): (PortId, IfId, VrId),
+        origin: Origin,
+        cause: PuntCause,
+    ) -> Self {
+        Self {
+            frame,
+            headers,
+            port,
+            ingress,
+            vr,
+            origin,
+            cause,
+            tier: Tier::SlowSetup,
+            session: None,
+            related: false,
+            destination: Destination::Undecided,
+            dnat: None,
+            snat: None,
+            rule: None,
+            next_hop: None,
+            reassembled: None,
+            pieces: Vec::new(),
+            trace: None,
+        }
+    }
+
     /// Tells the trace what the stage looked at and found; free when no trace is on.
     #[inline]
     pub fn say(&mut self, note: impl FnOnce(&Self) -> Note) {

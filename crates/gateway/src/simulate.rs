@@ -9,7 +9,7 @@ use wire::{Time, Tuple, build, proto};
 
 use crate::{
     Gateway,
-    packet::{Destination, Origin, Packet, Tier},
+    packet::{Origin, Packet},
     route::Lookup,
     trace::Trace,
 };
@@ -42,26 +42,13 @@ impl Gateway {
         let (port, vr, vlan) = (PortId(interface.port), interface.vr, interface.vlan);
         let bytes = question.bytes(vlan)?;
         let headers = wire::parse(&bytes).ok()?;
-        let mut packet = Packet {
-            frame: Frame::from_vec(bytes),
+        let mut packet = Packet::new(
+            Frame::from_vec(bytes),
             headers,
-            port,
-            ingress,
-            vr,
-            origin: Origin::Simulated,
-            cause: PuntCause::FlowMiss,
-            tier: Tier::SlowSetup,
-            session: None,
-            related: false,
-            destination: Destination::Undecided,
-            dnat: None,
-            snat: None,
-            rule: None,
-            next_hop: None,
-            reassembled: None,
-            pieces: Vec::new(),
-            trace: None,
-        };
+            (port, ingress, vr),
+            Origin::Simulated,
+            PuntCause::FlowMiss,
+        );
         packet.trace = Some(Box::new(self.new_trace(0, &packet, now)));
         self.run(packet, now);
         self.tracer.take_simulated()

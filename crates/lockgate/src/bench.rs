@@ -13,9 +13,7 @@ use std::{
 use api::filter::Filter;
 use engines::workload::{Workload, cpu_time};
 use node::{Attached, Node, Settings};
-use ports::{
-    Frame, FramePool, LinkState, Port, PortCapabilities, PortCounters, PortDescription,
-};
+use ports::{Frame, FramePool, LinkState, Port, PortCapabilities, PortCounters, PortDescription};
 use serde::Serialize;
 use wire::{Mac, Time, Tuple, build, emit::Ether, proto};
 
@@ -109,8 +107,11 @@ pub fn cpu() -> String {
 
 fn nat(figures: &mut Vec<Figure>, progress: &mut dyn FnMut(&str)) -> Result<(), String> {
     progress("nat: installing 1 M sessions in the software engine");
-    let mut load = Workload::new(SESSIONS, PAYLOAD, 0x5eed).map_err(|refusal| refusal.to_string())?;
-    for (what, sessions) in [("hot set of 64 k sessions", HOT), ("uniform over 1 M sessions", SESSIONS)] {
+    let mut load =
+        Workload::new(SESSIONS, PAYLOAD, 0x5eed).map_err(|refusal| refusal.to_string())?;
+    for (what, sessions) in
+        [("hot set of 64 k sessions", HOT), ("uniform over 1 M sessions", SESSIONS)]
+    {
         progress(&format!("nat: {what}"));
         load.run(1_000_000, sessions);
         let mut rates: Vec<f64> = (0..9).map(|_| load.run(2_000_000, sessions).rate()).collect();

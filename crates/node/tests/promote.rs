@@ -70,12 +70,12 @@ impl Bench {
         self.node.step(self.now);
     }
 
-    fn from_client(&mut self, bytes: Vec<u8>) {
+    fn client_sends(&mut self, bytes: Vec<u8>) {
         self.client.send(&mut vec![Frame::from_vec(bytes)]);
         self.step();
     }
 
-    fn from_server(&mut self, bytes: Vec<u8>) {
+    fn server_sends(&mut self, bytes: Vec<u8>) {
         self.server.send(&mut vec![Frame::from_vec(bytes)]);
         self.step();
     }
@@ -105,11 +105,11 @@ fn a_udp_session_is_set_up_translated_promoted_and_served_by_the_engine() {
     let out = build::tuple(proto::UDP, ([10, 1, 0, 5], 5000), ([203, 0, 113, 9], 53));
 
     // ==== the first packet waits for the server's MAC address
-    bench.from_client(build::udp(ether(CLIENT, LAN), out, b"one"));
+    bench.client_sends(build::udp(ether(CLIENT, LAN), out, b"one"));
     let asked = bench.at_server();
     assert_eq!(asked.len(), 1, "an ARP request");
     let (gateway, server) = (Ipv4Addr::new(203, 0, 113, 1), Ipv4Addr::new(203, 0, 113, 9));
-    bench.from_server(build::arp_reply(SERVER, server, WAN, gateway));
+    bench.server_sends(build::arp_reply(SERVER, server, WAN, gateway));
     let first = bench.at_server();
     assert_eq!(first.len(), 1, "the packet that waited");
     let headers = wire::parse(&first[0]).expect("valid");
@@ -121,18 +121,18 @@ fn a_udp_session_is_set_up_translated_promoted_and_served_by_the_engine() {
     let outside = headers.tuple;
 
     // ==== the answer finds the session; the client's MAC is asked for
-    bench.from_server(build::udp(ether(SERVER, WAN), outside.reversed(), b"answer"));
+    bench.server_sends(build::udp(ether(SERVER, WAN), outside.reversed(), b"answer"));
     assert_eq!(bench.at_client().len(), 1, "an ARP request");
     let client = Ipv4Addr::new(10, 1, 0, 5);
-    bench.from_client(build::arp_reply(CLIENT, client, LAN, Ipv4Addr::new(10, 1, 0, 1)));
+    bench.client_sends(build::arp_reply(CLIENT, client, LAN, Ipv4Addr::new(10, 1, 0, 1)));
     let answer = bench.at_client();
     assert_eq!(answer.len(), 1);
     assert_eq!(wire::parse(&answer[0]).expect("valid").tuple, out.reversed());
 
     // ==== the next packets lead to the installation of both directions
     for _ in 0..4 {
-        bench.from_client(build::udp(ether(CLIENT, LAN), out, b"more"));
-        bench.from_server(build::udp(ether(SERVER, WAN), outside.reversed(), b"more"));
+        bench.client_sends(build::udp(ether(CLIENT, LAN), out, b"more"));
+        bench.server_sends(build::udp(ether(SERVER, WAN), outside.reversed(), b"more"));
     }
     assert_eq!(bench.at_server().len(), 4);
     assert_eq!(bench.at_client().len(), 4);
@@ -146,7 +146,7 @@ fn a_udp_session_is_set_up_translated_promoted_and_served_by_the_engine() {
     // ==== from here on the engine serves every packet, and the bytes are the same
     let before = bench.node.gateway().engine().engine_stats().forwarded_packets;
     for _ in 0..10 {
-        bench.from_client(build::udp(ether(CLIENT, LAN), out, b"fast"));
+        bench.client_sends(build::udp(ether(CLIENT, LAN), out, b"fast"));
     }
     let fast = bench.at_server();
     assert_eq!(fast.len(), 10);

@@ -209,6 +209,7 @@ macro_rules! expect_changes {
     };
     ($before:expr, $after:expr, $bundle:expr, { $($name:literal $sign:tt $change:expr),* $(,)? }) => {{
         let bundle: &[(&str, i64)] = $bundle;
+        #[allow(unused_mut)]
         let mut named: Vec<(&str, i64)> = bundle.to_vec();
         $(named.push(($name, 0 $sign $change));)*
         if let Err(difference) = $crate::counters::compare(&$before, &$after, &named) {

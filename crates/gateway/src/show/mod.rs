@@ -145,7 +145,7 @@ fn parse(filter: Option<&str>) -> Result<Filter, ApiError> {
     Filter::parse(text).map_err(|error| ApiError::BadFilter {
         message: error.message.to_string(),
         filter: text.to_owned(),
-        column: error.at as u32,
+        column: error.at as u32 + 1,
         expected: error.expected.to_string(),
     })
 }

@@ -66,16 +66,11 @@ impl Gateway {
                     limits.reassembly_memory.into(),
                     None,
                 ),
-                table(
-                    "routes",
-                    self.prefixes(),
-                    self.prefixes(),
-                    Some(self.routes.memory() as u64),
-                ),
+                table("routes", self.prefixes(), 0, Some(self.routes.memory() as u64)),
                 table(
                     "policies",
                     self.config.policies.len() as u64,
-                    self.config.policies.len() as u64,
+                    0,
                     Some(self.policies.memory() as u64),
                 ),
                 table("frames", self.frames.in_use() as u64, frames as u64, None),

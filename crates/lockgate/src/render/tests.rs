@@ -2,6 +2,7 @@
 //!
 //! The views are made by hand; what a person sees of them is in `snapshots/`.
 
+mod changes;
 mod views;
 
 use api::{Document, Response};
@@ -35,19 +36,22 @@ fn strip(text: &str) -> String {
 }
 
 macro_rules! goldens {
-    ($($name:ident)+) => {
+    ($module:ident: $($name:ident)+) => {
         $(#[test]
         fn $name() {
-            golden(stringify!($name), views::$name());
+            golden(stringify!($name), $module::$name());
         })+
     };
 }
 
 goldens! {
-    ports interfaces sessions sessions_offload session_summary policies routes route_lookup
+    views: ports interfaces sessions sessions_offload session_summary policies routes route_lookup
     neighbours nat_vips nat_pools engines offload_reasons counters system anomaly
-    explain_session explain_flow policy_lookup trace_forwarded trace_dropped trace_polled cleared
-    events config_checked config_diff config_applied
+    explain_session explain_flow policy_lookup trace_forwarded trace_dropped trace_polled
+}
+
+goldens! {
+    changes: cleared events config_checked config_diff config_applied
 }
 
 #[test]
@@ -60,7 +64,7 @@ fn errors_name_the_next_command() {
             column: 18,
             expected: "`proto`".into(),
         },
-        api::ApiError::ConfigRefused { diagnostics: vec![views::diagnostic("error")] },
+        api::ApiError::ConfigRefused { diagnostics: vec![changes::diagnostic("error")] },
         api::ApiError::busy("a change waits for `lockgate confirm`"),
         api::ApiError::bad_request("the destination needs a port"),
         api::ApiError::unsupported("this gateway has no kernel engine"),
