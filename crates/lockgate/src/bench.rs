@@ -182,7 +182,7 @@ fn slow_path(figures: &mut Vec<Figure>, progress: &mut dyn FnMut(&str)) -> Resul
         value: fast_rate / slow_rate,
         unit: "x",
     });
-    progress("clear: 1 M promoted sessions under traffic");
+    progress("clear: 1 M promoted sessions, slice by slice");
     let (busy, worst) = fast.clear()?;
     figures.push(Figure {
         suite: "clear",
@@ -292,8 +292,8 @@ impl Bench {
         Ok(busy)
     }
 
-    /// Clears every session while packets come; returns CPU time without those packets' share, as
-    /// far as an idle step tells, and the longest step.
+    /// Clears every session in the slices a running gateway does it in; returns the CPU time of all
+    /// steps, and the longest one, which is what forwarding would have waited for.
     fn clear(&mut self) -> Result<(Duration, Duration), String> {
         self.node.gateway_mut().clear_sessions(Filter::everything());
         let (mut busy, mut worst) = (Duration::ZERO, Duration::ZERO);
