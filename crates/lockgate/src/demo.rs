@@ -32,10 +32,10 @@ pub struct DemoOptions {
 
 const PICTURE: &str = r"
    anna   10.1.0.5 ─┐
-   ben    10.1.0.6 ─┤         ┌─────────┐                      ┌─ internet 203.0.113.1, 198.51.100.7
+   ben    10.1.0.6 ─┤         ┌─────────┐                    ┌─ internet  203.0.113.1, 198.51.100.7
    guest  VLAN 20  ─┼── LAN ──┤ gateway ├── 203.0.113.0/28 ──┤
-   web    VLAN 30  ─┘         └─────────┘                      └─ world    203.0.113.9
-                      10.1.0.1           203.0.113.2 (and VIP 203.0.113.10 for web)
+   web    VLAN 30  ─┘         └─────────┘                    └─ world     203.0.113.9
+                       10.1.0.1         203.0.113.2, and 203.0.113.10 for web
 
    Every host has IPv6 too. Staff and guests are hidden behind 203.0.113.2.
 ";
@@ -61,7 +61,7 @@ const CHAT: u16 = 50_000;
 const BACKUP: u16 = 50_873;
 
 /// Bytes of the large downloads.
-const BULK: u64 = 400_000;
+const BULK: u64 = 600_000;
 
 /// Runs the demonstration.
 pub fn run(options: &DemoOptions, terminal: &mut Terminal<'_>) -> ExitCode {
@@ -96,7 +96,7 @@ struct Demo<'a, 'b> {
 impl Demo<'_, '_> {
     fn introduction(&mut self) {
         self.head("A branch office");
-        self.say(PICTURE);
+        self.say(PICTURE.trim_start_matches('\n'));
     }
 
     /// Anna opens a connection; its first packet is traced.
@@ -339,5 +339,57 @@ impl Demo<'_, '_> {
         if !holds {
             self.missed.push(what.into());
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::render::Style;
+
+    fn demonstrated(json: bool, name: &str) -> (ExitCode, String, PathBuf) {
+        let output = std::env::temp_dir().join(format!("lockgate-{name}-{}", std::process::id()));
+        let (mut out, mut err) = (Vec::new(), Vec::new());
+        let style = Style::default();
+        let mut terminal = Terminal { out: &mut out, err: &mut err, style, err_style: style, json };
+        let code = run(&DemoOptions { output: output.clone() }, &mut terminal);
+        assert_eq!(String::from_utf8_lossy(&err), "");
+        (code, String::from_utf8(out).expect("text"), output)
+    }
+
+    #[test]
+    fn the_demonstration_holds_and_its_recording_replays() {
+        let (code, text, output) = demonstrated(false, "demo");
+        assert_eq!(code, ExitCode::Ok, "{text}");
+        for word in ["slow-setup", "hitting", "policy-changed", "disabled-by-policy", "policy-deny"]
+        {
+            assert!(text.contains(word), "{word} is shown");
+        }
+        assert!(!text.contains('\u{1b}'), "no colours where none are wanted");
+        let recording = output.join("demo.lockrec");
+        let (mut out, mut err) = (Vec::new(), Vec::new());
+        let style = Style::default();
+        let mut terminal =
+            Terminal { out: &mut out, err: &mut err, style, err_style: style, json: false };
+        assert_eq!(replay::run(&recording, &mut terminal), ExitCode::Ok);
+
+        let mut bytes = std::fs::read(&recording).expect("it is there");
+        let middle = bytes.len() / 2;
+        bytes[middle] ^= 0xff;
+        let damaged = output.join("damaged.lockrec");
+        std::fs::write(&damaged, bytes).expect("it can be written");
+        assert_eq!(replay::run(&damaged, &mut terminal), ExitCode::Failed);
+        std::fs::remove_dir_all(output).expect("it can be removed");
+    }
+
+    #[test]
+    fn documents_are_all_that_is_printed_where_documents_are_wanted() {
+        let (code, text, output) = demonstrated(true, "demo-json");
+        assert_eq!(code, ExitCode::Ok);
+        assert!(text.lines().count() >= 6);
+        for line in text.lines() {
+            assert!(serde_json::from_str::<Document>(line).is_ok(), "{line}");
+        }
+        std::fs::remove_dir_all(output).expect("it can be removed");
     }
 }

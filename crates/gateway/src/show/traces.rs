@@ -86,14 +86,15 @@ impl Gateway {
 
     fn trace_view(&self, trace: &Trace, number: u64, origin: TraceOrigin) -> TraceView {
         let phases: Vec<_> = trace.phases.iter().map(phase_view).collect();
-        let egress = trace.egress.map(|id| self.interface_name(id)).unwrap_or_default();
+        let left = trace.outcome() == Verdict::Continue;
+        let egress = trace.egress.filter(|_| left).map(|id| self.interface_name(id));
         let reason = trace.dropped();
         TraceView {
             number,
             origin,
             uptime_ms: ago(trace.time, self.started),
             ingress: trace.ingress.clone(),
-            egress,
+            egress: egress.unwrap_or_default(),
             tuple: trace.tuple.as_ref().map(tuple),
             translated: trace.translated.filter(|t| Some(*t) != trace.tuple).as_ref().map(tuple),
             summary: summary(trace),

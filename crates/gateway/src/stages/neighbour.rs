@@ -67,6 +67,13 @@ impl Gateway {
     /// A packet whose next hop is being asked for waits in the neighbour's queue.
     pub(crate) fn hold_for_neighbour(&mut self, packet: Packet) {
         let Some((id, _)) = packet.next_hop else { return };
+        // A scan of a subnet must not take the buffers that forwarding needs.
+        if self.frames.in_use() > self.frames.capacity() / 4 * 3 {
+            let mut packet = packet;
+            self.counters.drop(DropReason::NeighbourQueueFull, packet.ingress);
+            self.close_trace(&mut packet);
+            return;
+        }
         let held = self.neighbours.hold(crate::neighbour::NeighbourId(id), Box::new(packet));
         if let Err((mut displaced, reason)) = held {
             self.counters.drop(reason, displaced.ingress);

@@ -287,7 +287,7 @@ fn config(number: u64) -> String {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 24, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(crate::cases(24))]
 
     #[test]
     fn counters_are_the_sum_over_tiers_and_order_is_kept(seed: u64, rounds in 5usize..40) {

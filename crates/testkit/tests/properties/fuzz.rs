@@ -280,7 +280,7 @@ fn run(rig: &mut Rig, inputs: &[Input]) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 48, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(crate::cases(48))]
 
     #[test]
     fn any_frame_is_accounted_for(inputs in vec(input(), 1..120)) {

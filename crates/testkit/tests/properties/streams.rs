@@ -26,7 +26,7 @@ fn config(number: u64) -> String {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 6, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(crate::cases(6))]
 
     #[test]
     fn streams_arrive_whole_and_datagrams_in_order(seed: u64) {

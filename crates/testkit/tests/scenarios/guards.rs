@@ -67,6 +67,7 @@ fn a_source_that_is_not_behind_the_interface_fails_the_reverse_path_check() {
 fn frames_that_are_not_for_us_or_make_no_sense_are_counted_by_cause() {
     let mut rig = Rig::new("frames", ALLOW);
     let good = rig.out(proto::UDP, 1, 2, false).payload(b"x");
+    let source_route = good.clone().ip_options(&[131, 7, 4, 192, 0, 2, 1, 0]);
     let broken = |change: fn(&mut Vec<u8>)| {
         let mut bytes = good.build();
         change(&mut bytes);
@@ -81,6 +82,7 @@ fn frames_that_are_not_for_us_or_make_no_sense_are_counted_by_cause() {
         ("UDP checksum", broken(|b| b[40] ^= 1), "drop.udp-checksum-invalid"),
         ("UDP length", broken(|b| b[39] = 200), "drop.udp-header-invalid"),
         ("IP length", broken(|b| b.truncate(40)), "drop.ip-length-mismatch"),
+        ("a source route", source_route.build(), "drop.ip-source-route"),
     ];
     for (what, bytes, reason) in cases {
         rig.banner(what);
@@ -205,4 +207,36 @@ fn an_interface_that_is_switched_off_takes_nothing() {
     rig.send("lan0", &rig.out(proto::UDP, 1, 2, false).payload(b"x"));
     rig.expect_silence();
     assert_eq!(rig.snapshot().get("drop.interface-down"), 1);
+}
+
+#[test]
+fn punts_and_errors_have_rates() {
+    let more = "[limits]\nicmp-errors-per-second = 2\npunt = { flow-miss = 40 }\n";
+    let mut rig = Rig::new("rates", &format!("{ALLOW}{more}"));
+
+    rig.banner("thirty probes at once: few errors, the others only counted");
+    for port in 0..30 {
+        let probe = rig.out(proto::UDP, 4000 + port, 33_434, false).ttl(1).payload(b"x");
+        rig.queue("lan0", &probe);
+    }
+    rig.settle();
+    rig.forget();
+    let after = rig.snapshot();
+    let (sent, limited) = (after.get("icmp.errors"), after.get("icmp.limited"));
+    assert_eq!((sent + limited, after.get("drop.ttl-expired")), (30, 30), "{after}");
+    assert!(limited > 0, "{after}");
+
+    rig.banner("more first packets than the slow path is given");
+    for port in 0..30 {
+        rig.queue("lan0", &rig.out(proto::UDP, 5000 + port, 53, false).payload(b"x"));
+    }
+    rig.settle();
+    let passed = rig.take("wan0").len() as u64;
+    let after = rig.snapshot();
+    let dropped = after.get("punt-limited.flow-miss");
+    assert_eq!(passed + dropped, 30, "{after}");
+    assert!(passed > 0 && dropped > 0, "{after}");
+    let shown = rig.net.counters(rig.gateway);
+    let row = shown.drops.iter().find(|row| row.reason.name == "punt-rate-limited");
+    assert_eq!(row.map(|row| row.count), Some(dropped));
 }

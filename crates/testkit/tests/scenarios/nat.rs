@@ -107,6 +107,37 @@ fn an_overload_pool_of_four_ports_serves_four_flows_to_one_place() {
 }
 
 #[test]
+fn the_central_table_translates_in_the_policies_place() {
+    let more = r#"
+[[pool]]
+name = "out"
+addresses = "203.0.113.50"
+
+[[central-snat]]
+name = "not-these"
+source = "10.1.0.6"
+nat = "off"
+
+[[central-snat]]
+name = "the-rest"
+to = "outside"
+nat = "out"
+
+[[policy]]
+id = 1
+from = "inside"
+to = "outside"
+action = "allow"
+"#;
+    let mut rig = Rig::new("snat-central", more);
+    rig.send("lan0", &rig.out(proto::UDP, 4000, 53, false).payload(b"q"));
+    assert_eq!(rig.one_tuple("wan0").src, ip("203.0.113.50"));
+    let six = Tuple { src: ip("10.1.0.6"), ..out_tuple(proto::UDP, 4000, 53, false) };
+    rig.send("lan0", &rig.packet("lan0", six).payload(b"q"));
+    assert_eq!(rig.one_tuple("wan0"), six);
+}
+
+#[test]
 fn a_port_block_pool_gives_each_host_its_block_and_no_more() {
     let more = "block-size = 16\nblocks-per-host = 1";
     let mut rig = Rig::new("snat-port-block", &pool("port-block", "203.0.113.50", more));

@@ -2,7 +2,7 @@
 
 use core::time::Duration;
 
-use lockgate_testkit::rig::{ALLOW, BASE, Rig, out_tuple};
+use lockgate_testkit::rig::{ALLOW, BASE, NEIGHBOURS, Rig, out_tuple};
 use wire::{Tuple, proto};
 
 #[test]
@@ -36,6 +36,36 @@ fn the_hold_queue_is_bounded() {
     }
     let after = rig.snapshot();
     assert_eq!(after.get("drop.neighbour-queue-full"), 4, "eight wait");
+}
+
+#[test]
+fn packets_that_wait_leave_buffers_for_those_that_do_not() {
+    let more = format!("{ALLOW}[limits]\nframes = 256\nsuper-frames = 0\n");
+    let mut rig = Rig::with("neighbour-scan", &format!("{NEIGHBOURS}{BASE}{more}"), false);
+    let flow = out_tuple(proto::UDP, 4000, 53, false);
+    let exchange = |rig: &mut Rig| {
+        rig.send("lan0", &rig.packet("lan0", flow).payload(b"x"));
+        rig.one("wan0");
+        rig.send("wan0", &rig.back(flow).payload(b"x"));
+        rig.one("lan0");
+    };
+    (0..3).for_each(|_| exchange(&mut rig));
+
+    rig.banner("sixty silent neighbours, eight packets for each");
+    for host in 100..160u8 {
+        let dst = core::net::IpAddr::from([203, 0, 113, host]);
+        for port in 0..8 {
+            let scan = Tuple { dst, src_port: 5000 + port, ..flow };
+            rig.send("lan0", &rig.packet("lan0", scan).payload(b"x"));
+        }
+    }
+    let after = rig.snapshot();
+    assert!(after.get("drop.neighbour-queue-full") > 0, "{after}");
+    assert!(after.get("frames.in-use") <= 200, "{after}");
+    exchange(&mut rig);
+    assert_eq!(rig.snapshot().get("frames.exhausted"), 0);
+    rig.wait(Duration::from_secs(20));
+    assert_eq!(rig.snapshot().get("frames.in-use"), 0);
 }
 
 #[test]

@@ -142,6 +142,26 @@ fn fragments_are_put_together_whatever_their_order() {
 }
 
 #[test]
+fn fragments_of_ipv6_are_put_together_too() {
+    let mut rig = Rig::new("fragments-v6", ALLOW);
+    let flow = out_tuple(proto::UDP, 4000, 53, true);
+    let whole = rig.packet("lan0", flow).payload(&[4; 1000]).build();
+    let data = &whole[14 + 40..];
+    for (offset, range, more) in [(0u16, 0..512, 1u16), (512, 512..data.len(), 0)] {
+        // Next header, reserved, offset in units of eight bytes with the M flag, identification.
+        let mut header = vec![proto::UDP, 0];
+        header.extend((offset | more).to_be_bytes());
+        header.extend(99u32.to_be_bytes());
+        let piece = rig.packet("lan0", flow).extensions(44, &header).raw().payload(&data[range]);
+        rig.send("lan0", &piece);
+    }
+    let sent = rig.take("wan0");
+    assert_eq!(rig.snapshot().get("fragment.reassembled"), 1, "{}", rig.snapshot());
+    assert!(!sent.is_empty());
+    assert_eq!(rig.snapshot().get("slow.sent"), 1);
+}
+
+#[test]
 fn fragments_that_overlap_or_never_complete_are_dropped_by_reason() {
     let mut rig = Rig::new("fragments-bad", ALLOW);
     let whole = rig.out(proto::UDP, 4000, 53, false).df(false).id(9).payload(&[5; 1400]).build();
