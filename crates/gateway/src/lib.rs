@@ -25,6 +25,7 @@ mod keyed;
 pub mod local;
 pub mod nat;
 pub mod neighbour;
+mod next_hop;
 mod originate;
 pub mod packet;
 mod pipeline;

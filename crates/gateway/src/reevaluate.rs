@@ -11,8 +11,10 @@ use wire::{Time, Tuple, proto};
 use crate::{
     Gateway,
     policy::Key,
+    promote::EPOCH_SLOT,
     route::Lookup,
     session::{Kind, Session, SessionId},
+    stages::admit,
 };
 
 impl Gateway {
@@ -41,25 +43,30 @@ impl Gateway {
         match decided {
             None => Ok(()),
             Some(Ok(fresh)) => {
-                let epoch = self.epochs.now(0);
+                let epoch = self.epochs.now(EPOCH_SLOT);
                 if let Some(session) = self.sessions.get_mut(id) {
                     session.epoch = epoch;
+                    session.egress = fresh.egress;
+                    let (kind, before) = (session.kind, session.rule);
                     session.rule = fresh.rule;
-                    if session.egress != fresh.egress {
-                        session.egress = fresh.egress;
-                        // The next packet asks for the new next hop.
-                        let old = core::mem::replace(&mut session.next_hop[0], u32::MAX);
-                        if old != u32::MAX {
-                            self.neighbours.release(crate::neighbour::NeighbourId(old));
-                        }
-                    }
+                    self.move_to_rule(kind, before, fresh.rule);
                 }
+                self.forget_moved_next_hops(id);
                 Ok(())
             }
             Some(Err((reason, demotion))) => {
                 self.end_session(id, demotion, now);
                 Err(reason)
             }
+        }
+    }
+
+    /// Keeps the rules' counts of running sessions right.
+    fn move_to_rule(&mut self, kind: Kind, before: u32, after: u32) {
+        if before != after {
+            let table = admit::table(kind);
+            self.policies.session_closed(table, admit::rule_index(self, table, before));
+            self.policies.session_opened(table, admit::rule_index(self, table, after));
         }
     }
 
@@ -72,9 +79,7 @@ impl Gateway {
     }
 
     fn decide_forward(&self, session: &Session) -> Result<Fresh, (DropReason, DemotionReason)> {
-        // What the packets look like between the two translations.
-        let inner =
-            Tuple { dst: session.reply.src, dst_port: session.reply.src_port, ..session.original };
+        let inner = session.inner();
         self.still_ours(session, &inner)?;
         let egress = self.route_again(session, &inner)?;
         let key = Key {

@@ -31,8 +31,8 @@ const BURST: usize = 64;
 /// Bursts taken from one port in one step before the next port has its turn.
 const BURSTS_PER_STEP: usize = 4;
 
-/// Slots for epochs: one a virtual router, with room to grow.
-const EPOCHS: u16 = 64;
+/// Slots for epochs: the gateway's sessions all watch one.
+const EPOCHS: u16 = 1;
 
 /// What a node needs besides its configuration.
 #[derive(Clone, Copy, Debug)]

@@ -2,7 +2,7 @@
 //!
 //! Every input that can change has a slot in an [`EpochTable`]. A change bumps the slot; a program
 //! remembers the value its slot had when it was compiled and is stale once they differ. One program
-//! watches one slot: the slow path gives every session a slot by what may dirty it (its policy).
+//! watches one slot; which, is the slow path's to say.
 //! Next hops have their own, through the adjacency.
 
 use std::sync::atomic::{AtomicU32, Ordering};

@@ -1,6 +1,6 @@
 //! The reason registry: one row for every cause the gateway can name.
 //!
-//! A reason is a row of `rows.rs`: a stable id, a kebab-case name, a severity, one sentence, a remedy
+//! A reason is a row of `rows`: a stable id, a kebab-case name, a severity, one sentence, a remedy
 //! and the word other systems use for it. The rows of a class become an enum ([`DropReason`],
 //! [`NotEligible`], [`RefusalReason`], [`DemotionReason`], [`PuntCause`]); text, metric labels, JSON
 //! and the reference page all come from the same row.

@@ -155,6 +155,15 @@ impl Session {
         }
     }
 
+    /// The original direction between its two translations: what routes and policies look at.
+    pub const fn inner(&self) -> Tuple {
+        Tuple {
+            dst: self.identity.reply.src,
+            dst_port: self.identity.reply.src_port,
+            ..self.identity.original
+        }
+    }
+
     /// Whether addresses or ports are translated.
     pub fn is_translated(&self) -> bool {
         self.original.reversed() != self.reply

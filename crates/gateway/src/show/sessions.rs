@@ -328,7 +328,10 @@ impl Gateway {
                 format!("virtual-router={}", self.config.virtual_router_name(session.vr)),
             ),
             NotEligible::DisabledByPolicy => ("policy", format!("policy={}", session.rule)),
-            NotEligible::InterfaceWithoutEngine | NotEligible::InterfacesOnDifferentEngines => {
+            NotEligible::InterfaceWithoutEngine
+            | NotEligible::InterfacesOnDifferentEngines
+            | NotEligible::DisabledByTunnel
+            | NotEligible::SaNotInstalled => {
                 let (a, b) =
                     (self.interface_name(session.ingress), self.interface_name(session.egress));
                 ("config", format!("interfaces={a},{b}"))

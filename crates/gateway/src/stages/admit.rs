@@ -10,6 +10,7 @@ use crate::{
     local::IcmpErrorKind,
     packet::{Destination, Packet, Verdict},
     policy::Table,
+    promote::EPOCH_SLOT,
     session::{InsertError, Kind, Observation, Session, transport},
     trace::Note,
 };
@@ -73,7 +74,7 @@ fn draft(gateway: &mut Gateway, packet: &Packet, now: Time) -> Result<Session, D
         Destination::Forward { egress, .. } => egress,
         Destination::Local | Destination::Undecided => packet.ingress,
     };
-    session.epoch = gateway.epochs.now(packet.vr.0);
+    session.epoch = gateway.epochs.now(EPOCH_SLOT);
     session.set_binding(packet.snat.and_then(|grant| grant.binding));
     session.set_vip(packet.dnat.as_ref().map(|dnat| dnat.vip as u16));
     let policy = match kind {

@@ -1,6 +1,5 @@
 //! Session: which session is it, does the packet fit its state, do its decisions still hold?
 
-use config::model::IfId;
 use offload::Direction;
 use reason::{DemotionReason, DropReason};
 use wire::{Time, icmp, rewrite::quoted_tuple, tcp::flags};
@@ -80,17 +79,10 @@ fn hit(gateway: &mut Gateway, packet: &mut Packet, id: SessionId, direction: Dir
 
 /// Where packets of a direction go.
 fn destination(gateway: &Gateway, id: SessionId, direction: Direction) -> Destination {
-    let Some(session) = gateway.sessions.get(id) else { return Destination::Undecided };
-    let egress = match (session.kind, direction) {
-        (Kind::LocalIn, Direction::Original) | (Kind::LocalOut, Direction::Reply) => {
-            return Destination::Local;
-        }
-        (Kind::Forward | Kind::LocalOut, Direction::Original) => session.egress,
-        (Kind::Forward | Kind::LocalIn, Direction::Reply) => session.ingress,
-    };
-    // A neighbour already in use is asked for by its address again; the table look-up is the same.
-    let target = session.key(direction.opposite()).src;
-    Destination::Forward { egress, gateway: gateway.gateway_towards(session.vr, target, egress) }
+    match gateway.sessions.get(id) {
+        Some(session) => gateway.way_of(session, direction),
+        None => Destination::Undecided,
+    }
 }
 
 /// The session's packets come in by another interface than before: allowed when the way back leads
@@ -124,6 +116,7 @@ fn moved(
         Direction::Original => session.ingress = packet.ingress,
         Direction::Reply => session.egress = packet.ingress,
     }
+    gateway.forget_moved_next_hops(id);
     None
 }
 
@@ -167,24 +160,6 @@ fn related(gateway: &mut Gateway, packet: &mut Packet, now: Time) -> Verdict {
 }
 
 impl Gateway {
-    /// The gateway address towards `target` on an interface; none when it is on the link.
-    fn gateway_towards(
-        &self,
-        vr: config::model::VrId,
-        target: core::net::IpAddr,
-        egress: IfId,
-    ) -> Option<core::net::IpAddr> {
-        match self.routes.lookup(vr, target) {
-            crate::route::Lookup::Via(set) => {
-                set.members.iter().find(|m| m.interface == egress).and_then(|m| m.gateway)
-            }
-            crate::route::Lookup::Local(_)
-            | crate::route::Lookup::Broadcast(_)
-            | crate::route::Lookup::Blackhole(_)
-            | crate::route::Lookup::None => None,
-        }
-    }
-
     /// Adds a forwarded or delivered packet to its session's slow-path counters.
     pub(crate) fn count_session(&mut self, packet: &Packet) {
         if let Some((id, direction)) = packet.session

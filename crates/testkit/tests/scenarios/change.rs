@@ -178,3 +178,61 @@ fn a_download_survives_any_number_of_changes() {
     assert!(report.succeeded(), "{report:?}");
     assert_eq!(office.snapshot().get("session.created"), 1);
 }
+
+/// [`NEIGHBOURS`] with another station at 203.0.113.9.
+fn two_routers() -> String {
+    let at = "address = \"203.0.113.9\", mac = \"02:00:00:00:01:01\"";
+    assert!(NEIGHBOURS.contains(at));
+    NEIGHBOURS.replace(at, "address = \"203.0.113.9\", mac = \"02:00:00:00:01:09\"")
+}
+
+/// MAC address a frame is sent to.
+fn sent_to(frame: &[u8]) -> [u8; 6] {
+    frame[..6].try_into().expect("an Ethernet header")
+}
+
+#[test]
+fn another_gateway_on_the_same_interface_is_used_by_both_tiers() {
+    let config = |via: &str| {
+        let base = BASE.replace("via = \"203.0.113.1\"", &format!("via = \"{via}\""));
+        format!("{}{base}{ALLOW}", two_routers())
+    };
+    let mut rig = Rig::with("change-gateway", &config("203.0.113.1"), false);
+    let far = Tuple { dst: ip("198.51.100.7"), ..out_tuple(proto::UDP, 4000, 53, false) };
+    exchange(&mut rig, far);
+    assert_eq!(rig.snapshot().get("engine.flows"), 2);
+    rig.apply_whole(&config("203.0.113.9"));
+    for _ in 0..6 {
+        rig.send("lan0", &rig.packet("lan0", far).payload(b"x"));
+        assert_eq!(sent_to(&rig.one("wan0")), [2, 0, 0, 0, 1, 9]);
+    }
+    assert_eq!(rig.snapshot().get("engine.flows"), 2, "{}", rig.snapshot());
+}
+
+#[test]
+fn equal_gateways_on_one_interface_share_sessions_and_keep_each_on_its_own() {
+    let base = BASE.replace(
+        "via = \"203.0.113.1\"",
+        "via = \"203.0.113.1\"\n\n[[route]]\nto = \"0.0.0.0/0\"\nvia = \"203.0.113.9\"",
+    );
+    let config = format!("{}{base}{ALLOW}", two_routers());
+    let mut rig = Rig::with("ecmp-one-interface", &config, false);
+    let mut used = std::collections::BTreeSet::new();
+    for port in 0..16 {
+        let far =
+            Tuple { dst: ip("198.51.100.7"), ..out_tuple(proto::UDP, 4000 + port, 53, false) };
+        let mut by = std::collections::BTreeSet::new();
+        for _ in 0..6 {
+            rig.send("lan0", &rig.packet("lan0", far).payload(b"x"));
+            let frame = rig.one("wan0");
+            by.insert(sent_to(&frame));
+            let seen = wire::parse(&frame).expect("valid").tuple;
+            rig.send("wan0", &rig.back(seen).payload(b"x"));
+            rig.one("lan0");
+        }
+        assert_eq!(by.len(), 1, "one session, one gateway, whichever tier serves it");
+        used.extend(by);
+    }
+    assert_eq!(used.len(), 2, "both gateways are used");
+    assert_eq!(rig.snapshot().get("engine.flows"), 32);
+}

@@ -1,0 +1,70 @@
+//! Why the fast path handed one packet to the slow path. One row each; `rows.rs` says how a row reads.
+
+use core::fmt;
+
+use crate::{Class, Reason, ReasonRow, Severity};
+
+registry! {
+    /// Why the fast path handed one packet to the slow path.
+    PuntCause, Punt, 0x05;
+    1 FlowMiss "flow-miss" Info
+        "The flow table has no entry for the packet."
+        "Normal for the first packets of a session."
+        "VPP: nat44 slow path";
+    2 NotIp "not-ip" Info
+        "The frame is ARP or another protocol that only the slow path reads."
+        "Normal."
+        "";
+    3 Malformed "malformed" Notice
+        "The headers do not parse; the slow path names the fault."
+        "See `show counters` for the drop reasons."
+        "";
+    4 Fragment "fragment" Info
+        "The packet is a fragment."
+        "Lower the sender's MTU or clamp MSS."
+        "";
+    5 IpOptions "ip-options" Info
+        "The packet carries IP options or extension headers."
+        "Normal for such traffic."
+        "";
+    6 TcpControl "tcp-control" Info
+        "The segment opens, closes or resets its connection."
+        "Normal."
+        "";
+    7 TcpWindow "tcp-window" Notice
+        "The segment fails the window check; the slow path decides."
+        "Look for asymmetric paths."
+        "";
+    8 TtlExpiring "ttl-expiring" Info
+        "The packet's TTL or hop limit ends here."
+        "Normal for traceroute."
+        "";
+    9 ExceedsMtu "exceeds-mtu" Notice
+        "The packet is larger than the outgoing MTU."
+        "Let ICMP too-big reach the sender, or set `mss-clamp`."
+        "";
+    10 StaleEpoch "stale-epoch" Info
+        "Something the flow was compiled from has changed."
+        "Normal after a change of configuration."
+        "";
+    11 IngressMoved "ingress-moved" Notice
+        "The packet came in by another interface than the flow expects."
+        "Look for a change of path."
+        "";
+    12 SuperPacketUnsupported "super-packet-unsupported" Info
+        "The super-packet cannot be forwarded whole or cut on the fast path."
+        "Normal for rare segment types."
+        "";
+    13 AdjacencyLost "adjacency-lost" Notice
+        "The next hop is no longer resolved."
+        "Check the next hop with `show neighbours`."
+        "";
+    14 NotForUs "not-for-us" Info
+        "The frame is sent to a group, or to another station's MAC address."
+        "Normal for broadcasts; otherwise look for a switch that floods."
+        "";
+    15 InterfaceUnknown "interface-unknown" Notice
+        "No enabled interface of the port takes frames with that VLAN tag."
+        "Add an interface with that vlan id, or set `enabled = true` on it."
+        "";
+}
