@@ -184,10 +184,10 @@ impl Gateway {
 
     /// Whether a packet set a session up or was served by one, for the ladder of tiers.
     pub(crate) fn count_tier(&mut self, packet: &Packet) {
-        let bytes = u64::from(packet.headers.ip_len());
+        let (packets, bytes) = (packet.count(), packet.volume());
         match packet.tier {
-            Tier::SlowSetup => self.counters.setup.add(packet.count(), bytes),
-            Tier::SlowEstablished => self.counters.established.add(packet.count(), bytes),
+            Tier::SlowSetup => self.counters.setup.add(packets, bytes),
+            Tier::SlowEstablished => self.counters.established.add(packets, bytes),
             Tier::Fast => {}
         }
     }

@@ -165,7 +165,7 @@ impl Gateway {
         if let Some((id, direction)) = packet.session
             && let Some(session) = self.sessions.get_mut(id)
         {
-            let (packets, bytes) = (packet.count(), u64::from(packet.headers.ip_len()));
+            let (packets, bytes) = (packet.count(), packet.volume());
             session.add_slow(direction, packets, bytes);
             if packet.tier == Tier::SlowSetup {
                 session.mark_setup(packets, bytes);

@@ -38,8 +38,15 @@ pub(crate) fn run(gateway: &mut Gateway, packet: &mut Packet, _now: Time) -> Ver
     let Some((_, dst)) = packet.next_hop else {
         return Verdict::Drop(DropReason::NeighbourUnresolved);
     };
-    let bytes = u64::from(packet.headers.ip_len());
-    let count = packet.count();
+    // Counted before the frame is taken out of the packet: its offload state says how much it is.
+    let (count, bytes) = (packet.count(), packet.volume());
+    gateway.counters.sent.add(count, bytes);
+    if packet.origin == Origin::Gateway {
+        gateway.counters.originated.add(count, bytes);
+    } else {
+        gateway.count_session(packet);
+        gateway.count_tier(packet);
+    }
     let l3 = packet.headers.l3;
     let version = packet.headers.kind;
     if packet.pieces.is_empty() {
@@ -49,13 +56,6 @@ pub(crate) fn run(gateway: &mut Gateway, packet: &mut Packet, _now: Time) -> Ver
         for piece in std::mem::take(&mut packet.pieces) {
             send(gateway, port, piece, l3, version, (dst, src, vlan));
         }
-    }
-    gateway.counters.sent.add(count, bytes);
-    if packet.origin == Origin::Gateway {
-        gateway.counters.originated.add(count, bytes);
-    } else {
-        gateway.count_session(packet);
-        gateway.count_tier(packet);
     }
     Verdict::Continue
 }
