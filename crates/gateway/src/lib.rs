@@ -53,7 +53,7 @@ use config::{
 };
 use offload::{Engine, EpochTable, tcp_window::TcpWindows};
 use ports::{Frame, FramePool, PortId};
-use reason::PuntCause;
+use reason::{DropReason, PuntCause};
 use wire::Time;
 
 use crate::{
@@ -185,7 +185,7 @@ impl Gateway {
         let ingress = match self.topology.interface(port, headers.vlan) {
             Some(ingress) => ingress,
             None => {
-                let reason = reason::DropReason::VlanUnknown;
+                let reason = DropReason::VlanUnknown;
                 self.counters.drop(reason, self.topology.first_interface(port));
                 return;
             }
@@ -196,6 +196,12 @@ impl Gateway {
             self.maybe_trace(&mut packet, now);
         }
         self.run(packet, now);
+    }
+
+    /// Packets of either tier were lost after [`Gateway::poll_transmit`] or the engine let go of
+    /// them.
+    pub fn handle_lost(&mut self, reason: DropReason, packets: u64) {
+        self.counters.lose(reason, packets);
     }
 
     /// A port's link or MAC address, as seen now.
