@@ -211,6 +211,9 @@ impl Gateway {
             return;
         }
         self.publish_interfaces();
+        if before.mac != state.mac {
+            self.publish_neighbours();
+        }
         if before.up != state.up {
             let kind = if state.up { EventKind::LinkUp } else { EventKind::LinkDown };
             let name = self.config.ports.get(usize::from(port.0)).map_or("?", |p| p.name.as_str());
