@@ -180,9 +180,10 @@ impl Gateway {
         }
     }
 
-    /// Sees whether the engine has a session and works for it, and that its next hops do not rot
-    /// meanwhile.
+    /// Sees whether the engine has a session and works for it, that its next hops do not rot
+    /// meanwhile, and that its rule hears of its traffic.
     fn watch(&mut self, id: SessionId, now: Time) {
+        self.account(id);
         for direction in Direction::BOTH {
             let Some(session) = self.sessions.get(id) else { return };
             let state = session.ledger.direction(direction).state();
