@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use aead::{Mac, MacAlgorithm};
 use zeroize::Zeroizing;
 
 /// The secret bytes of an SA in the order RFC 7296 §2.17 takes them: the encryption key, then the
@@ -63,6 +64,14 @@ impl KeyMaterial {
             }
         }
         text
+    }
+
+    /// Eight hexadecimal digits that change when the key does and tell nothing of it: the begin of an
+    /// HMAC with the key. To see that two ends have the same one.
+    pub fn fingerprint(&self) -> String {
+        let mut tag = [0; 4];
+        Mac::new(MacAlgorithm::Sha256, self.bytes()).sign(&[b"lockgate fingerprint"], &mut tag);
+        tag.iter().map(|byte| format!("{byte:02x}")).collect()
     }
 
     pub(crate) fn bytes(&self) -> &[u8] {

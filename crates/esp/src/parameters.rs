@@ -1,6 +1,6 @@
 //! What an SA is made from, and what is refused.
 
-use std::net::IpAddr;
+use std::{fmt, net::IpAddr};
 
 use crate::{KeyMaterial, Lifetime, Suite};
 
@@ -52,8 +52,39 @@ pub enum DfRule {
     Clear,
 }
 
+/// `tunnel` or `transport`.
+impl fmt::Display for Mode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Tunnel => "tunnel",
+            Self::Transport => "transport",
+        })
+    }
+}
+
+/// `copy`, or the number.
+impl fmt::Display for DscpRule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Copy => f.pad("copy"),
+            Self::Set(dscp) => write!(f, "{dscp}"),
+        }
+    }
+}
+
+/// `copy`, `set` or `clear`.
+impl fmt::Display for DfRule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Copy => "copy",
+            Self::Set => "set",
+            Self::Clear => "clear",
+        })
+    }
+}
+
 /// One direction of a security association.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Parameters {
     /// Security Parameters Index, 256 and up.
     pub spi: u32,

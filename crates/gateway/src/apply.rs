@@ -13,7 +13,10 @@ use config::{
 use reason::DemotionReason;
 use wire::Time;
 
-use crate::{Gateway, events::EventKind, policy::Policies, route::Routes, topology::Topology};
+use crate::{
+    Gateway, events::EventKind, neighbour::NeighbourId, policy::Policies, route::Routes,
+    topology::Topology,
+};
 
 impl Gateway {
     /// Puts a validated configuration into force. Table sizes ([`config::model::Limits`] of
@@ -33,23 +36,42 @@ impl Gateway {
         self.limiter.reload(config.limits.icmp_errors_per_second);
         self.reassembler.reload(&config);
         self.counters.interface_drops.resize(config.interfaces.len(), 0);
+        self.reload_tunnels(&old, now);
+        self.report_tunnel_faults(now);
         self.renumber(&old, now);
         self.neighbours.reload(&config, now);
         self.handle_neighbour_events(now);
         self.publish_interfaces();
         self.publish_neighbours();
+        self.promote_sas(now);
         if let Some(change) = reason_of(&diff.touches()) {
-            self.reevaluate_all(change);
+            self.reevaluate_all(change, now);
         }
         let text = format!("{}: {} changes", config.source, diff.changes.len());
         self.events.push(now, EventKind::ConfigApplied, text);
         diff
     }
 
+    /// SAs leave the engine before their tunnels are numbered anew; those that stay are offered
+    /// again at the end.
+    fn reload_tunnels(&mut self, old: &Config, now: Time) {
+        let ids: Vec<_> = self.tunnels.children().map(|(id, _)| id).collect();
+        for id in ids {
+            self.demote_child(id, DemotionReason::SaRemoved, now);
+        }
+        let config = Arc::clone(&self.config);
+        for gone in self.tunnels.reload(old, &config, now) {
+            self.tunnels.close(&gone);
+            if gone.next_hop != u32::MAX {
+                self.neighbours.release(NeighbourId(gone.next_hop));
+            }
+        }
+    }
+
     fn rebuild_routes(&mut self, config: &Config) {
         self.routes = Routes::new(config);
         for (index, interface) in config.interfaces.iter().enumerate() {
-            if !self.topology.port(interface.port).up {
+            if !self.topology.state(interface).up {
                 self.routes.set_link(IfId(index as u16), false);
             }
         }
@@ -64,8 +86,7 @@ impl Gateway {
             .map(|interface| {
                 let same = |new: &config::model::Interface| {
                     new.name == interface.name
-                        && config.ports[usize::from(new.port)].name
-                            == old.ports[usize::from(interface.port)].name
+                        && carrier_name(&config, new) == carrier_name(old, interface)
                         && config.virtual_routers[usize::from(new.vr.0)].name
                             == old.virtual_routers[usize::from(interface.vr.0)].name
                 };
@@ -108,6 +129,14 @@ impl Gateway {
     }
 }
 
+/// The name of the port or tunnel an interface stands on.
+fn carrier_name<'a>(config: &'a Config, interface: &config::model::Interface) -> Option<&'a str> {
+    match interface.tunnel() {
+        None => config.port_of(interface).map(|port| port.name.as_str()),
+        Some(_) => config.tunnel_of(interface).map(|(_, tunnel)| tunnel.name.as_str()),
+    }
+}
+
 /// What to call the change that sessions are evaluated again for; none if none need be.
 fn reason_of(touches: &Touches) -> Option<DemotionReason> {
     [
@@ -115,6 +144,7 @@ fn reason_of(touches: &Touches) -> Option<DemotionReason> {
         (touches.routes, DemotionReason::RouteChanged),
         // A policy that comes or goes touches translation too, and is still a change of policy.
         (touches.policies, DemotionReason::PolicyChanged),
+        (touches.tunnels, DemotionReason::SaRemoved),
         (touches.nat, DemotionReason::NatChanged),
         (touches.offload, DemotionReason::OffloadSwitchChanged),
     ]

@@ -125,6 +125,8 @@ impl Gateway {
             self.jobs.watch = next;
             if next.is_none() {
                 self.audit(now);
+                self.watch_sas(now);
+                self.promote_sas(now);
             }
         }
     }
