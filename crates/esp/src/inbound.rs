@@ -19,6 +19,9 @@ use crate::{
     transform::Transform,
 };
 
+/// A packet this many numbers ahead of every other is far more likely one from the past.
+const FAR_AHEAD: u64 = 1 << 31;
+
 /// An SA that opens what is received.
 ///
 /// All methods take `&self`: any number of threads may open packets of the same SA, each with a
@@ -172,7 +175,11 @@ impl Inbound {
         let sequence = self.replay.infer(low).ok_or(DropReason::EspTooOld)?;
         self.replay.check(sequence)?;
 
-        self.transform.open(packet, esp, sequence, self.parameters.esn)?;
+        if let Err(reason) = self.transform.open(packet, esp, sequence, self.parameters.esn) {
+            // with ESN a number below the window reads as one far ahead, whose ICV is then wrong
+            let far = sequence.saturating_sub(self.replay.top()) > FAR_AHEAD;
+            return Err(if far { DropReason::EspTooOld } else { reason });
+        }
         self.replay.accept(sequence)?;
 
         let text = packet.get(start..end).ok_or(DropReason::EspMalformed)?;
