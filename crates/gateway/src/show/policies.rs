@@ -26,10 +26,7 @@ impl Gateway {
         now: Time,
     ) -> PoliciesView {
         // Rules hear of the traffic of live sessions with every audit; those of a small table now.
-        let live: Vec<_> = self.sessions.page(0, SCAN).map(|(id, _)| id).collect();
-        for id in live {
-            self.account(id);
-        }
+        self.account_live();
         let (rows, start) = (rows(limit), cursor.unwrap_or(0) as usize);
         let forward = self.config.policies.len();
         let local_in = self.config.local_in.len();
@@ -51,6 +48,14 @@ impl Gateway {
             })
             .collect();
         PoliciesView { policies, total: total as u64, next: (end < total).then_some(end as u64) }
+    }
+
+    /// Tells the rules what the sessions of a small table have moved.
+    pub(super) fn account_live(&mut self) {
+        let live: Vec<_> = self.sessions.page(0, SCAN).map(|(id, _)| id).collect();
+        for id in live {
+            self.account(id);
+        }
     }
 
     pub(super) fn policy_lookup(

@@ -262,4 +262,23 @@ fn a_policy_counts_all_traffic_of_its_sessions_and_what_it_denies() {
 
     rig.send("lan0", &rig.out(proto::TCP, 50_000, 23, false).tcp(SYN, 1, 0));
     assert_eq!(traffic(&mut rig, 11), (1, 40));
+
+    rig.banner("cleared");
+    rig.send("lan0", &rig.packet("lan0", flow).payload(b"x"));
+    let clear = api::Request::ClearStatistics { what: api::StatisticsKind::Policies };
+    rig.net.answered(rig.gateway, clear);
+    assert_eq!((traffic(&mut rig, 1), traffic(&mut rig, 11)), ((0, 0), (0, 0)));
+}
+
+#[test]
+fn a_filter_of_events_is_refused_instead_of_matching_nothing() {
+    let mut rig = Rig::new("events-filter", ALLOW);
+    let ask = |filter: &str| api::Request::Events {
+        filter: Some(filter.into()),
+        since: None,
+        limit: None,
+    };
+    let refused = rig.net.ask(rig.gateway, ask("port 443"));
+    assert!(matches!(refused, Err(api::ApiError::Unsupported { .. })), "{refused:?}");
+    assert!(rig.net.ask(rig.gateway, ask("")).is_ok());
 }
