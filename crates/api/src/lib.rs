@@ -70,6 +70,10 @@ pub enum Response {
     Routes(RoutesView),
     /// To [`Request::ShowNeighbours`].
     Neighbours(NeighboursView),
+    /// To [`Request::ShowTunnels`].
+    Tunnels(TunnelsView),
+    /// To [`Request::ShowSas`].
+    Sas(SasView),
     /// To [`Request::ShowNatVips`].
     NatVips(NatVipsView),
     /// To [`Request::ShowNatPools`].

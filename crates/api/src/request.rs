@@ -62,6 +62,27 @@ pub enum Request {
         #[serde(default)]
         cursor: Option<u64>,
     },
+    /// Tunnels.
+    ShowTunnels {
+        /// Most rows, at most [`crate::PAGE`].
+        #[serde(default)]
+        limit: Option<u32>,
+        /// Where to go on.
+        #[serde(default)]
+        cursor: Option<u64>,
+    },
+    /// SAs.
+    ShowSas {
+        /// Only of this tunnel, or with this SPI (`0x…`).
+        #[serde(default)]
+        pick: Option<String>,
+        /// Most rows, at most [`crate::PAGE`].
+        #[serde(default)]
+        limit: Option<u32>,
+        /// Where to go on.
+        #[serde(default)]
+        cursor: Option<u64>,
+    },
     /// Virtual IPs.
     ShowNatVips,
     /// IP pools.

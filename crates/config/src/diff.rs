@@ -87,6 +87,8 @@ pub struct Touches {
     pub limits: bool,
     /// Rate sensors.
     pub anomaly: bool,
+    /// Tunnels.
+    pub tunnels: bool,
     /// Ports.
     pub ports: bool,
     /// Host name, control socket and metrics.
@@ -138,6 +140,7 @@ impl Change {
         match self.section {
             "hostname" | "control" => touches.control = true,
             "port" => touches.ports = true,
+            "ipsec" => touches.tunnels = true,
             "virtual-router" => {
                 touches.routes |= whole || !only("offload");
                 touches.interfaces |= whole || !only("offload");

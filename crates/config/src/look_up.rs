@@ -3,9 +3,11 @@
 use core::fmt;
 
 use crate::model::{
-    Action, Config, IfId, Interface, IpRange, OffloadMode, Policy, Pool, PoolId, Port,
-    SensorAction, Service, VirtualRouter, VrId, Weakening, Zone, ZoneId,
+    Action, Attachment, Config, IfId, Interface, IpRange, OffloadMode, Policy, Pool, PoolId, Port,
+    SensorAction, Service, Steering, Tunnel, TunnelId, VirtualRouter, VrId, Weakening, Zone,
+    ZoneId,
 };
+use wire::VlanId;
 
 /// The configuration of an empty file: no ports, no policies, defaults everywhere else.
 impl Default for Config {
@@ -31,9 +33,15 @@ impl Config {
         self.interface(id).map_or("?", |interface| &interface.name)
     }
 
-    /// The port of an interface.
+    /// The port of an interface; a tunnel has none.
     pub fn port_of(&self, interface: &Interface) -> Option<&Port> {
-        self.ports.get(usize::from(interface.port))
+        self.ports.get(usize::from(interface.port()?))
+    }
+
+    /// The tunnel of an interface.
+    pub fn tunnel_of(&self, interface: &Interface) -> Option<(TunnelId, &Tunnel)> {
+        let id = interface.tunnel()?;
+        Some((id, self.tunnels.get(usize::from(id.0))?))
     }
 
     /// The port of that name, with its position.
@@ -79,6 +87,32 @@ impl Config {
     }
 }
 
+impl Interface {
+    /// Index of its port in [`Config::ports`]; a tunnel has none.
+    pub const fn port(&self) -> Option<u16> {
+        match self.on {
+            Attachment::Port { port, .. } => Some(port),
+            Attachment::Tunnel(_) => None,
+        }
+    }
+
+    /// Its 802.1Q tag; absent for untagged frames and tunnels.
+    pub const fn vlan(&self) -> Option<VlanId> {
+        match self.on {
+            Attachment::Port { vlan, .. } => vlan,
+            Attachment::Tunnel(_) => None,
+        }
+    }
+
+    /// Its tunnel.
+    pub const fn tunnel(&self) -> Option<TunnelId> {
+        match self.on {
+            Attachment::Port { .. } => None,
+            Attachment::Tunnel(id) => Some(id),
+        }
+    }
+}
+
 impl IpRange {
     /// Whether an address is in the range.
     pub fn contains(&self, ip: core::net::IpAddr) -> bool {
@@ -121,4 +155,5 @@ words! {
     crate::model::Rpf { Strict "strict", Loose "loose", Off "off" }
     SensorAction { Block "block", Monitor "monitor" }
     Weakening { TcpWindow "tcp-window" }
+    Steering { Routes "routes", Selectors "selectors" }
 }

@@ -3,11 +3,15 @@
 //! Objects keep their name and the line they came from, so that a verdict can be traced back to
 //! the configuration. Durations are `Duration`, rates are per second, sizes are bytes.
 
+mod tunnel;
+
 use core::{net::IpAddr, ops::RangeInclusive, time::Duration};
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 
 use ipnet::IpNet;
 use wire::{Mac, VlanId};
+
+pub use tunnel::{Ipsec, ManualSa, Selector, Steering, Tunnel, TunnelId, TunnelKind};
 
 /// Line of the configuration file, counted from 1; zero for what was not written (defaults).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -42,8 +46,10 @@ pub struct Config {
     pub virtual_routers: Vec<VirtualRouter>,
     /// Attachments to the network.
     pub ports: Vec<Port>,
-    /// Layer-3 interfaces: a port itself (untagged) or one of its VLANs.
+    /// Layer-3 interfaces: a port itself (untagged), one of its VLANs, or a tunnel.
     pub interfaces: Vec<Interface>,
+    /// Tunnels.
+    pub tunnels: Vec<Tunnel>,
     /// Zones; an interface that names none is in a zone of its own name.
     pub zones: Vec<Zone>,
     /// Static routes, connected ones not included.
@@ -148,6 +154,20 @@ pub enum Rpf {
     Off,
 }
 
+/// What an interface stands on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Attachment {
+    /// A port, untagged or one of its VLANs.
+    Port {
+        /// Index of the port in [`Config::ports`].
+        port: u16,
+        /// 802.1Q tag; absent for untagged frames.
+        vlan: Option<VlanId>,
+    },
+    /// A tunnel.
+    Tunnel(TunnelId),
+}
+
 /// A layer-3 interface.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Interface {
@@ -155,10 +175,8 @@ pub struct Interface {
     pub name: String,
     /// Where it is configured.
     pub line: Line,
-    /// Index of the port in [`Config::ports`].
-    pub port: u16,
-    /// 802.1Q tag; absent for untagged frames.
-    pub vlan: Option<VlanId>,
+    /// What it stands on.
+    pub on: Attachment,
     /// The virtual router it belongs to.
     pub vr: VrId,
     /// Its zone.
@@ -544,6 +562,8 @@ pub struct Limits {
     pub sessions: u32,
     /// Flows (directions) of the software engine.
     pub flows: u32,
+    /// SAs of the software engine, each direction counted.
+    pub sas: u32,
     /// TCP sessions whose handshake is not complete.
     pub half_open: u32,
     /// Neighbours over all interfaces.

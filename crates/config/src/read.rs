@@ -129,7 +129,7 @@ impl<'a> Doc<'a> {
     /// The text of a span in backquotes, cut to one short line; empty where the span is.
     pub fn snippet(&self, span: &Span) -> String {
         let text = self.text.get(span.clone()).unwrap_or_default();
-        let line = text.lines().next().unwrap_or_default();
+        let line = &masked(text.lines().next().unwrap_or_default());
         match line.chars().count() {
             0 => String::new(),
             1..=60 => format!("`{line}`"),
@@ -149,7 +149,7 @@ impl<'a> Doc<'a> {
         let covered = covered.lines().next().unwrap_or_default().chars().count();
         // a line too long for a terminal is shown from a little before the place
         let skip = if whole.chars().count() > EXCERPT { column.saturating_sub(40) } else { 0 };
-        let excerpt: String = whole
+        let excerpt: String = masked(whole)
             .chars()
             .skip(skip)
             .take(EXCERPT)
@@ -613,9 +613,68 @@ impl<'d, 'i> Tab<'d, 'i> {
     }
 }
 
+/// A line without the key material in it: runs of hexadecimal digits as long as a key, and whatever
+/// stands behind `key =`. Every character hidden leaves a mark, so that columns stay.
+fn masked(line: &str) -> String {
+    /// Digits of the shortest key of a cipher, 128 bits.
+    const KEY_DIGITS: usize = 32;
+    let mut out: Vec<char> = line.chars().collect();
+    let mut run = 0;
+    for at in 0..=out.len() {
+        if out.get(at).is_some_and(char::is_ascii_hexdigit) {
+            run += 1;
+            continue;
+        }
+        if run >= KEY_DIGITS {
+            out[at - run..at].fill(HIDDEN);
+        }
+        run = 0;
+    }
+    let word: Vec<char> = "key".chars().collect();
+    let is_name = |c: &char| c.is_alphanumeric() || matches!(c, '-' | '_');
+    for at in 0..out.len().saturating_sub(word.len()) {
+        let begins = at == 0 || !is_name(&out[at - 1]);
+        if !begins || out[at..at + word.len()] != word[..] {
+            continue;
+        }
+        let rest = at + word.len();
+        let Some(quote) = out[rest..].iter().position(|c| !matches!(c, ' ' | '\t' | '=')) else {
+            continue;
+        };
+        let quote = rest + quote;
+        let mark = out[quote];
+        if matches!(mark, '"' | '\'') {
+            for c in out[quote + 1..].iter_mut().take_while(|c| **c != mark) {
+                *c = HIDDEN;
+            }
+        }
+    }
+    out.into_iter().collect()
+}
+
+/// Stands for a character of a key.
+const HIDDEN: char = '•';
+
 pub(crate) fn article(type_name: &str) -> String {
     match type_name.chars().next() {
         Some('a' | 'e' | 'i' | 'o' | 'u') => format!("an {type_name}"),
         _ => format!("a {type_name}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_are_not_quoted_in_messages() {
+        let line = r#"out = { spi = 0x1000, key = "secret", algorithm = "aes" } # 00112233445566778899aabbccddeeff"#;
+        let shown = masked(line);
+        assert_eq!(shown.chars().count(), line.chars().count());
+        assert!(shown.contains(r#"spi = 0x1000, key = "••••••", algorithm = "aes""#), "{shown}");
+        assert!(!shown.contains("0011"), "{shown}");
+        assert_eq!(masked("monkey = \"banana\""), "monkey = \"banana\"");
+        assert_eq!(masked("key"), "key");
+        assert_eq!(masked("key ="), "key =");
     }
 }

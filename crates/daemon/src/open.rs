@@ -45,7 +45,7 @@ pub fn open(config: Arc<Config>, now: Time) -> Result<Box<dyn Runner>, OpenError
         }
         attached.push(Attached { mac: opened.mac(), port: opened });
     }
-    let settings = Settings { seed: seed()?, stopwatch };
+    let settings = Settings { ciphers: aead::choose(stopwatch).0, seed: seed()?, stopwatch };
     let ports = config.ports.clone();
     let node = Node::new(config, attached, frames, settings, now);
     Ok(Box::new(Running { node, ports, refreshed: None }))

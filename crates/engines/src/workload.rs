@@ -64,6 +64,7 @@ impl Workload {
     pub fn new(sessions: u32, payload: usize, seed: u128) -> Result<Self, Refusal> {
         let epochs = Arc::new(EpochTable::new(1));
         let config = SoftConfig {
+            sas: 64,
             flows: sessions * 2,
             adjacencies: 2,
             workers: 1,
@@ -216,6 +217,7 @@ fn program(session: u32, direction: Direction) -> FlowProgram {
         ingress,
         rewrite: Rewrite::compile(from, to),
         adjacency: AdjacencyId(egress),
+        sa: None,
         mtu: 1500,
         tcp_window: None,
         session,

@@ -14,7 +14,10 @@ use config::{
 use reason::{DemotionReason, DropReason};
 use wire::Time;
 
-use crate::{Gateway, events::EventKind, policy::Policies, route::Routes, topology::Topology};
+use crate::{
+    Gateway, events::EventKind, neighbour::NeighbourId, policy::Policies, route::Routes,
+    topology::Topology,
+};
 
 impl Gateway {
     /// Puts a validated configuration into force. Table sizes ([`config::model::Limits`] of
@@ -38,6 +41,8 @@ impl Gateway {
         self.limiter.reload(config.limits.icmp_errors_per_second);
         self.reassembler.reload(&config);
         moves.renumber(&mut self.counters.interface_drops, config.interfaces.len());
+        self.reload_tunnels(&old, now);
+        self.report_tunnel_faults(now);
         if !moves.is_none() {
             self.renumber(&moves, now);
         }
@@ -45,18 +50,35 @@ impl Gateway {
         self.handle_neighbour_events(now);
         self.publish_interfaces();
         self.publish_neighbours();
+        self.promote_sas(now);
         if let Some(change) = reason_of(&diff.touches()) {
-            self.reevaluate_all(change);
+            self.reevaluate_all(change, now);
         }
         let text = format!("{}: {} changes", config.source, diff.changes.len());
         self.events.push(now, EventKind::ConfigApplied, text);
         diff
     }
 
+    /// SAs leave the engine before their tunnels are numbered anew; those that stay are offered
+    /// again at the end.
+    fn reload_tunnels(&mut self, old: &Config, now: Time) {
+        let ids: Vec<_> = self.tunnels.children().map(|(id, _)| id).collect();
+        for id in ids {
+            self.demote_child(id, DemotionReason::SaRemoved, now);
+        }
+        let config = Arc::clone(&self.config);
+        for gone in self.tunnels.reload(old, &config, now) {
+            self.tunnels.close(&gone);
+            if gone.next_hop != u32::MAX {
+                self.neighbours.release(NeighbourId(gone.next_hop));
+            }
+        }
+    }
+
     fn rebuild_routes(&mut self, config: &Config) {
         self.routes = Routes::new(config);
         for (index, interface) in config.interfaces.iter().enumerate() {
-            if !self.topology.port(interface.port).up {
+            if !self.topology.state(interface).up {
                 self.routes.set_link(IfId(index as u16), false);
             }
         }
@@ -103,15 +125,12 @@ struct Moves {
 }
 
 impl Moves {
-    /// An interface stays the same one while its name, port and virtual router do.
+    /// An interface stays the same one while its name, its port or tunnel, and its virtual router do.
     fn between(old: &Config, new: &Config) -> Self {
         let router = |config: &Config, vr: VrId| config.virtual_router_name(vr).to_owned();
-        let port = |config: &Config, interface: &Interface| {
-            config.port_of(interface).map(|port| port.name.clone())
-        };
         let same = |was: &Interface, is: &Interface| {
             is.name == was.name
-                && port(new, is) == port(old, was)
+                && carrier_name(new, is) == carrier_name(old, was)
                 && router(new, is.vr) == router(old, was.vr)
         };
         let interfaces = old.interfaces.iter().map(|was| {
@@ -153,6 +172,14 @@ impl Moves {
     }
 }
 
+/// The name of the port or tunnel an interface stands on.
+fn carrier_name<'a>(config: &'a Config, interface: &Interface) -> Option<&'a str> {
+    match interface.tunnel() {
+        None => config.port_of(interface).map(|port| port.name.as_str()),
+        Some(_) => config.tunnel_of(interface).map(|(_, tunnel)| tunnel.name.as_str()),
+    }
+}
+
 /// What to call the change that sessions are evaluated again for; none if none need be.
 fn reason_of(touches: &Touches) -> Option<DemotionReason> {
     [
@@ -160,6 +187,7 @@ fn reason_of(touches: &Touches) -> Option<DemotionReason> {
         (touches.routes, DemotionReason::RouteChanged),
         // A policy that comes or goes touches translation too, and is still a change of policy.
         (touches.policies, DemotionReason::PolicyChanged),
+        (touches.tunnels, DemotionReason::SaRemoved),
         (touches.nat, DemotionReason::NatChanged),
         (touches.offload, DemotionReason::OffloadSwitchChanged),
     ]

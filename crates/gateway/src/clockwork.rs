@@ -35,7 +35,7 @@ impl Gateway {
                     EventKind::ScheduleChanged,
                     "policies in force changed".into(),
                 );
-                self.reevaluate_all(DemotionReason::PolicyChanged);
+                self.reevaluate_all(DemotionReason::PolicyChanged, now);
             }
         }
         if self.jobs.is_busy() || now >= self.jobs.due() {

@@ -128,7 +128,7 @@ impl Gateway {
     /// A packet whose next hop never answered (RFC 1812 §5.2.7.1: host unreachable).
     fn give_up(&mut self, mut packet: Packet, now: Time) {
         self.counters.drop(DropReason::NeighbourUnresolved, packet.ingress);
-        if packet.origin == crate::packet::Origin::Received {
+        if packet.origin == crate::packet::Origin::Received && packet.wrapped.is_none() {
             let kind = crate::local::IcmpErrorKind::HostUnreachable;
             self.send_icmp_error(kind, packet.frame.bytes(), packet.ingress, now);
         }
@@ -137,12 +137,13 @@ impl Gateway {
 
     pub(crate) fn publish_adjacency(&mut self, id: NeighbourId, interface: IfId, dst: Mac) {
         let config = self.interface(interface);
+        let Some(port) = config.port() else { return };
         let adjacency = Adjacency {
-            port: config.port,
+            port,
             interface: interface.0,
             src: self.topology.mac(config),
             dst,
-            vlan: config.vlan,
+            vlan: config.vlan(),
             mtu: config.mtu,
         };
         // A refusal shows again, with evidence, when a flow is offered that needs it.
@@ -162,7 +163,7 @@ impl Gateway {
     }
 
     /// Sessions that leave by a port without link are demoted; the routes by it are withdrawn.
-    pub(crate) fn link_changed(&mut self, port: PortId, up: bool, _now: Time) {
+    pub(crate) fn link_changed(&mut self, port: PortId, up: bool, now: Time) {
         let interfaces: Vec<_> = self.topology.interfaces_of(port).collect();
         let mut changed = false;
         for interface in interfaces {
@@ -170,14 +171,14 @@ impl Gateway {
         }
         if changed {
             let change = if up { DemotionReason::RouteChanged } else { DemotionReason::LinkDown };
-            self.reevaluate_all(change);
+            self.reevaluate_all(change, now);
         }
     }
 
     fn send_request(&mut self, request: &NeighbourRequest) {
         let interface = self.interface(request.interface);
-        let (mac, port, vlan) =
-            (self.topology.mac(interface), PortId(interface.port), interface.vlan);
+        let Some(port) = interface.port().map(PortId) else { return };
+        let (mac, vlan) = (self.topology.mac(interface), interface.vlan());
         let announce = request.kind == RequestKind::Announce;
         let frame = match request.target {
             IpAddr::V4(own) if announce => wire::emit::arp_request(mac, own, own, None, vlan),
@@ -209,8 +210,8 @@ impl Gateway {
 
     fn send_arp_reply(&mut self, ingress: IfId, asked: &ArpPacket, own: Ipv4Addr) {
         let interface = self.interface(ingress);
-        let (mac, port, vlan) =
-            (self.topology.mac(interface), PortId(interface.port), interface.vlan);
+        let Some(port) = interface.port().map(PortId) else { return };
+        let (mac, vlan) = (self.topology.mac(interface), interface.vlan());
         let frame = wire::emit::arp_reply(mac, own, asked.sender_mac, asked.sender_ip, vlan);
         self.counters.advertisements_sent += 1;
         self.send_raw(port, &frame);
@@ -218,8 +219,8 @@ impl Gateway {
 
     fn send_advertisement(&mut self, ingress: IfId, asked: &NeighbourSolicitation, from: Mac) {
         let interface = self.interface(ingress);
-        let (mac, port, vlan) =
-            (self.topology.mac(interface), PortId(interface.port), interface.vlan);
+        let Some(port) = interface.port().map(PortId) else { return };
+        let (mac, vlan) = (self.topology.mac(interface), interface.vlan());
         // Only the interface's own addresses replace what was known (RFC 4861 §7.2.8).
         let is_own = interface.addresses.iter().any(|net| net.addr() == asked.target)
             || asked.target == nd::link_local(mac);

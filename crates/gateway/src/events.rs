@@ -19,6 +19,8 @@ pub enum EventKind {
     LinkUp,
     /// A port's link went down or its device vanished.
     LinkDown,
+    /// An SA could not be made, or it grew old or ended.
+    TunnelFault,
     /// A configuration was applied.
     ConfigApplied,
     /// A sensor's threshold was passed.
@@ -43,6 +45,7 @@ impl EventKind {
             Self::AddressConflict => "address-conflict",
             Self::LinkUp => "link-up",
             Self::LinkDown => "link-down",
+            Self::TunnelFault => "tunnel-fault",
             Self::ConfigApplied => "config-applied",
             Self::SensorExceeded => "sensor-exceeded",
             Self::ScheduleChanged => "schedule-changed",

@@ -153,6 +153,8 @@ impl Gateway {
             self.jobs.auditing = false;
             self.audits += 1;
             self.audited = Some(now);
+            self.watch_sas(now);
+            self.promote_sas(now);
         }
         for finding in findings {
             self.repair(finding, now);

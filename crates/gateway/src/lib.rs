@@ -44,6 +44,7 @@ mod stages;
 mod test_config;
 mod topology;
 pub mod trace;
+pub mod tunnel;
 
 use std::{collections::VecDeque, sync::Arc};
 
@@ -72,6 +73,7 @@ use crate::{
     session::SessionTable,
     topology::Topology,
     trace::{Trace, Tracer},
+    tunnel::Tunnels,
 };
 
 pub use topology::PortState;
@@ -89,6 +91,8 @@ pub struct Parts {
     pub windows: Arc<TcpWindows>,
     /// Where frames of the gateway's own making come from.
     pub frames: Arc<FramePool>,
+    /// Which library serves which cipher.
+    pub ciphers: aead::Selection,
     /// Seed of all random choices.
     pub seed: u64,
     /// Measures stages for traces.
@@ -104,6 +108,7 @@ pub struct Gateway {
     routes: Routes,
     policies: Policies,
     neighbours: Neighbours<Box<Packet>>,
+    tunnels: Tunnels,
     reassembler: Reassembler,
     sensors: anomaly::Sensors,
     limiter: IcmpLimiter,
@@ -144,6 +149,7 @@ impl Gateway {
             routes: Routes::new(&config),
             policies: Policies::new(&config),
             neighbours: Neighbours::new(&config, parts.seed),
+            tunnels: Tunnels::new(&config, parts.ciphers, parts.seed, now),
             reassembler: Reassembler::new(&config, parts.seed),
             sensors: anomaly::Sensors::new(&config.anomaly, parts.seed),
             limiter: IcmpLimiter::new(config.limits.icmp_errors_per_second, parts.seed),
@@ -170,6 +176,8 @@ impl Gateway {
         gateway.publish_interfaces();
         gateway.publish_neighbours();
         gateway.send_solicitations(now);
+        gateway.promote_sas(now);
+        gateway.report_tunnel_faults(now);
         gateway
     }
 
@@ -204,6 +212,41 @@ impl Gateway {
         self.counters.lose(reason, packets);
     }
 
+    /// A packet that the fast path took out of an SA and punted: it stands behind a blank Ethernet
+    /// header and comes in by the interface of its tunnel.
+    pub fn handle_opened(
+        &mut self,
+        port: PortId,
+        tunnel: IfId,
+        frame: Frame,
+        cause: PuntCause,
+        now: Time,
+    ) {
+        let known = self.config.interface(tunnel).map(|interface| interface.vr);
+        let parsed = wire::parse(frame.bytes()).map(|headers| (headers, known));
+        let (headers, vr) = match parsed {
+            Ok((headers, Some(vr))) => (headers, vr),
+            Ok((_, None)) => {
+                self.counters.drop(DropReason::InterfaceDown, tunnel);
+                return;
+            }
+            Err(reason) => {
+                self.counters.drop(reason, tunnel);
+                return;
+            }
+        };
+        let mut packet = Packet::new(frame, headers, (port, tunnel, vr), Origin::Received, cause);
+        packet.nesting = 1;
+        if let Err(reason) = self.check_selectors(&packet) {
+            self.counters.drop(reason, tunnel);
+            return;
+        }
+        if self.tracer.is_on() {
+            self.maybe_trace(&mut packet, now);
+        }
+        self.run(packet, now);
+    }
+
     /// A port's link or MAC address, as seen now.
     pub fn handle_port(&mut self, port: PortId, state: PortState, now: Time) {
         let before = self.topology.port(port.0);
@@ -232,7 +275,7 @@ impl Gateway {
         self.wall = WallClock { unix, at: now };
         if self.policies.set_wall_clock(unix) {
             self.events.push(now, EventKind::ScheduleChanged, "policies in force changed".into());
-            self.reevaluate_all(reason::DemotionReason::PolicyChanged);
+            self.reevaluate_all(reason::DemotionReason::PolicyChanged, now);
         }
     }
 

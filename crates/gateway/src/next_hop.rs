@@ -61,6 +61,9 @@ impl Gateway {
     /// The gateway address of a tuple's route on an interface; none when its destination is on the
     /// link.
     fn gateway_towards(&self, vr: VrId, tuple: &Tuple, egress: IfId) -> Option<IpAddr> {
+        if self.interface(egress).tunnel().is_some() {
+            return None;
+        }
         match self.routes.lookup(vr, tuple.dst) {
             Lookup::Via(set) => {
                 let chosen = set.select(flow_hash(tuple));

@@ -4,7 +4,7 @@
 
 use core::net::IpAddr;
 
-use config::model::IfId;
+use config::model::{IfId, Interface};
 use ports::PortId;
 use reason::{DropReason, PuntCause};
 use wire::{Headers, Time};
@@ -70,7 +70,7 @@ impl Gateway {
         };
         let Ok(headers) = wire::parse(frame.bytes()) else { return };
         let Some(interface) = self.config.interface(ingress) else { return };
-        let (port, vr) = (PortId(interface.port), interface.vr);
+        let (port, vr) = (port_of(interface), interface.vr);
         let destination = self.on_link(ingress, &headers);
         let mut packet =
             Packet::new(frame, headers, (port, ingress, vr), Origin::Gateway, PuntCause::FlowMiss);
@@ -101,4 +101,9 @@ impl Gateway {
             any.flat_map(|i| &i.addresses).find(same).map(ipnet::IpNet::addr)
         })
     }
+}
+
+/// The port of an interface; tunnels have none, and no port has this number.
+pub(crate) fn port_of(interface: &Interface) -> PortId {
+    PortId(interface.port().unwrap_or(u16::MAX))
 }

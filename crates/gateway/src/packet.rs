@@ -12,6 +12,7 @@ use crate::{
     nat::{Binding, Dnat},
     session::SessionId,
     trace::{Note, Trace},
+    tunnel::ChildId,
 };
 
 /// What a stage decided. A packet cannot cause an error, only a verdict.
@@ -123,6 +124,10 @@ pub struct Packet {
     pub reassembled: Option<u16>,
     /// What it was cut into, when it was too large to leave whole.
     pub pieces: Vec<Frame>,
+    /// How many tunnels it has entered and left so far.
+    pub nesting: u8,
+    /// It was wrapped: the SAs that did it. What it carries has left the gateway's sessions.
+    pub wrapped: Option<ChildId>,
     /// The record being written, when a trace is on.
     pub trace: Option<Box<Trace>>,
 }
@@ -154,6 +159,8 @@ impl Packet {
             next_hop: None,
             reassembled: None,
             pieces: Vec::new(),
+            nesting: 0,
+            wrapped: None,
             trace: None,
         }
     }
@@ -167,6 +174,18 @@ impl Packet {
                 trace.note = Some(note);
             }
         }
+    }
+
+    /// The packet has been wrapped by a tunnel and goes on to the far end. Nothing that was decided
+    /// about what is inside holds for it.
+    pub(crate) fn enter_underlay(&mut self, child: ChildId, destination: Destination) {
+        self.wrapped = Some(child);
+        self.nesting += 1;
+        self.destination = destination;
+        self.session = None;
+        self.related = false;
+        (self.dnat, self.snat, self.rule) = (None, None, None);
+        (self.next_hop, self.reassembled) = (None, None);
     }
 
     /// Whether the packet only asks what would happen.

@@ -9,8 +9,11 @@ use crate::{
     trace::{Phase, Stage},
 };
 
-/// From the wire to the session look-up.
-const ENTRY: [Stage; 4] = [Stage::Ingress, Stage::Reassemble, Stage::Decap, Stage::Session];
+/// From the wire (or out of a tunnel) to the packet that counts.
+const ENTRY: [Stage; 3] = [Stage::Ingress, Stage::Reassemble, Stage::Decap];
+
+/// Which session it belongs to.
+const SESSION: [Stage; 1] = [Stage::Session];
 
 /// What only a packet without a session goes through.
 const SETUP: [Stage; 8] = [
@@ -30,6 +33,9 @@ const SERVICE: [Stage; 3] = [Stage::Inspect, Stage::Shape, Stage::Offload];
 /// What a packet for the gateway itself ends with.
 const LOCAL: [Stage; 1] = [Stage::Deliver];
 
+/// What a packet that leaves by a tunnel goes through; then it is another packet, which leaves too.
+const WRAP: [Stage; 1] = [Stage::Encap];
+
 /// What a packet that leaves ends with.
 const EXIT: [Stage; 3] = [Stage::Neighbour, Stage::Encap, Stage::Transmit];
 
@@ -39,7 +45,18 @@ const ORIGINATED: [Stage; 2] = [Stage::Route, Stage::Policy];
 impl Gateway {
     /// A received (or simulated) packet, from the first stage on.
     pub(crate) fn run(&mut self, packet: Packet, now: Time) {
-        let Some(packet) = self.through(&ENTRY, packet, now) else { return };
+        let mut packet = packet;
+        loop {
+            let before = packet.nesting;
+            match self.through(&ENTRY, packet, now) {
+                Some(entered) => packet = entered,
+                None => return,
+            }
+            if packet.nesting == before {
+                break;
+            }
+        }
+        let Some(packet) = self.through(&SESSION, packet, now) else { return };
         let packet = if packet.session.is_none() {
             match self.through(&SETUP, packet, now) {
                 Some(packet) => packet,
@@ -49,15 +66,31 @@ impl Gateway {
             packet
         };
         let Some(packet) = self.through(&SERVICE, packet, now) else { return };
-        let end: &[Stage] = if packet.destination == Destination::Local { &LOCAL } else { &EXIT };
-        self.finish(end, packet, now);
+        if packet.destination == Destination::Local {
+            self.finish(&LOCAL, packet, now);
+        } else {
+            self.leave(packet, now);
+        }
     }
 
     /// A packet the gateway itself made: it has no session.
     pub(crate) fn run_originated(&mut self, packet: Packet, now: Time) {
         if let Some(packet) = self.through(&ORIGINATED, packet, now) {
-            self.finish(&EXIT, packet, now);
+            self.leave(packet, now);
         }
+    }
+
+    /// A packet leaves: through as many tunnels as its way leads, and then by a port.
+    fn leave(&mut self, mut packet: Packet, now: Time) {
+        while let Destination::Forward { egress, .. } = packet.destination
+            && self.interface(egress).tunnel().is_some()
+        {
+            match self.through(&WRAP, packet, now) {
+                Some(wrapped) => packet = wrapped,
+                None => return,
+            }
+        }
+        self.finish(&EXIT, packet, now);
     }
 
     /// A packet whose neighbour has been resolved goes on where it waited.
@@ -131,10 +164,14 @@ impl Gateway {
         let nanos = (self.stopwatch)().saturating_sub(started);
         let Some(mut trace) = packet.trace.take() else { return };
         trace.tier = packet.tier;
-        trace.session = packet.session.map(|(id, _)| id);
-        trace.direction = packet.session.map(|(_, direction)| direction);
+        if packet.wrapped.is_none() {
+            trace.session = packet.session.map(|(id, _)| id);
+            trace.direction = packet.session.map(|(_, direction)| direction);
+        }
         trace.cause = (!packet.is_simulated()).then_some(packet.cause);
-        if let Destination::Forward { egress, .. } = packet.destination {
+        if let Destination::Forward { egress, .. } = packet.destination
+            && packet.wrapped.is_none()
+        {
             trace.egress = Some(egress);
             trace.translated = self.leaving_as(packet);
         }
@@ -147,6 +184,14 @@ impl Gateway {
         let hit = packet.session.is_some();
         trace.phases.push(Phase { stage, note, verdict, hit, nanos });
         packet.trace = Some(trace);
+    }
+
+    /// The tuple a packet about to leave has on the wire.
+    pub(crate) fn leaving_tuple(&self, packet: &Packet) -> wire::Tuple {
+        match packet.wrapped.is_none() && !packet.related {
+            true => self.leaving_as(packet).unwrap_or(packet.headers.tuple),
+            false => packet.headers.tuple,
+        }
     }
 
     /// The tuple a packet leaves with, as far as it is decided.
@@ -184,10 +229,19 @@ impl Gateway {
 
     /// Whether a packet set a session up or was served by one, for the ladder of tiers.
     pub(crate) fn count_tier(&mut self, packet: &Packet) {
-        let (packets, bytes) = (packet.count(), packet.volume());
-        match packet.tier {
-            Tier::SlowSetup => self.counters.setup.add(packets, bytes),
-            Tier::SlowEstablished => self.counters.established.add(packets, bytes),
+        self.count_at_tier(packet.tier, packet.count(), packet.volume());
+    }
+
+    /// Counts what a packet carried into a tunnel, for its session and its tier.
+    pub(crate) fn count_inner(&mut self, packet: &Packet, count: u64, bytes: u64) {
+        self.count_session_as(packet, count, bytes);
+        self.count_at_tier(packet.tier, count, bytes);
+    }
+
+    fn count_at_tier(&mut self, tier: Tier, count: u64, bytes: u64) {
+        match tier {
+            Tier::SlowSetup => self.counters.setup.add(count, bytes),
+            Tier::SlowEstablished => self.counters.established.add(count, bytes),
             Tier::Fast => {}
         }
     }

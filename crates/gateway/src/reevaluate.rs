@@ -19,7 +19,8 @@ use crate::{
 
 impl Gateway {
     /// Makes every decision stale; sessions are asked again in slices.
-    pub(crate) fn reevaluate_all(&mut self, change: DemotionReason) {
+    pub(crate) fn reevaluate_all(&mut self, change: DemotionReason, now: Time) {
+        self.forget_moved_far_ends(change, now);
         self.promotion.change = change;
         self.epochs.bump_all();
         self.jobs.sweep();
@@ -152,6 +153,9 @@ impl Gateway {
         inner: &Tuple,
     ) -> Result<IfId, (DropReason, DemotionReason)> {
         let gone = DemotionReason::RouteChanged;
+        if let Some(egress) = self.steered(session.vr, inner) {
+            return Ok(egress);
+        }
         match self.routes.lookup(session.vr, inner.dst) {
             Lookup::Via(set) => {
                 if set.members.iter().any(|member| member.interface == session.egress) {

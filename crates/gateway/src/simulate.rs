@@ -3,12 +3,13 @@
 use core::net::IpAddr;
 
 use config::model::{IfId, VrId};
-use ports::{Frame, PortId};
+use ports::Frame;
 use reason::PuntCause;
 use wire::{Time, Tuple, build, proto};
 
 use crate::{
     Gateway,
+    originate::port_of,
     packet::{Origin, Packet},
     route::Lookup,
     trace::Trace,
@@ -39,7 +40,7 @@ impl Gateway {
         let ingress =
             question.ingress.or_else(|| self.ingress_for(question.vr, question.tuple.src))?;
         let interface = self.interface(ingress);
-        let (port, vr, vlan) = (PortId(interface.port), interface.vr, interface.vlan);
+        let (port, vr, vlan) = (port_of(interface), interface.vr, interface.vlan());
         let bytes = question.bytes(vlan)?;
         let headers = wire::parse(&bytes).ok()?;
         let mut packet = Packet::new(
@@ -55,6 +56,7 @@ impl Gateway {
     }
 
     /// The interface the way back to `src` leads through.
+    /// Selectors of tunnels do not count: they want a whole packet.
     pub(crate) fn ingress_for(&self, vr: VrId, src: IpAddr) -> Option<IfId> {
         match self.routes.lookup(vr, src) {
             Lookup::Via(set) => set.members.first().map(|member| member.interface),

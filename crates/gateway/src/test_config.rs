@@ -6,8 +6,8 @@ use std::{collections::BTreeMap, path::PathBuf};
 use config::{
     Config,
     model::{
-        Anomaly, Control, Interface, Limits, Line, Offload, OffloadMode, Port, PortKind, Rpf,
-        Timeouts, VirtualRouter, VrId, Zone, ZoneId,
+        Anomaly, Attachment, Control, Interface, Limits, Line, Offload, OffloadMode, Port,
+        PortKind, Rpf, Timeouts, VirtualRouter, VrId, Zone, ZoneId,
     },
 };
 
@@ -31,6 +31,7 @@ pub(crate) fn config() -> Config {
             fast_path: true,
         }],
         interfaces: vec![interface("lan", 1, "10.0.0.1/24"), interface("wan", 2, "192.0.2.1/24")],
+        tunnels: Vec::new(),
         zones: vec![Zone { name: "all".into(), line: Line(0) }],
         routes: Vec::new(),
         policies: Vec::new(),
@@ -65,6 +66,7 @@ pub(crate) fn config() -> Config {
         limits: Limits {
             sessions: 1000,
             flows: 1000,
+            sas: 64,
             half_open: 100,
             neighbours: 64,
             neighbour_queue: 3,
@@ -86,8 +88,7 @@ pub(crate) fn interface(name: &str, vlan: u16, address: &str) -> Interface {
     Interface {
         name: name.into(),
         line: Line(0),
-        port: 0,
-        vlan: Some(vlan),
+        on: Attachment::Port { port: 0, vlan: Some(vlan) },
         vr: VrId(0),
         zone: ZoneId(0),
         addresses: vec![address.parse().unwrap()],

@@ -2,7 +2,7 @@
 
 use config::{
     Config,
-    model::{IfId, Interface},
+    model::{Attachment, IfId, Interface},
 };
 use ports::PortId;
 use wire::{Mac, VlanId};
@@ -31,7 +31,9 @@ impl Topology {
     pub fn new(config: &Config, old: Option<(&Config, &Self)>) -> Self {
         let mut by_port = vec![Vec::new(); config.ports.len()];
         for (index, interface) in config.interfaces.iter().enumerate() {
-            by_port[usize::from(interface.port)].push((interface.vlan, IfId(index as u16)));
+            if let Attachment::Port { port, vlan } = interface.on {
+                by_port[usize::from(port)].push((vlan, IfId(index as u16)));
+            }
         }
         by_port.iter_mut().for_each(|list| list.sort_unstable());
         let ports = config
@@ -93,7 +95,15 @@ impl Topology {
 
     /// MAC address an interface speaks with.
     pub fn mac(&self, interface: &Interface) -> Mac {
-        self.port(interface.port).mac
+        self.state(interface).mac
+    }
+
+    /// State of what an interface stands on. A tunnel has no MAC address and is up.
+    pub fn state(&self, interface: &Interface) -> PortState {
+        match interface.on {
+            Attachment::Port { port, .. } => self.port(port),
+            Attachment::Tunnel(_) => PortState { mac: Mac::default(), up: true },
+        }
     }
 }
 
@@ -105,13 +115,16 @@ impl Gateway {
             .interfaces
             .iter()
             .enumerate()
-            .map(|(index, interface)| offload::EngineInterface {
-                port: interface.port,
-                vlan: interface.vlan,
-                interface: index as u16,
-                vr: interface.vr.0,
-                mac: self.topology.mac(interface),
-                enabled: interface.enabled && self.topology.port(interface.port).up,
+            .filter_map(|(index, interface)| {
+                let state = self.topology.state(interface);
+                Some(offload::EngineInterface {
+                    port: interface.port()?,
+                    vlan: interface.vlan(),
+                    interface: index as u16,
+                    vr: interface.vr.0,
+                    mac: state.mac,
+                    enabled: interface.enabled && state.up,
+                })
             })
             .collect();
         self.engine.set_interfaces(&interfaces);

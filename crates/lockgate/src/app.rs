@@ -99,11 +99,25 @@ async fn shown(client: &mut Client, t: &mut Terminal<'_>, show: Show) -> Result<
         Show::Anomaly => Request::ShowAnomaly,
         Show::Policies { limit } => {
             let request = |limit, cursor| Request::ShowPolicies { limit: Some(limit), cursor };
-            return pages(client, t, limit, request).await;
+            return pages(client, t, limit, request, render::response).await;
         }
         Show::Neighbours { limit } => {
             let request = |limit, cursor| Request::ShowNeighbours { limit: Some(limit), cursor };
-            return pages(client, t, limit, request).await;
+            return pages(client, t, limit, request, render::response).await;
+        }
+        Show::Tunnels { limit } => {
+            let request = |limit, cursor| Request::ShowTunnels { limit: Some(limit), cursor };
+            return pages(client, t, limit, request, render::response).await;
+        }
+        Show::Sa { limit, pick, offload, detail } => {
+            let text = match (offload, detail) {
+                (true, _) => render::sas_offload,
+                (false, true) => render::sas_detail,
+                (false, false) => render::response,
+            };
+            let request =
+                |limit, cursor| Request::ShowSas { pick: pick.clone(), limit: Some(limit), cursor };
+            return pages(client, t, limit, request, text).await;
         }
         Show::Routes { vr, limit, destination } => {
             let request = |limit, cursor| Request::ShowRoutes {
@@ -112,7 +126,7 @@ async fn shown(client: &mut Client, t: &mut Terminal<'_>, show: Show) -> Result<
                 limit: Some(limit),
                 cursor,
             };
-            return pages(client, t, limit, request).await;
+            return pages(client, t, limit, request, render::response).await;
         }
     };
     t.answer(&client.ask(&request).await?);
@@ -125,6 +139,7 @@ async fn pages(
     t: &mut Terminal<'_>,
     limit: u64,
     request: impl Fn(u32, Option<u64>) -> Request,
+    text: fn(&Response, &Style) -> String,
 ) -> Result<(), Failure> {
     let limit = if limit == 0 { u64::MAX } else { limit };
     let mut whole: Option<Response> = None;
@@ -144,7 +159,7 @@ async fn pages(
         }
     }
     if let Some(whole) = whole.filter(|_| !t.json) {
-        t.print(&render::response(&whole, &t.style));
+        t.print(&text(&whole, &t.style));
     }
     Ok(())
 }
@@ -165,11 +180,21 @@ fn join(whole: &mut Option<Response>, page: Response) -> Result<(u64, Option<u64
             all.neighbours.extend(page.neighbours);
             all.next = page.next;
         }
+        (Some(Response::Tunnels(all)), Response::Tunnels(page)) => {
+            all.tunnels.extend(page.tunnels);
+            all.next = page.next;
+        }
+        (Some(Response::Sas(all)), Response::Sas(page)) => {
+            all.sas.extend(page.sas);
+            all.next = page.next;
+        }
         (Some(_), _) => return Err(unexpected()),
     }
     match whole.as_ref() {
         Some(Response::Policies(all)) => Ok((all.policies.len() as u64, all.next)),
         Some(Response::Routes(all)) => Ok((all.routes.len() as u64, all.next)),
+        Some(Response::Tunnels(all)) => Ok((all.tunnels.len() as u64, all.next)),
+        Some(Response::Sas(all)) => Ok((all.sas.len() as u64, all.next)),
         Some(Response::Neighbours(all)) => Ok((all.neighbours.len() as u64, all.next)),
         _ => Err(unexpected()),
     }

@@ -208,6 +208,29 @@ pub enum Show {
         #[arg(long, default_value_t = 0)]
         limit: u64,
     },
+    /// Tunnels: ends, way, MTU, traffic
+    #[command(alias = "tunnel")]
+    Tunnels {
+        /// Most rows; 0 for all
+        #[arg(long, default_value_t = 0)]
+        limit: u64,
+    },
+    /// IPsec SAs: algorithms, sequence numbers, lifetimes, offload
+    #[command(alias = "sas")]
+    Sa {
+        /// Where each SA is served, and why not faster
+        #[arg(long, conflicts_with = "detail")]
+        offload: bool,
+        /// Everything about each SA
+        #[arg(long)]
+        detail: bool,
+        /// Most rows; 0 for all
+        #[arg(long, default_value_t = 0)]
+        limit: u64,
+        /// Only of this tunnel, or with this SPI (`0x…`)
+        #[arg(value_name = "TUNNEL|SPI")]
+        pick: Option<String>,
+    },
     /// Address translation
     #[command(subcommand)]
     Nat(ShowNat),

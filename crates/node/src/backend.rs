@@ -23,7 +23,8 @@ impl Node {
             let attached = self.ports.get(index);
             let counters = attached.map(|p| p.counters()).unwrap_or_default();
             let (rx, tx) = split(&counters);
-            let on_it = config.interfaces.iter().filter(|i| usize::from(i.port) == index);
+            let on_it =
+                config.interfaces.iter().filter(|i| i.port().map(usize::from) == Some(index));
             PortView {
                 name: port.name.clone(),
                 attachment: attachment(&port.kind).into(),

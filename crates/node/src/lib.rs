@@ -15,7 +15,10 @@ mod finish;
 
 use std::{os::fd::RawFd, sync::Arc};
 
-use config::{Config, model::Limits};
+use config::{
+    Config,
+    model::{IfId, Limits},
+};
 use engines::soft::{Output, PuntLimit, PuntLimits, SoftConfig, SoftWorker, TraceHit, soft};
 use gateway::{Gateway, Parts, PortState, Stopwatch, trace::FastHit};
 use offload::{EpochTable, tcp_window::TcpWindows};
@@ -37,6 +40,8 @@ const EPOCHS: u16 = 1;
 /// What a node needs besides its configuration.
 #[derive(Clone, Copy, Debug)]
 pub struct Settings {
+    /// Which library serves which cipher; `Selection::default()` where speed does not matter.
+    pub ciphers: aead::Selection,
     /// Seed of all random choices and hash keys.
     pub seed: u64,
     /// Measures stages for traces.
@@ -86,6 +91,7 @@ impl Node {
             epochs,
             windows,
             frames: Arc::clone(&frames),
+            ciphers: settings.ciphers,
             seed: settings.seed,
             stopwatch: settings.stopwatch,
         };
@@ -194,7 +200,13 @@ impl Node {
         // The slow path works after the fast path and before the next burst, so that a flow that
         // is promoted now has no packet of this burst left behind.
         for punt in self.output.punts.drain(..) {
-            self.gateway.handle_frame(punt.port, punt.frame, punt.cause, now);
+            match punt.tunnel {
+                None => self.gateway.handle_frame(punt.port, punt.frame, punt.cause, now),
+                Some(tunnel) => {
+                    let tunnel = IfId(tunnel);
+                    self.gateway.handle_opened(punt.port, tunnel, punt.frame, punt.cause, now);
+                }
+            }
         }
         for hit in self.output.traces.drain(..) {
             self.gateway.handle_trace_hit(&fast_hit(&hit), now);
@@ -243,6 +255,7 @@ fn soft_config(limits: &Limits, seed: u64) -> SoftConfig {
     SoftConfig {
         flows: limits.flows,
         adjacencies: limits.neighbours,
+        sas: limits.sas,
         workers: 1,
         seed: u128::from(seed) << 64 | u128::from(seed.rotate_left(29) ^ 0x9e37_79b9_7f4a_7c15),
         punt_ring: limits.punt_ring as usize,

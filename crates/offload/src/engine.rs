@@ -2,10 +2,10 @@
 
 use core::fmt;
 
-use reason::{DemotionReason, PuntCause, Reason, RefusalReason};
+use reason::{DemotionReason, DropReason, PuntCause, Reason, RefusalReason};
 use wire::{Mac, Time, Tuple, VlanId};
 
-use crate::{Adjacency, AdjacencyId, Capabilities, Direction, FlowProgram};
+use crate::{Adjacency, AdjacencyId, Capabilities, Direction, FlowProgram, SaProgram};
 
 /// Which engine, in the order they are preferred.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -96,6 +96,20 @@ pub struct EngineStats {
     pub flows: u64,
     /// How many fit.
     pub flow_capacity: u64,
+    /// SAs installed now, each direction counted.
+    pub sas: u64,
+    /// How many fit.
+    pub sa_capacity: u64,
+    /// Packets that had an SA.
+    pub sa_hits: u64,
+    /// ESP packets that had none.
+    pub sa_misses: u64,
+    /// Packets that came out of an SA.
+    pub opened: u64,
+    /// Packets that went into one.
+    pub sealed: u64,
+    /// Packets dropped since start, by [`DropReason`] index.
+    pub drops: Vec<u64>,
     /// Adjacencies in use.
     pub adjacencies: u64,
     /// How many fit.
@@ -139,6 +153,7 @@ impl EngineStats {
     pub fn new() -> Self {
         Self {
             refusals: vec![0; RefusalReason::ALL.len()],
+            drops: vec![0; DropReason::ALL.len()],
             punts: vec![0; PuntCause::ALL.len()],
             punt_ring_full: vec![0; PuntCause::ALL.len()],
             punt_limited: vec![0; PuntCause::ALL.len()],
@@ -183,6 +198,15 @@ pub trait Engine: Send {
 
     /// Offers a program.
     fn install(&mut self, program: &FlowProgram, now: Time) -> Result<Handle, Refusal>;
+
+    /// Offers an SA. Its counters are its own, so nothing comes back when it goes.
+    fn install_sa(&mut self, program: SaProgram, now: Time) -> Result<Handle, Refusal>;
+
+    /// Gives an outgoing SA another next hop; false if the handle is stale.
+    fn move_sa(&mut self, handle: Handle, adjacency: AdjacencyId) -> bool;
+
+    /// Takes an SA out; false if the handle is stale. Flows that go into it punt with `sa-miss`.
+    fn remove_sa(&mut self, handle: Handle) -> bool;
 
     /// Takes a program out. Its final counters follow as [`EngineEvent::Removed`]. False if the
     /// handle is stale (its event has come or will come).

@@ -24,6 +24,7 @@ mod engine;
 mod epoch;
 pub mod ledger;
 mod program;
+mod sa;
 pub mod tcp_window;
 
 pub use capabilities::{Capabilities, Eligibility, FlowFacts};
@@ -32,3 +33,4 @@ pub use engine::{
 };
 pub use epoch::{Epoch, EpochRef, EpochTable};
 pub use program::{Adjacency, AdjacencyId, Direction, FlowProgram};
+pub use sa::SaProgram;

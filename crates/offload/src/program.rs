@@ -2,7 +2,7 @@
 
 use wire::{Mac, Rewrite, Tuple, VlanId};
 
-use crate::EpochRef;
+use crate::{EpochRef, Handle};
 
 /// Which direction of a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -71,8 +71,11 @@ pub struct FlowProgram {
     pub ingress: u16,
     /// The change to make.
     pub rewrite: Rewrite,
-    /// Next hop.
+    /// Next hop; not looked at where there is an SA.
     pub adjacency: AdjacencyId,
+    /// The outgoing SA that seals packets after the change; its ESP packets have a next hop of their
+    /// own.
+    pub sa: Option<Handle>,
     /// Largest IP packet for this flow in bytes: the interface's MTU or a smaller path MTU.
     pub mtu: u16,
     /// Shared TCP window state and our side in it, where windows are checked.

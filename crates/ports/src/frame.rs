@@ -135,6 +135,11 @@ impl Frame {
         (self.start, self.len) = (HEADROOM as u32, len as u32);
     }
 
+    /// The pool its buffer goes back to; none for one made from a vector.
+    pub fn pool(&self) -> Option<&Arc<FramePool>> {
+        self.pool.as_ref()
+    }
+
     /// The bytes.
     #[inline]
     pub fn bytes(&self) -> &[u8] {

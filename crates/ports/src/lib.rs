@@ -12,6 +12,7 @@ pub mod packet;
 pub mod pcap;
 mod pool;
 mod port;
+mod segment;
 mod sys;
 pub mod tuntap;
 mod virtio;
@@ -22,3 +23,4 @@ pub use pool::{FrameClass, FramePool, LARGE_ROOM, SMALL_ROOM};
 pub use port::{
     LinkState, MAX_BURST, Port, PortCapabilities, PortCounters, PortDescription, PortHint, PortId,
 };
+pub use segment::segment;

@@ -5,6 +5,7 @@
 //! - [`apps`]: what hosts do; every byte that arrives is checked.
 //! - [`counters`]: all counters of a gateway, and [`expect_changes!`] that names every change.
 //! - [`recording`]: what a gateway was given and sent, and [`recording::replay`].
+//! - [`sites`]: two sites and the network between their gateways;
 //! - [`office`]: a branch office with servers, guests and the internet; [`rig`]: one gateway between
 //!   raw hosts.
 //!
@@ -19,5 +20,6 @@ pub mod recording;
 pub mod rig;
 pub mod rng;
 pub mod sim;
+pub mod sites;
 
 pub use sim::ask;

@@ -13,6 +13,7 @@ mod route;
 mod session;
 mod system;
 mod trace;
+mod tunnel;
 
 pub use config::*;
 pub use counters::*;
@@ -27,3 +28,4 @@ pub use route::*;
 pub use session::*;
 pub use system::*;
 pub use trace::*;
+pub use tunnel::*;

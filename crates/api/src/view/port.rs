@@ -66,7 +66,7 @@ pub struct InterfacesView {
 pub struct InterfaceView {
     /// Name.
     pub name: String,
-    /// Its port.
+    /// Its port, or `tunnel` and the name of its tunnel.
     pub port: String,
     /// 802.1Q tag.
     pub vlan: Option<u16>,

@@ -8,6 +8,7 @@ mod route;
 mod rules;
 mod settings;
 mod shadow;
+mod tunnel;
 
 use toml::de::DeTable;
 
@@ -25,6 +26,7 @@ pub(crate) struct Scope<'d> {
     pub virtual_routers: Names,
     pub ports: Names,
     pub interfaces: Names,
+    pub tunnels: Names,
     pub zones: Names,
     pub pools: Names,
 }
@@ -36,26 +38,32 @@ pub(crate) fn config<'d>(doc: &'d Doc<'d>, root: &'d DeTable<'_>) -> Config {
     let router_tabs = top.tables("virtual-router", &keys::VIRTUAL_ROUTER);
     let port_tabs = top.tables("port", &keys::PORT);
     let interface_tabs = top.tables("interface", &keys::INTERFACE);
+    let tunnel_tabs = top.tables("ipsec", &keys::IPSEC);
     let pool_tabs = top.tables("pool", &keys::POOL);
 
     let (router_names, virtual_routers) = network::virtual_routers(doc, &router_tabs);
     let (port_names, port_list) = Names::collect(doc, "port", &port_tabs);
     let (interface_names, interface_list) = Names::collect(doc, "interface", &interface_tabs);
+    let (tunnel_names, tunnel_list) = Names::collect(doc, "tunnel", &tunnel_tabs);
     let (pool_names, pool_list) = Names::collect(doc, "pool", &pool_tabs);
     let mut scope = Scope {
         doc,
         virtual_routers: router_names,
         ports: port_names,
         interfaces: interface_names,
+        tunnels: tunnel_names,
         zones: Names::new("zone", "an interface"),
         pools: pool_names,
     };
 
     let ports = network::ports(doc, &port_tabs, &port_list);
     let before = doc.errors();
-    let (zones, zone_of) = network::zones(&mut scope, &interface_tabs, &interface_list);
-    let interfaces =
+    let (mut zones, zone_of) = network::zones(&mut scope, &interface_tabs, &interface_list);
+    let mut interfaces =
         network::interfaces(&scope, &interface_tabs, &interface_list, &zone_of, &ports);
+    let written = interfaces.len();
+    let interface_of =
+        tunnel::interfaces(&mut scope, &tunnel_tabs, &tunnel_list, &mut zones, &mut interfaces);
     let sound = doc.errors() == before;
     let mut config = Config {
         source: doc.name().to_owned(),
@@ -63,6 +71,14 @@ pub(crate) fn config<'d>(doc: &'d Doc<'d>, root: &'d DeTable<'_>) -> Config {
         control: settings::control(&top),
         virtual_routers,
         ports,
+        tunnels: tunnel::tunnels(
+            &scope,
+            &tunnel_tabs,
+            &tunnel_list,
+            &interface_of,
+            &interfaces,
+            written,
+        ),
         interfaces,
         zones,
         routes: Vec::new(),

@@ -57,7 +57,7 @@ fn bounded(tab: &Tab<'_, '_>, key: &str) -> Option<At<IpRange>> {
 }
 
 /// A port or a range of them, as an integer or as text.
-fn port_range(tab: &Tab<'_, '_>, key: &str) -> Option<At<RangeInclusive<u16>>> {
+pub(super) fn port_range(tab: &Tab<'_, '_>, key: &str) -> Option<At<RangeInclusive<u16>>> {
     let val = tab.get(key)?;
     let text = match val.value {
         DeValue::Integer(number) => number.as_str(),

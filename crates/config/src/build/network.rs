@@ -8,7 +8,10 @@ use wire::Mac;
 
 use super::{Scope, route::is_link_local, settings};
 use crate::{
-    model::{Config, Interface, Line, Port, PortKind, Rpf, VirtualRouter, VrId, Zone, ZoneId},
+    model::{
+        Attachment, Config, Interface, Line, Port, PortKind, Rpf, TunnelId, VirtualRouter, VrId,
+        Zone, ZoneId,
+    },
     names::Names,
     read::{At, Doc, Span, Tab},
     suggest::listed,
@@ -204,12 +207,14 @@ pub(super) fn interfaces(
     let doc = scope.doc;
     let mut taken: BTreeMap<(u16, Option<u16>), Span> = BTreeMap::new();
     let mut carried = vec![false; ports.len()];
+    let mut tunnels: BTreeMap<TunnelId, Span> = BTreeMap::new();
     let list = tabs
         .iter()
         .zip(names)
         .zip(zones)
         .map(|((tab, name), zone)| {
-            let port = port_of(scope, tab, name);
+            let tunnel = tunnel_of(scope, tab, &mut tunnels);
+            let port = if tunnel.is_some() { None } else { port_of(scope, tab, name) };
             let vlan = tab.int("vlan").map(|at| at.value as u16);
             let legible = vlan.is_some() || tab.get("vlan").is_none();
             if let Some(port) = port {
@@ -238,8 +243,10 @@ pub(super) fn interfaces(
             Interface {
                 name: name.clone(),
                 line: tab.line(),
-                port: port.unwrap_or(0),
-                vlan,
+                on: match tunnel {
+                    Some(tunnel) => Attachment::Tunnel(tunnel),
+                    None => Attachment::Port { port: port.unwrap_or(0), vlan },
+                },
                 vr: router_of(scope, tab).unwrap_or_default(),
                 zone: *zone,
                 addresses,
@@ -249,7 +256,7 @@ pub(super) fn interfaces(
                     "off" => Rpf::Off,
                     _ => Rpf::Strict,
                 },
-                mss_clamp: mss_clamp(tab),
+                mss_clamp: mss_clamp(tab, tunnel.is_some()),
                 enabled: tab.flag("enabled"),
                 proxy_arp: tab.flag("proxy-arp"),
             }
@@ -268,6 +275,32 @@ pub(super) fn interfaces(
         }
     }
     list
+}
+
+fn tunnel_of(
+    scope: &Scope<'_>,
+    tab: &Tab<'_, '_>,
+    taken: &mut BTreeMap<TunnelId, Span>,
+) -> Option<TunnelId> {
+    let at = tab.text("tunnel")?;
+    for key in ["port", "vlan"] {
+        if tab.get(key).is_some() {
+            unfitting(tab, key, "`tunnel`");
+        }
+    }
+    let id = TunnelId(scope.tunnels.find(scope.doc, &at)? as u16);
+    if let Some(first) = taken.get(&id) {
+        let message = format!("two interfaces stand on tunnel `{}`", at.value);
+        tab.doc
+            .error("duplicate-tunnel", &at.span, message)
+            .found(tab.doc.snippet(&at.span))
+            .expected("a tunnel of its own")
+            .help("put all addresses on one interface")
+            .related(first, "the first is here")
+            .emit();
+    }
+    taken.insert(id, at.span);
+    Some(id)
 }
 
 fn port_of(scope: &Scope<'_>, tab: &Tab<'_, '_>, name: &str) -> Option<u16> {
@@ -332,9 +365,10 @@ pub(super) fn router_of(scope: &Scope<'_>, tab: &Tab<'_, '_>) -> Option<VrId> {
     scope.virtual_routers.find(scope.doc, &at).map(|vr| VrId(vr as u16))
 }
 
-fn mss_clamp(tab: &Tab<'_, '_>) -> Option<u16> {
-    let val = tab.get("mss-clamp")?;
+fn mss_clamp(tab: &Tab<'_, '_>, tunnel: bool) -> Option<u16> {
+    let Some(val) = tab.get("mss-clamp") else { return tunnel.then_some(0) };
     match val.value {
+        DeValue::String(text) if text == "off" => None,
         DeValue::String(text) if text == "auto" => Some(0),
         DeValue::Integer(number) => match number.as_str().parse::<u16>() {
             Ok(mss) if (536..=9176).contains(&mss) => Some(mss),
@@ -342,7 +376,7 @@ fn mss_clamp(tab: &Tab<'_, '_>) -> Option<u16> {
                 tab.doc
                     .error("out-of-range", &val.span, "`mss-clamp` is out of range")
                     .found(tab.doc.snippet(&val.span))
-                    .expected("536 to 9176, or \"auto\"")
+                    .expected("536 to 9176, \"auto\" or \"off\"")
                     .help("write `mss-clamp = \"auto\"` to follow the MTU")
                     .emit();
                 None

@@ -222,15 +222,15 @@ pub(super) fn neighbours(
         let ip = address.value;
         let own = on.addresses.iter().any(|net| net.addr() == ip);
         let connected = is_link_local(ip) || on.addresses.iter().any(|net| net.contains(&ip));
-        let tun = config
-            .ports
-            .get(usize::from(on.port))
-            .is_some_and(|port| matches!(port.kind, PortKind::Tun { .. }));
+        let tun = config.port_of(on).is_none_or(|port| matches!(port.kind, PortKind::Tun { .. }));
         if own || !connected || tun {
             let message = match (own, tun) {
                 (true, _) => format!("{ip} is the interface's own address"),
                 (_, true) => {
-                    format!("interface `{}` is on a TUN port, which has no neighbours", on.name)
+                    format!(
+                        "interface `{}` is a tunnel or on a TUN port, which has no neighbours",
+                        on.name
+                    )
                 }
                 _ => format!("{ip} is on no subnet of interface `{}`", on.name),
             };

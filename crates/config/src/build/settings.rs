@@ -142,6 +142,7 @@ pub(super) fn limits(top: &Tab<'_, '_>) -> Limits {
     Limits {
         sessions,
         flows,
+        sas: int("sas"),
         half_open,
         neighbours: int("neighbours"),
         neighbour_queue: int("neighbour-queue") as u8,

@@ -7,9 +7,10 @@ use core::time::Duration;
 
 use crate::{
     model::{
-        AddressSet, Anomaly, CentralSnat, Config, Control, Interface, Limits, Line, LocalRule,
-        NextHop, Offload, Policy, Pool, PoolKind, Port, PortKind, Route, Schedule, ScheduleKind,
-        Sensor, ServiceSet, SourceNat, StaticNeighbour, Timeouts, Vip, VirtualRouter, ZoneId,
+        AddressSet, Anomaly, Attachment, CentralSnat, Config, Control, Interface, Ipsec, Limits,
+        Line, LocalRule, ManualSa, NextHop, Offload, Policy, Pool, PoolKind, Port, PortKind, Route,
+        Schedule, ScheduleKind, Sensor, ServiceSet, SourceNat, StaticNeighbour, Timeouts, Tunnel,
+        TunnelKind, Vip, VirtualRouter, ZoneId,
     },
     values::show_duration,
 };
@@ -52,6 +53,7 @@ pub(super) fn lists(config: &Config) -> Vec<List> {
         virtual_routers,
         ports,
         interfaces,
+        tunnels,
         zones: _,
         routes,
         policies,
@@ -73,6 +75,7 @@ pub(super) fn lists(config: &Config) -> Vec<List> {
         list("virtual-router", true, virtual_routers, virtual_router),
         list("port", true, ports, port),
         list("interface", true, interfaces, |of| interface(config, of)),
+        list("ipsec", true, tunnels, |of| tunnel(config, of)),
         list("route", false, routes, |of| route(config, of)),
         list("policy", true, policies, |of| policy(config, of)),
         list("local-in", true, local_in, |of| local(config, of, "from")),
@@ -171,28 +174,26 @@ fn port(Port { name, line, kind, mac, fast_path }: &Port) -> Item {
 }
 
 fn interface(config: &Config, of: &Interface) -> Item {
-    let Interface {
-        name,
-        line,
-        port,
-        vlan,
-        vr,
-        zone,
-        addresses,
-        mtu,
-        rpf,
-        mss_clamp,
-        enabled,
-        proxy_arp,
-    } = of;
-    let port = config.ports.get(usize::from(*port)).map_or("?", |port| &port.name);
+    let Interface { name, line, on, vr, zone, addresses, mtu, rpf, mss_clamp, enabled, proxy_arp } =
+        of;
+    let (port, vlan, tunnel) = match on {
+        Attachment::Port { port, vlan } => {
+            let port = config.ports.get(usize::from(*port)).map_or("?", |port| &port.name);
+            (port.to_owned(), optional(vlan), String::new())
+        }
+        Attachment::Tunnel(_) => {
+            let name = config.tunnel_of(of).map_or("?", |(_, tunnel)| &tunnel.name);
+            (String::new(), String::new(), name.to_owned())
+        }
+    };
     let clamp = match mss_clamp {
         Some(0) => "auto".to_owned(),
         other => optional(other),
     };
     let fields = vec![
-        ("port", port.to_owned()),
-        ("vlan", optional(vlan)),
+        ("port", port),
+        ("vlan", vlan),
+        ("tunnel", tunnel),
         ("virtual-router", config.virtual_router_name(*vr).to_owned()),
         ("zone", config.zone_name(*zone).to_owned()),
         ("address", joined(addresses)),
@@ -203,6 +204,64 @@ fn interface(config: &Config, of: &Interface) -> Item {
         ("proxy-arp", proxy_arp.to_string()),
     ];
     named(name, *line, fields)
+}
+
+fn tunnel(config: &Config, of: &Tunnel) -> Item {
+    let Tunnel { name, line, interface, vr, local, remote, offload, kind } = of;
+    let TunnelKind::Ipsec(ipsec) = kind;
+    let Ipsec {
+        mode,
+        selectors,
+        steering,
+        outbound,
+        inbound,
+        encapsulation,
+        esn,
+        replay_window,
+        dscp,
+        df,
+        pad_to,
+        soft,
+        hard,
+        allow_null,
+    } = &**ipsec;
+    let encapsulation = match encapsulation {
+        Some((local, remote)) => format!("{local} to {remote}"),
+        None => "off".to_owned(),
+    };
+    let fields = vec![
+        ("interface", config.interface_name(*interface).to_owned()),
+        ("virtual-router", config.virtual_router_name(*vr).to_owned()),
+        ("local", local.to_string()),
+        ("remote", remote.to_string()),
+        ("offload", offload.to_string()),
+        ("mode", mode.to_string()),
+        ("selectors", joined(selectors)),
+        ("steering", steering.to_string()),
+        ("out", manual_sa(outbound)),
+        ("in", manual_sa(inbound)),
+        ("udp-encapsulation", encapsulation),
+        ("esn", esn.to_string()),
+        ("replay-window", replay_window.to_string()),
+        ("dscp", dscp.to_string()),
+        ("df", df.to_string()),
+        ("pad-to", optional(pad_to)),
+        ("soft-lifetime", lifetime(soft)),
+        ("hard-lifetime", lifetime(hard)),
+        ("allow-null", allow_null.to_string()),
+    ];
+    named(name, *line, fields)
+}
+
+/// The key shows as a fingerprint: that it has changed, not what it is.
+fn manual_sa(ManualSa { line: _, spi, suite, key }: &ManualSa) -> String {
+    format!("spi {spi:#x} {suite} key fingerprint {}", key.fingerprint())
+}
+
+fn lifetime(esp::Lifetime { packets, bytes, seconds }: &esp::Lifetime) -> String {
+    let named = [("packets", packets), ("bytes", bytes), ("seconds", seconds)];
+    let set = named.into_iter().filter_map(|(name, value)| value.map(|v| format!("{v} {name}")));
+    joined(set)
 }
 
 fn route(config: &Config, of: &Route) -> Item {
@@ -419,6 +478,7 @@ fn limits_fields(of: &Limits) -> Fields {
     let Limits {
         sessions,
         flows,
+        sas,
         half_open,
         neighbours,
         neighbour_queue,
@@ -435,6 +495,7 @@ fn limits_fields(of: &Limits) -> Fields {
     vec![
         ("sessions", text(sessions)),
         ("flows", text(flows)),
+        ("sas", text(sas)),
         ("half-open", text(half_open)),
         ("neighbours", text(neighbours)),
         ("neighbour-queue", text(neighbour_queue)),

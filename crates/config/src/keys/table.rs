@@ -39,6 +39,7 @@ pub static ROOT: Section = Section {
         key("virtual-router", Kind::Other("[[virtual-router]]"), "", "[]", "Routing tables."),
         key("port", Kind::Other("[[port]]"), "", "[]", "Attachments to the network."),
         key("interface", Kind::Other("[[interface]]"), "", "[]", "Layer-3 interfaces."),
+        key("ipsec", Kind::Other("[[ipsec]]"), "", "[]", "IPsec tunnels."),
         key("route", Kind::Other("[[route]]"), "", "[]", "Static routes."),
         key("objects", Kind::Other("[objects]"), "", "{}", "Addresses, services and schedules."),
         key("policy", Kind::Other("[[policy]]"), "", "[]", "Forward policies."),
@@ -97,19 +98,89 @@ pub static PORT: Section = Section {
 pub static INTERFACE: Section = Section {
     path: "interface",
     form: Form::Array,
-    about: "A layer-3 interface: the untagged frames of a port, or one of its VLANs.",
+    about: "A layer-3 interface: the untagged frames of a port, one of its VLANs, or a tunnel.",
     keys: &[
         key("name", NAME, REQUIRED, "\"lan\"", "Name."),
         key("port", Kind::Text("the name of a port"), "the port of the same name", "\"lan0\"", "The port it is on."),
+        key("tunnel", Kind::Text("the name of a tunnel"), "", "\"to-paris\"", "The tunnel it is, instead of a port."),
         key("vlan", int(1, 4094), "", "20", "802.1Q tag; untagged when absent."),
         key("virtual-router", Kind::Text("the name of a virtual router"), "default", "\"guest\"", "The virtual router it belongs to."),
         key("zone", NAME, "the interface's name", "\"inside\"", "The zone that policies name."),
         key("address", Kind::List("addresses with prefix length, such as \"10.1.0.1/24\""), "", "[\"10.1.0.1/24\", \"2001:db8:1::1/64\"]", "Own addresses."),
         key("mtu", int(576, 9216), "1500", "1500", "IP MTU in bytes; 1280 at least with IPv6 (RFC 8200 §5)."),
         key("rpf", Kind::Words(&["strict", "loose", "off"]), "strict", "\"loose\"", "Reverse-path check of sources (RFC 3704)."),
-        key("mss-clamp", Kind::Other("\"auto\" or an integer from 536 to 9176"), "", "\"auto\"", "Upper bound of the TCP MSS in what leaves by it; `auto` follows the MTU."),
+        key("mss-clamp", Kind::Other("\"auto\", \"off\" or an integer from 536 to 9176"), "off; auto on a tunnel", "\"auto\"", "Upper bound of the TCP MSS in what leaves by it; `auto` follows the MTU."),
         key("enabled", Kind::Bool, "true", "true", "Administratively up."),
         key("proxy-arp", Kind::Bool, "true", "true", "Answer ARP and ND for VIPs and pools in its subnets."),
+    ],
+};
+
+/// `[[ipsec]]`.
+pub static IPSEC: Section = Section {
+    path: "ipsec",
+    form: Form::Array,
+    about: "An IPsec tunnel, keyed by hand: two SAs and an interface. Without an [[interface]] of its own it gets one of its name, without addresses, and the selectors bring packets into it.",
+    keys: &[
+        key("name", NAME, REQUIRED, "\"to-paris\"", "Name."),
+        key("local", Kind::Text("an own address, or that of a host behind the gateway in transport mode"), REQUIRED, "\"192.0.2.1\"", "Our end."),
+        key("remote", Kind::Text("an address"), REQUIRED, "\"198.51.100.7\"", "The far end."),
+        key("virtual-router", Kind::Text("the name of a virtual router"), "default", "\"wan\"", "The virtual router that carries the ESP packets."),
+        key("zone", NAME, "the tunnel's name", "\"vpn\"", "Zone of the interface it gets when no [[interface]] names it."),
+        key("mode", Kind::Words(&["tunnel", "transport"]), "tunnel", "\"tunnel\"", "Tunnel mode wraps the packet; transport mode protects what is behind its IP header (RFC 4301 §3.2)."),
+        key("selectors", Kind::Other("an array of inline tables, see below"), "", "[{ local = \"10.1.0.0/16\", remote = \"10.2.0.0/16\" }]", "What may pass, seen from our side; everything when absent. In transport mode the two ends when absent."),
+        key("steering", Kind::Words(&["routes", "selectors"]), "routes with an [[interface]], else selectors", "\"selectors\"", "What brings packets into the tunnel: routes by its interface, or its selectors before any route."),
+        key("out", Kind::Other("an inline table, see below"), REQUIRED, "{ spi = 0x2001, algorithm = \"aes256gcm16\", key = \"0x…\" }", "The outgoing SA."),
+        key("in", Kind::Other("an inline table, see below"), REQUIRED, "{ spi = 0x1001, algorithm = \"aes256gcm16\", key = \"0x…\" }", "The incoming SA."),
+        key("udp-encapsulation", Kind::Bool, "false", "true", "Wrap ESP in UDP, to pass a NAT (RFC 3948)."),
+        key("local-port", int(1, 65_535), "4500", "4500", "Our UDP port."),
+        key("remote-port", int(1, 65_535), "4500", "4500", "The far end's UDP port."),
+        key("esn", Kind::Bool, "false", "true", "Extended sequence numbers, at both ends (RFC 4303 §2.2.1)."),
+        key("replay-window", int(0, 8192), "1024", "1024", "Anti-replay window in packets, 32 at least; 0 accepts replays."),
+        key("dscp", Kind::Other("\"copy\" or an integer from 0 to 63"), "copy", "\"copy\"", "DSCP of the outer header; inner ones are kept (RFC 4301 §5.1.2)."),
+        key("df", Kind::Words(&["copy", "set", "clear"]), "copy", "\"copy\"", "DF of an outer IPv4 header (RFC 4301 §8.1)."),
+        key("pad-to", int(64, 9000), "", "1200", "Inner packets are padded to this many bytes at least (TFC, RFC 4303 §2.7)."),
+        key("soft-lifetime", Kind::Other("an inline table, see below"), "", "{ seconds = 3000 }", "When an event tells that an SA grows old."),
+        key("hard-lifetime", Kind::Other("an inline table, see below"), "", "{ seconds = 3600, bytes = 4294967296 }", "When an SA ends."),
+        key("offload", OFFLOAD_MODE, "auto", "\"off\"", "Offload switch for the SAs and the sessions inside."),
+        key("allow-null", Kind::Bool, "false", "true", "Allow the NULL cipher: nothing is encrypted. For tests."),
+    ],
+};
+
+/// A traffic selector of `[[ipsec]]`.
+pub static SELECTOR: Section = Section {
+    path: "selectors",
+    form: Form::Inline,
+    about: "What may pass an IPsec tunnel, seen from our side.",
+    keys: &[
+        key("local", Kind::Text("a prefix"), REQUIRED, "\"10.1.0.0/16\"", "Our side."),
+        key("remote", Kind::Text("a prefix"), REQUIRED, "\"10.2.0.0/16\"", "The far side."),
+        key("protocol", int(0, 255), "any", "6", "IP protocol number."),
+        key("local-ports", Kind::Other("a port such as 443, or a range such as \"8000-8010\""), "any", "443", "Ports of our side."),
+        key("remote-ports", Kind::Other("a port such as 443, or a range such as \"8000-8010\""), "any", "443", "Ports of the far side."),
+    ],
+};
+
+/// An SA of `[[ipsec]]`.
+pub static SA: Section = Section {
+    path: "in, out",
+    form: Form::Inline,
+    about: "An SA keyed by hand.",
+    keys: &[
+        key("spi", int(256, u32::MAX as u64), REQUIRED, "0x1001", "Security parameters index; 0 to 255 are reserved (RFC 4303 §2.1)."),
+        key("algorithm", Kind::Text("a suite such as \"aes256gcm16\", \"chacha20poly1305\" or \"aes256-sha256\""), REQUIRED, "\"aes256gcm16\"", "Algorithms."),
+        key("key", Kind::Text("hexadecimal digits"), REQUIRED, "\"0x…\"", "Key material: the cipher's key and 4-byte salt, or the cipher's key and the integrity key."),
+    ],
+};
+
+/// A lifetime of `[[ipsec]]`.
+pub static LIFETIME: Section = Section {
+    path: "soft-lifetime, hard-lifetime",
+    form: Form::Inline,
+    about: "How long an SA lives; what is absent does not end it.",
+    keys: &[
+        key("packets", int(1, u64::MAX >> 1), "", "1000000000", "Packets."),
+        key("bytes", int(1, u64::MAX >> 1), "", "4294967296", "Bytes of inner packets."),
+        key("seconds", int(1, 31_536_000), "", "3600", "Seconds."),
     ],
 };
 
@@ -333,6 +404,7 @@ pub static LIMITS: Section = Section {
     keys: &[
         key("sessions", int(64, 16_777_216), "262144", "262144", "Sessions."),
         key("flows", int(128, 33_554_432), "2 × sessions", "524288", "Flows (directions of sessions) of the software engine."),
+        key("sas", int(2, 131_072), "4096", "4096", "SAs of the software engine; a tunnel has two."),
         key("half-open", int(16, 16_777_216), "sessions / 4", "65536", "TCP sessions whose handshake is not complete."),
         key("neighbours", int(16, 1_048_576), "8192", "8192", "Neighbours over all interfaces."),
         key("neighbour-queue", int(1, 64), "8", "8", "Packets held for one unresolved neighbour (RFC 4861 §7.2.2: at least one)."),
@@ -373,7 +445,7 @@ pub static SENSOR: Section = Section {
 
 /// Every section, in the order of the reference.
 pub static SECTIONS: &[&Section] = &[
-    &ROOT, &CONTROL, &VIRTUAL_ROUTER, &PORT, &INTERFACE, &ROUTE, &OBJECTS, &SCHEDULE, &POLICY,
+    &ROOT, &CONTROL, &VIRTUAL_ROUTER, &PORT, &INTERFACE, &IPSEC, &SELECTOR, &SA, &LIFETIME, &ROUTE, &OBJECTS, &SCHEDULE, &POLICY,
     &LOCAL_IN, &LOCAL_OUT, &VIP, &FORWARD, &POOL, &CENTRAL_SNAT, &NEIGHBOUR, &TIMEOUTS, &OFFLOAD,
     &LIMITS, &ANOMALY, &SENSOR,
 ];

@@ -7,7 +7,7 @@ use std::{
 
 use offload::{
     Adjacency, AdjacencyId, Capabilities, Direction, Engine, EngineEvent, EngineInterface,
-    EngineStats, FlowProgram, FlowStats, Handle, Refusal, Retry,
+    EngineStats, FlowProgram, FlowStats, Handle, Refusal, Retry, SaProgram,
 };
 use reason::{DemotionReason, Reason, RefusalReason};
 use wire::{Time, Tuple};
@@ -17,6 +17,8 @@ use super::{
     entry::{Entry, Family, Key, V4, V6},
     interfaces::InterfaceMap,
     pressure::{Hand, RETRY_AFTER},
+    sa::spi_tuple,
+    sa_table::SaWriter,
     table::{NoEntry, Writer},
 };
 
@@ -41,6 +43,9 @@ pub struct SoftControl {
     pub(super) v4: Writer<V4>,
     pub(super) v6: Writer<V6>,
     pub(super) hand: Hand,
+    sas: SaWriter,
+    /// Where each incoming SA stands in the flow tables, by its slot.
+    spi_slots: Vec<Option<u32>>,
     capabilities: Capabilities,
     /// Most flows at a time; there are a few slots more, for those that retire.
     limit: u32,
@@ -56,12 +61,20 @@ pub struct SoftControl {
 }
 
 impl SoftControl {
-    pub(super) fn new(shared: Arc<Shared>, v4: Writer<V4>, v6: Writer<V6>, limit: u32) -> Self {
+    pub(super) fn new(
+        shared: Arc<Shared>,
+        v4: Writer<V4>,
+        v6: Writer<V6>,
+        sas: SaWriter,
+        limit: u32,
+    ) -> Self {
         Self {
             shared,
             v4,
             v6,
             hand: Hand::default(),
+            sas,
+            spi_slots: Vec::new(),
             capabilities: Capabilities::soft(u64::from(limit)),
             limit,
             retired: VecDeque::new(),
@@ -89,7 +102,8 @@ impl SoftControl {
             } else {
                 release(&mut self.v6, index & !V6_BIT)
             };
-            if let Some((generation, session, direction, stats)) = gone {
+            // an incoming SA keeps its own counters
+            if let Some((generation, session, direction, stats)) = gone.flatten() {
                 self.removed += 1;
                 self.events.push_back(EngineEvent::Removed {
                     handle: Handle { index, generation },
@@ -171,8 +185,15 @@ impl SoftControl {
                 Retry::NextPacket,
             ));
         }
-        let adjacencies = self.shared.adjacencies.capacity();
-        if program.adjacency.0 >= adjacencies {
+        if let Some(sa) = program.sa {
+            if !matches!(self.sas.get(sa), Some(SaProgram::Outbound { .. })) {
+                return Err(self.refuse(
+                    RefusalReason::ProgramStale,
+                    [Some(("sa", u64::from(sa.index))), None, None],
+                    Retry::NextPacket,
+                ));
+            }
+        } else if program.adjacency.0 >= self.shared.adjacencies.capacity() {
             return Err(self.adjacency_table_full(program.adjacency));
         }
         let windows = self.shared.windows.capacity();
@@ -184,6 +205,26 @@ impl SoftControl {
             ));
         }
         Ok(())
+    }
+
+    /// Enters the key that an incoming SA is found by.
+    fn enter_spi(&mut self, tuple: &Tuple, vr: u16, sa: u32, now: Time) -> Result<u32, NoEntry> {
+        let is_room = self.make_room(u32::MAX, now);
+        if let Some(key) = Key::<V4>::new(tuple, vr) {
+            self.v4.check(&key)?;
+            if !is_room {
+                return Err(NoEntry::Slots);
+            }
+            self.v4.insert_sa(key, sa).map(|(slot, _)| slot)
+        } else if let Some(key) = Key::<V6>::new(tuple, vr) {
+            self.v6.check(&key)?;
+            if !is_room {
+                return Err(NoEntry::Slots);
+            }
+            self.v6.insert_sa(key, sa).map(|(slot, _)| slot | V6_BIT)
+        } else {
+            Err(NoEntry::Mixed)
+        }
     }
 
     fn adjacency_table_full(&mut self, id: AdjacencyId) -> Refusal {
@@ -300,6 +341,69 @@ impl Engine for SoftControl {
         }
     }
 
+    fn install_sa(&mut self, program: SaProgram, now: Time) -> Result<Handle, Refusal> {
+        let adjacencies = self.shared.adjacencies.capacity();
+        if let SaProgram::Outbound { adjacency, .. } = &program
+            && adjacency.0 >= adjacencies
+        {
+            return Err(self.adjacency_table_full(*adjacency));
+        }
+        let key = match &program {
+            SaProgram::Inbound { sa, vr, .. } => {
+                let (spi, to) = (sa.parameters().spi, sa.parameters().destination);
+                Some((spi_tuple(spi, to), *vr))
+            }
+            SaProgram::Outbound { .. } => None,
+        };
+        let Some(handle) = self.sas.insert(program, &self.shared.sas) else {
+            self.wants_room = true;
+            let evidence = [
+                Some(("used", u64::from(self.sas.live()))),
+                Some(("limit", u64::from(self.sas.limit()))),
+                None,
+            ];
+            return Err(self.refuse(RefusalReason::SaTableFull, evidence, Retry::WhenRoom));
+        };
+        if let Some((tuple, vr)) = key {
+            match self.enter_spi(&tuple, vr, handle.index, now) {
+                Ok(slot) => {
+                    let at = handle.index as usize;
+                    if self.spi_slots.len() <= at {
+                        self.spi_slots.resize(at + 1, None);
+                    }
+                    self.spi_slots[at] = Some(slot);
+                }
+                Err(why) => {
+                    self.sas.remove(handle, &self.shared.sas);
+                    return Err(self.no_entry(why, u32::MAX, now));
+                }
+            }
+        }
+        Ok(handle)
+    }
+
+    fn move_sa(&mut self, handle: Handle, adjacency: AdjacencyId) -> bool {
+        let Some(SaProgram::Outbound { sa, .. }) = self.sas.get(handle) else { return false };
+        let program = SaProgram::Outbound { sa: Arc::clone(sa), adjacency };
+        adjacency.0 < self.shared.adjacencies.capacity()
+            && self.sas.replace(handle, program, &self.shared.sas)
+    }
+
+    fn remove_sa(&mut self, handle: Handle) -> bool {
+        if self.sas.remove(handle, &self.shared.sas).is_none() {
+            return false;
+        }
+        let slot = self.spi_slots.get_mut(handle.index as usize).and_then(Option::take);
+        if let Some(slot) = slot {
+            self.take_out(slot, DemotionReason::SaRemoved);
+        }
+        if self.wants_room {
+            self.wants_room = false;
+            self.events.push_back(EngineEvent::Room);
+        }
+        true
+    }
+
     fn remove(&mut self, handle: Handle, reason: DemotionReason) -> bool {
         let installed = self.with_entry(handle, Entry::is_installed, Entry::is_installed);
         installed == Some(true) && self.take_out(handle.index, reason)
@@ -321,6 +425,8 @@ impl Engine for SoftControl {
         let mut stats = EngineStats {
             flows: u64::from(self.live()),
             flow_capacity: u64::from(self.limit),
+            sas: u64::from(self.sas.live()),
+            sa_capacity: u64::from(self.sas.limit()),
             adjacencies: self.adjacencies,
             adjacency_capacity: u64::from(self.shared.adjacencies.capacity()),
             retiring: u64::from(self.v4.retiring() + self.v6.retiring()),
@@ -341,6 +447,13 @@ impl Engine for SoftControl {
             stats.forwarded_bytes += tally.bytes;
             stats.bursts += tally.bursts;
             stats.punt_depth += tally.punt_depth;
+            stats.sa_hits += tally.sa_hits;
+            stats.sa_misses += tally.sa_misses;
+            stats.opened += tally.opened;
+            stats.sealed += tally.sealed;
+            for (sum, count) in stats.drops.iter_mut().zip(worker.drops.iter()) {
+                *sum += count.load(Relaxed);
+            }
             for (sums, counts) in [
                 (&mut stats.punts, &worker.punts),
                 (&mut stats.punt_ring_full, &worker.punt_ring_full),
@@ -376,13 +489,16 @@ impl Engine for SoftControl {
     }
 }
 
+/// Frees a slot; what it counted if it was a flow's.
 fn release<F: Family>(
     writer: &mut Writer<F>,
     slot: u32,
-) -> Option<(u32, u32, Direction, FlowStats)> {
+) -> Option<Option<(u32, u32, Direction, FlowStats)>> {
     let entry = writer.entry(slot)?;
+    let is_flow = !entry.is_sa();
     let (generation, session, direction) = (entry.generation, entry.session, entry.direction());
-    Some((generation, session, direction, writer.release(slot)))
+    let stats = writer.release(slot);
+    Some(is_flow.then_some((generation, session, direction, stats)))
 }
 
 fn audit<F: Family>(
@@ -394,7 +510,7 @@ fn audit<F: Family>(
 ) -> Option<u32> {
     let end = from.saturating_add(max).min(writer.ever_used());
     for slot in from..end {
-        if let Some(entry) = writer.entry(slot).filter(|e| e.is_installed()) {
+        if let Some(entry) = writer.entry(slot).filter(|e| e.is_installed() && !e.is_sa()) {
             let handle = Handle { index: slot | bit, generation: entry.generation };
             each(handle, entry.session, entry.direction(), entry.key.tuple());
         }

@@ -138,6 +138,11 @@ impl<F: Family> Key<F> {
     }
 
     #[inline(always)]
+    pub(super) const fn vr(&self) -> u16 {
+        (self.rest >> 16) as u16
+    }
+
+    #[inline(always)]
     pub(super) const fn proto(&self) -> u8 {
         self.rest as u8
     }
@@ -183,7 +188,8 @@ pub(super) struct Entry<F: Family> {
     epoch_slot: u16,
     pub(super) ingress: u16,
     pub(super) mtu: u16,
-    /// Bit 0: reply direction; bit 1: something but the TTL changes.
+    /// Bit 0: reply direction; bit 1: something but the TTL changes; bit 2: packets go into an SA;
+    /// bit 3: it stands for an incoming SA, `adjacency` is its slot and `session` its pair of SAs.
     bits: u8,
     marks: AtomicU8,
     /// Which tenant of the slot; only the writer reads it.
@@ -207,18 +213,53 @@ impl<F: Family> Entry<F> {
             new_pair: F::pair(rewrite.src, rewrite.dst)?,
             new_ports: [rewrite.src_port, rewrite.dst_port],
             deltas: [rewrite.l3_delta, rewrite.l4_delta],
-            adjacency: program.adjacency.0,
+            adjacency: program.sa.map_or(program.adjacency.0, |sa| sa.index),
             window: program.tcp_window.unwrap_or(NO_WINDOW),
             session: program.session,
             epoch_value: program.epoch.value.0,
             epoch_slot: program.epoch.slot,
             ingress: program.ingress,
             mtu: program.mtu,
-            bits: program.direction.index() as u8 | u8::from(rewrite.changes) << 1,
+            bits: program.direction.index() as u8
+                | u8::from(rewrite.changes) << 1
+                | u8::from(program.sa.is_some()) << 2,
             marks: AtomicU8::new(mark::INSTALLED),
             generation,
             sample: AtomicU32::new(0),
         })
+    }
+
+    /// The entry that an incoming SA is found by.
+    pub(super) fn of_sa(key: Key<F>, slot: u32, generation: u32) -> Self {
+        Self {
+            key,
+            new_pair: key.pair,
+            new_ports: [0; 2],
+            deltas: [0; 2],
+            adjacency: slot,
+            window: NO_WINDOW,
+            session: u32::MAX,
+            epoch_value: 0,
+            epoch_slot: 0,
+            ingress: u16::MAX,
+            mtu: 0,
+            bits: 1 << 3,
+            marks: AtomicU8::new(mark::INSTALLED),
+            generation,
+            sample: AtomicU32::new(0),
+        }
+    }
+
+    /// Whether packets go into an SA; then [`Entry::adjacency`] is its slot.
+    #[inline(always)]
+    pub(super) const fn is_into_sa(&self) -> bool {
+        self.bits & 1 << 2 != 0
+    }
+
+    /// Whether it stands for an incoming SA; then [`Entry::adjacency`] is its slot.
+    #[inline(always)]
+    pub(super) const fn is_sa(&self) -> bool {
+        self.bits & 1 << 3 != 0
     }
 
     #[inline(always)]

@@ -20,6 +20,8 @@ mod moving;
 mod pressure;
 mod punt;
 mod quiescence;
+mod sa;
+mod sa_table;
 mod slab;
 mod table;
 mod worker;
@@ -33,6 +35,7 @@ use std::sync::{
 };
 
 use offload::{EpochTable, tcp_window::TcpWindows};
+use reason::{DropReason, Reason};
 
 pub use control::SoftControl;
 pub use punt::{Punt, PuntLimit, PuntLimits};
@@ -43,6 +46,7 @@ use entry::Seed;
 use interfaces::Interfaces;
 use punt::CAUSES;
 use quiescence::{Passage, Quiescence};
+use sa_table::{SaWriter, Sas};
 use table::Writer;
 
 /// Most flows a table can hold.
@@ -55,6 +59,8 @@ pub struct SoftConfig {
     pub flows: u32,
     /// Most next hops.
     pub adjacencies: u32,
+    /// Most SAs, each direction counted.
+    pub sas: u32,
     /// Number of workers, at least one.
     pub workers: usize,
     /// Random bits for the hash. Whoever guesses them can make flows collide.
@@ -73,6 +79,7 @@ impl Default for SoftConfig {
         Self {
             flows: 200_000,
             adjacencies: 4096,
+            sas: 1024,
             workers: 1,
             seed: 0,
             punt_ring: 1024,
@@ -98,6 +105,7 @@ pub fn soft(
     let shared = Arc::new(Shared {
         adjacencies: Adjacencies::new(config.adjacencies.max(1)),
         interfaces: Interfaces::default(),
+        sas: Sas::default(),
         epochs,
         windows,
         quiescence: Arc::new(Quiescence::new(workers)),
@@ -112,13 +120,14 @@ pub fn soft(
             SoftWorker::new(Arc::clone(&shared), tables, passage, number, &config.punt_limits)
         })
         .collect();
-    (SoftControl::new(shared, v4, v6, limit), readers)
+    (SoftControl::new(shared, v4, v6, SaWriter::new(config.sas), limit), readers)
 }
 
 /// What control and workers share besides the flow tables.
 struct Shared {
     adjacencies: Adjacencies,
     interfaces: Interfaces,
+    sas: Sas,
     epochs: Arc<EpochTable>,
     windows: Arc<TcpWindows>,
     quiescence: Arc<Quiescence>,
@@ -131,7 +140,9 @@ struct Shared {
 #[derive(Default)]
 #[repr(align(64))]
 struct WorkerStats {
-    totals: [AtomicU64; 7],
+    totals: [AtomicU64; 11],
+    /// Packets dropped, by reason: what an SA did not accept.
+    drops: Drops,
     punts: [AtomicU64; CAUSES],
     punt_ring_full: [AtomicU64; CAUSES],
     punt_limited: [AtomicU64; CAUSES],
@@ -147,19 +158,75 @@ struct Tally {
     bursts: u64,
     punt_depth: u64,
     traces_lost: u64,
+    sa_hits: u64,
+    sa_misses: u64,
+    opened: u64,
+    sealed: u64,
+}
+
+/// A counter for each reason.
+struct Drops([AtomicU64; DropReason::ALL.len()]);
+
+impl Default for Drops {
+    fn default() -> Self {
+        Self([const { AtomicU64::new(0) }; _])
+    }
+}
+
+impl core::ops::Deref for Drops {
+    type Target = [AtomicU64];
+
+    fn deref(&self) -> &[AtomicU64] {
+        &self.0
+    }
 }
 
 impl WorkerStats {
     fn write(&self, t: &Tally) {
-        let values = [t.hits, t.misses, t.packets, t.bytes, t.bursts, t.punt_depth, t.traces_lost];
+        let values = [
+            t.hits,
+            t.misses,
+            t.packets,
+            t.bytes,
+            t.bursts,
+            t.punt_depth,
+            t.traces_lost,
+            t.sa_hits,
+            t.sa_misses,
+            t.opened,
+            t.sealed,
+        ];
         for (field, value) in self.totals.iter().zip(values) {
             field.store(value, Relaxed);
         }
     }
 
     fn read(&self) -> Tally {
-        let [hits, misses, packets, bytes, bursts, punt_depth, traces_lost] =
-            self.totals.each_ref().map(|field| field.load(Relaxed));
-        Tally { hits, misses, packets, bytes, bursts, punt_depth, traces_lost }
+        let [
+            hits,
+            misses,
+            packets,
+            bytes,
+            bursts,
+            punt_depth,
+            traces_lost,
+            sa_hits,
+            sa_misses,
+            opened,
+            sealed,
+        ] = self.totals.each_ref().map(|field| field.load(Relaxed));
+        Tally {
+            hits,
+            misses,
+            packets,
+            bytes,
+            bursts,
+            punt_depth,
+            traces_lost,
+            sa_hits,
+            sa_misses,
+            opened,
+            sealed,
+        }
     }
 }

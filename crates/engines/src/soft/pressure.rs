@@ -82,7 +82,7 @@ fn pass<F: Family>(
     }
     let mut least = None;
     for slot in block * BLOCK..((block + 1) * BLOCK).min(writer.ever_used()) {
-        let Some(entry) = writer.entry(slot).filter(|e| e.is_installed()) else {
+        let Some(entry) = writer.entry(slot).filter(|e| e.is_installed() && !e.is_sa()) else {
             continue;
         };
         let stats = writer.stats(slot);

@@ -7,7 +7,7 @@ use wire::Time;
 /// Number of punt causes.
 pub(super) const CAUSES: usize = PuntCause::ALL.len();
 
-/// A frame for the slow path, unchanged.
+/// A frame for the slow path, unchanged unless it came out of a tunnel.
 #[derive(Debug)]
 pub struct Punt {
     /// The frame.
@@ -16,6 +16,9 @@ pub struct Punt {
     pub cause: PuntCause,
     /// The port it came from.
     pub port: PortId,
+    /// The interface of the tunnel it came out of; then the frame is the packet inside, behind a
+    /// blank Ethernet header.
+    pub tunnel: Option<u16>,
 }
 
 /// How fast frames of one cause may go to the slow path.
@@ -53,7 +56,7 @@ impl Default for PuntLimits {
         let mut limits = Self::NONE;
         for cause in PuntCause::ALL {
             let rate = match cause {
-                PuntCause::FlowMiss | PuntCause::StaleEpoch => continue,
+                PuntCause::FlowMiss | PuntCause::StaleEpoch | PuntCause::SaMiss => continue,
                 PuntCause::TcpControl => 500_000,
                 PuntCause::Fragment
                 | PuntCause::AdjacencyLost

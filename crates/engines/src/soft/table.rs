@@ -192,6 +192,21 @@ impl<F: Family> Writer<F> {
         program: &FlowProgram,
         key: Key<F>,
     ) -> Result<(u32, u32), NoEntry> {
+        self.insert_with(key, |generation| {
+            Entry::new(program, key, generation).ok_or(NoEntry::Mixed)
+        })
+    }
+
+    /// Enters an incoming SA whose key passed [`Writer::check`]; gives its slot and generation.
+    pub(super) fn insert_sa(&mut self, key: Key<F>, sa: u32) -> Result<(u32, u32), NoEntry> {
+        self.insert_with(key, |generation| Ok(Entry::of_sa(key, sa, generation)))
+    }
+
+    fn insert_with(
+        &mut self,
+        key: Key<F>,
+        entry: impl FnOnce(u32) -> Result<Entry<F>, NoEntry>,
+    ) -> Result<(u32, u32), NoEntry> {
         let (slot, fresh) = match self.free.last() {
             Some(slot) => (*slot, false),
             None => (self.never_used, true),
@@ -199,7 +214,7 @@ impl<F: Family> Writer<F> {
         let target = self.table.entries.ptr(slot).ok_or(NoEntry::Slots)?;
         let before = if fresh { 0 } else { self.entry(slot).map_or(0, |e| e.generation) };
         let generation = before.wrapping_add(1);
-        let entry = Entry::new(program, key, generation).ok_or(NoEntry::Mixed)?;
+        let entry = entry(generation)?;
         // SAFETY: the slot is free: it was never in the index, or every worker has quiesced since
         // it left (`Writer::release`); so no reference to it exists.
         unsafe { target.write(entry) };

@@ -18,6 +18,8 @@ use super::{
     moving::Burst,
     punt::{Bucket, CAUSES, Punt, PuntLimits},
     quiescence::Passage,
+    sa::{Scratch, search_spi, spi_of},
+    sa_table::SaMap,
     slab::prefetch,
     table::Table,
 };
@@ -76,35 +78,56 @@ pub struct SoftWorker {
     interfaces: (u64, Arc<InterfaceMap>),
     headers: Box<[Headers; BURST]>,
     steps: Box<[Step; BURST]>,
-    /// The port to send by, or why not.
-    verdicts: Box<[Result<PortId, PuntCause>; BURST]>,
+    verdicts: Box<[Served; BURST]>,
+    scratch: Scratch,
     limits: [Option<Bucket>; CAUSES],
     tally: Tally,
 }
 
 /// What a worker reads of the shared state.
-struct Reader {
-    shared: Arc<Shared>,
-    v4: Arc<Table<V4>>,
-    v6: Arc<Table<V6>>,
-    passage: Passage,
-    number: usize,
+pub(super) struct Reader {
+    pub(super) shared: Arc<Shared>,
+    pub(super) v4: Arc<Table<V4>>,
+    pub(super) v6: Arc<Table<V6>>,
+    pub(super) sas: (u64, Arc<SaMap>),
+    pub(super) passage: Passage,
+    pub(super) number: usize,
 }
 
 /// What is next for a frame.
 #[derive(Clone, Copy)]
-enum Step {
+pub(super) enum Step {
     Punt(PuntCause),
     V4(Search<V4>),
     V6(Search<V6>),
+    /// ESP; the key is that of its SA.
+    Sa4(Search<V4>),
+    Sa6(Search<V6>),
+}
+
+/// What became of a frame.
+#[derive(Clone, Copy)]
+pub(super) enum Served {
+    /// It leaves by a port.
+    Sent(PortId),
+    /// It was cut; so many of the pieces that wait leave by a port.
+    Cut { port: PortId, count: u32 },
+    /// It goes to the slow path as it came.
+    Punted(PuntCause),
+    /// It came out of a tunnel, and goes to the slow path as a packet of that interface.
+    Opened(PuntCause, u16),
+    /// It goes no further.
+    Dropped(DropReason),
+    /// Nothing is left of it: a dummy packet.
+    Taken,
 }
 
 #[derive(Clone, Copy)]
-struct Search<F: Family> {
-    key: Key<F>,
-    place: Place,
-    guess: Option<u32>,
-    interface: u16,
+pub(super) struct Search<F: Family> {
+    pub(super) key: Key<F>,
+    pub(super) place: Place,
+    pub(super) guess: Option<u32>,
+    pub(super) interface: u16,
 }
 
 impl SoftWorker {
@@ -121,11 +144,12 @@ impl SoftWorker {
             buckets[cause.index()] = limits.get(*cause).map(|limit| Bucket::new(limit, workers));
         }
         Self {
-            reader: Reader { shared, v4, v6, passage, number },
+            reader: Reader { shared, v4, v6, sas: Default::default(), passage, number },
             interfaces: Default::default(),
             headers: Box::new([Headers::EMPTY; BURST]),
             steps: Box::new([Step::Punt(PuntCause::FlowMiss); BURST]),
-            verdicts: Box::new([Err(PuntCause::FlowMiss); BURST]),
+            verdicts: Box::new([Served::Punted(PuntCause::FlowMiss); BURST]),
+            scratch: Scratch::default(),
             limits: buckets,
             tally: Tally::default(),
         }
@@ -135,6 +159,7 @@ impl SoftWorker {
     /// each of them once. Quiesces.
     pub fn process(&mut self, port: PortId, rx: &mut Vec<Frame>, now: Time, out: &mut Output) {
         self.reader.shared.interfaces.refresh(&mut self.interfaces);
+        self.reader.shared.sas.refresh(&mut self.reader.sas);
         let mut rest = Burst::take(rx);
         while !rest.is_empty() {
             let count = rest.len().min(BURST);
@@ -143,12 +168,28 @@ impl SoftWorker {
             out.tx.reserve(count);
             for at in 0..count {
                 match self.verdicts[at] {
-                    Ok(port) => rest.move_first(port, &mut out.tx),
-                    Err(cause) => {
+                    Served::Sent(port) => rest.move_first(port, &mut out.tx),
+                    Served::Punted(cause) => {
                         if let Some(frame) = rest.next() {
-                            self.punt(Punt { frame, cause, port }, now, out);
+                            self.punt(Punt { frame, cause, port, tunnel: None }, now, out);
                         }
                     }
+                    Served::Opened(cause, tunnel) => {
+                        if let Some(frame) = rest.next() {
+                            let tunnel = Some(tunnel);
+                            self.punt(Punt { frame, cause, port, tunnel }, now, out);
+                        }
+                    }
+                    Served::Cut { port, count } => {
+                        out.dropped.extend(rest.next());
+                        let pieces = self.scratch.pieces.drain(..count as usize);
+                        out.tx.extend(pieces.map(|piece| (port, piece)));
+                    }
+                    Served::Dropped(reason) => {
+                        out.dropped.extend(rest.next());
+                        bump(&self.reader.shared.workers[self.reader.number].drops[reason.index()]);
+                    }
+                    Served::Taken => out.dropped.extend(rest.next()),
                 }
             }
             self.tally.bursts += 1;
@@ -194,39 +235,53 @@ impl SoftWorker {
                         None => untagged,
                         vlan => interfaces.1.get(port, vlan),
                     };
-                    reader.search(headers, interface)
+                    reader.step(frame.bytes(), headers, interface)
                 }
                 Err(reason) => Step::Punt(unreadable(reason)),
             };
         }
         for step in steps.iter_mut().take(frames.len()) {
             match step {
-                Step::V4(s) => s.guess = reader.v4.guess_first(s.place, reader.number),
-                Step::V6(s) => s.guess = reader.v6.guess_first(s.place, reader.number),
+                Step::V4(s) | Step::Sa4(s) => {
+                    s.guess = reader.v4.guess_first(s.place, reader.number);
+                }
+                Step::V6(s) | Step::Sa6(s) => {
+                    s.guess = reader.v6.guess_first(s.place, reader.number);
+                }
                 Step::Punt(_) => {}
             }
         }
         for step in steps.iter_mut().take(frames.len()) {
             match step {
-                Step::V4(s) if s.guess.is_none() => {
+                Step::V4(s) | Step::Sa4(s) if s.guess.is_none() => {
                     s.guess = reader.v4.guess_second(s.place, reader.number);
                 }
-                Step::V6(s) if s.guess.is_none() => {
+                Step::V6(s) | Step::Sa6(s) if s.guess.is_none() => {
                     s.guess = reader.v6.guess_second(s.place, reader.number);
                 }
-                Step::V4(_) | Step::V6(_) | Step::Punt(_) => {}
+                Step::V4(_) | Step::V6(_) | Step::Sa4(_) | Step::Sa6(_) | Step::Punt(_) => {}
             }
         }
     }
 
     fn serve(&mut self, frames: &mut [Frame], now: Time, out: &mut Output) {
-        let Self { reader, headers, steps, verdicts, tally, .. } = self;
+        let Self { reader, headers, steps, verdicts, tally, scratch, .. } = self;
         let work = headers.iter().zip(steps.iter()).zip(verdicts.iter_mut());
         for (frame, ((headers, step), verdict)) in frames.iter_mut().zip(work) {
             *verdict = match step {
-                Step::Punt(cause) => Err(*cause),
-                Step::V4(s) => reader.forward(&reader.v4, headers, s, frame, now, out, tally),
-                Step::V6(s) => reader.forward(&reader.v6, headers, s, frame, now, out, tally),
+                Step::Punt(cause) => Served::Punted(*cause),
+                Step::V4(s) => {
+                    reader.forward(&reader.v4, headers, s, frame, now, out, tally, scratch)
+                }
+                Step::V6(s) => {
+                    reader.forward(&reader.v6, headers, s, frame, now, out, tally, scratch)
+                }
+                Step::Sa4(s) => {
+                    reader.open(&reader.v4, headers, s, frame, now, out, tally, scratch)
+                }
+                Step::Sa6(s) => {
+                    reader.open(&reader.v6, headers, s, frame, now, out, tally, scratch)
+                }
             };
         }
     }
@@ -249,9 +304,30 @@ impl SoftWorker {
 }
 
 impl Reader {
+    /// What a received frame tells: whose SA or flow it may be.
+    #[inline(always)]
+    fn step(&self, frame: &[u8], headers: &Headers, interface: Option<&EngineInterface>) -> Step {
+        if let Some(spi) = spi_of(frame, headers, &self.sas.1)
+            && let Some(interface) = interface
+            && let L3::Ip(version) = headers.kind
+        {
+            if let Some(cause) = exception(headers, interface) {
+                return Step::Punt(cause);
+            }
+            let esp = match version {
+                IpVersion::V4 => search_spi(&self.v4, spi, headers, interface).map(Step::Sa4),
+                IpVersion::V6 => search_spi(&self.v6, spi, headers, interface).map(Step::Sa6),
+            };
+            if let Some(esp) = esp {
+                return esp;
+            }
+        }
+        self.search(headers, interface)
+    }
+
     /// What the headers alone tell.
     #[inline(always)]
-    fn search(&self, headers: &Headers, interface: Option<&EngineInterface>) -> Step {
+    pub(super) fn search(&self, headers: &Headers, interface: Option<&EngineInterface>) -> Step {
         let version = match headers.kind {
             L3::Ip(version) => version,
             L3::Arp => return Step::Punt(PuntCause::NotIp),
@@ -263,8 +339,12 @@ impl Reader {
             return Step::Punt(cause);
         }
         match version {
-            IpVersion::V4 => search(&self.v4, headers, interface).map(Step::V4),
-            IpVersion::V6 => search(&self.v6, headers, interface).map(Step::V6),
+            IpVersion::V4 => {
+                search(&self.v4, headers, interface.interface, interface.vr).map(Step::V4)
+            }
+            IpVersion::V6 => {
+                search(&self.v6, headers, interface.interface, interface.vr).map(Step::V6)
+            }
         }
         .unwrap_or(Step::Punt(PuntCause::FlowMiss))
     }
@@ -272,7 +352,7 @@ impl Reader {
     /// Looks the flow up, makes every check, and only then changes the frame.
     #[inline(always)]
     #[allow(clippy::too_many_arguments)]
-    fn forward<F: Family>(
+    pub(super) fn forward<F: Family>(
         &self,
         table: &Table<F>,
         headers: &Headers,
@@ -281,7 +361,25 @@ impl Reader {
         now: Time,
         out: &mut Output,
         tally: &mut Tally,
-    ) -> Result<PortId, PuntCause> {
+        scratch: &mut Scratch,
+    ) -> Served {
+        let served = self.try_forward(table, headers, search, frame, now, out, tally, scratch);
+        served.unwrap_or_else(Served::Punted)
+    }
+
+    #[inline(always)]
+    #[allow(clippy::too_many_arguments)]
+    fn try_forward<F: Family>(
+        &self,
+        table: &Table<F>,
+        headers: &Headers,
+        search: &Search<F>,
+        frame: &mut Frame,
+        now: Time,
+        out: &mut Output,
+        tally: &mut Tally,
+        scratch: &mut Scratch,
+    ) -> Result<Served, PuntCause> {
         let found = table.lookup(&self.passage, search.place, search.guess, &search.key);
         let Some((slot, entry)) = found else {
             tally.misses += 1;
@@ -294,8 +392,18 @@ impl Reader {
         if !self.shared.epochs.is_current(entry.epoch()) {
             return Err(PuntCause::StaleEpoch);
         }
-        let hop = self.shared.adjacencies.get(entry.adjacency).ok_or(PuntCause::AdjacencyLost)?;
         let size = Size::of(headers, frame.offloads.gso)?;
+        if entry.is_into_sa() {
+            if search.key.proto() == proto::TCP {
+                self.check_window(entry, headers, frame.bytes())?;
+            }
+            let served = self.seal(entry, headers, size, frame, now, tally, scratch);
+            if matches!(served, Served::Sent(_) | Served::Cut { .. }) {
+                self.count(table, slot, entry, headers, size, now, out, tally);
+            }
+            return Ok(served);
+        }
+        let hop = self.shared.adjacencies.get(entry.adjacency).ok_or(PuntCause::AdjacencyLost)?;
         if size.largest > u32::from(entry.mtu.min(hop.mtu)) {
             return Err(PuntCause::ExceedsMtu);
         }
@@ -311,6 +419,23 @@ impl Reader {
         let partial = matches!(frame.offloads.checksum, Checksum::Partial { .. });
         entry.rewrite().apply(frame.bytes_mut(), headers, true, partial);
         put_ethernet(frame, headers, &hop, ether);
+        self.count(table, slot, entry, headers, size, now, out, tally);
+        Ok(Served::Sent(PortId(hop.port)))
+    }
+
+    #[inline(always)]
+    #[allow(clippy::too_many_arguments)]
+    fn count<F: Family>(
+        &self,
+        table: &Table<F>,
+        slot: u32,
+        entry: &Entry<F>,
+        headers: &Headers,
+        size: Size,
+        now: Time,
+        out: &mut Output,
+        tally: &mut Tally,
+    ) {
         if let Some(counters) = table.counters(self.number, slot) {
             counters.add(size.packets, size.bytes, now);
         }
@@ -319,7 +444,6 @@ impl Reader {
         }
         tally.packets += size.packets;
         tally.bytes += size.bytes;
-        Ok(PortId(hop.port))
     }
 
     #[inline(always)]
@@ -375,10 +499,10 @@ impl Reader {
 
 /// How a frame counts, and the largest IP packet it will become.
 #[derive(Clone, Copy)]
-struct Size {
+pub(super) struct Size {
     packets: u64,
     bytes: u64,
-    largest: u32,
+    pub(super) largest: u32,
 }
 
 impl Size {
@@ -436,19 +560,20 @@ fn exception(headers: &Headers, interface: &EngineInterface) -> Option<PuntCause
 }
 
 #[inline(always)]
-fn search<F: Family>(
+pub(super) fn search<F: Family>(
     table: &Table<F>,
     headers: &Headers,
-    interface: &EngineInterface,
+    interface: u16,
+    vr: u16,
 ) -> Option<Search<F>> {
     let tuple = &headers.tuple;
     // an ICMP error has no ports, and so the key of an echo with identifier zero
     if matches!(tuple.proto, proto::ICMP | proto::ICMPV6) && tuple.src_port | tuple.dst_port == 0 {
         return None;
     }
-    let key = Key::new(tuple, interface.vr)?;
+    let key = Key::new(tuple, vr)?;
     let place = table.place(&key);
-    Some(Search { key, place, guess: None, interface: interface.interface })
+    Some(Search { key, place, guess: None, interface })
 }
 
 /// Replaces the Ethernet header in front of the IP packet, and cuts what comes after it. The
@@ -462,10 +587,26 @@ fn put_ethernet(frame: &mut Frame, headers: &Headers, hop: &Adjacency, length: u
     } else if length < l3 {
         frame.pull_front(l3 - length);
     }
-    let ethertype: u16 = if headers.tuple.is_v6() { 0x86dd } else { 0x0800 };
     let Some(bytes) = frame.bytes_mut().get_mut(..length) else {
         return;
     };
+    write_ethernet(bytes, hop, headers.tuple.is_v6());
+}
+
+/// Puts an Ethernet header before an IP packet; `None` if there is no room.
+#[inline(always)]
+pub(super) fn push_ethernet(frame: &mut Frame, hop: &Adjacency) -> Option<()> {
+    let is_v6 = frame.bytes().first()? >> 4 == 6;
+    let length = if hop.vlan.is_some() { 18 } else { 14 };
+    write_ethernet(frame.push_front(length)?.get_mut(..length)?, hop, is_v6);
+    Some(())
+}
+
+/// Fills an Ethernet header of exactly the right length.
+#[inline(always)]
+fn write_ethernet(bytes: &mut [u8], hop: &Adjacency, is_v6: bool) {
+    let ethertype: u16 = if is_v6 { 0x86dd } else { 0x0800 };
+    let length = bytes.len();
     bytes[..6].copy_from_slice(&hop.dst.0);
     bytes[6..12].copy_from_slice(&hop.src.0);
     if let Some(vlan) = hop.vlan {

@@ -481,14 +481,13 @@ impl<H> Neighbours<H> {
 }
 
 fn identities(config: &Config) -> Vec<InterfaceIdentity> {
-    let port = |index: u16| config.ports.get(usize::from(index)).map(|p| p.name.clone());
     config
         .interfaces
         .iter()
         .map(|interface| InterfaceIdentity {
             name: interface.name.clone(),
-            port: port(interface.port),
-            vlan: interface.vlan,
+            port: config.port_of(interface).map(|port| port.name.clone()),
+            vlan: interface.vlan(),
             enabled: interface.enabled,
         })
         .collect()

@@ -5,9 +5,9 @@ use core::time::Duration;
 use config::{
     Config,
     model::{
-        Action, AddressSet, Anomaly, Control, IfId, Interface, IpRange, Limits, Line, Offload,
-        OffloadMode, Policy, Rpf, Service, ServiceSet, SourceNat, Timeouts, VirtualRouter, VrId,
-        Zone, ZoneId,
+        Action, AddressSet, Anomaly, Attachment, Control, IfId, Interface, IpRange, Limits, Line,
+        Offload, OffloadMode, Policy, Rpf, Service, ServiceSet, SourceNat, Timeouts, VirtualRouter,
+        VrId, Zone, ZoneId,
     },
 };
 
@@ -25,6 +25,7 @@ pub(crate) fn empty() -> Config {
         }],
         ports: Vec::new(),
         interfaces: Vec::new(),
+        tunnels: Vec::new(),
         zones: Vec::new(),
         routes: Vec::new(),
         policies: Vec::new(),
@@ -59,6 +60,7 @@ pub(crate) fn empty() -> Config {
         limits: Limits {
             sessions: 1000,
             flows: 1000,
+            sas: 64,
             half_open: 1000,
             neighbours: 1000,
             neighbour_queue: 3,
@@ -82,8 +84,7 @@ pub(crate) fn interface(config: &mut Config, name: &str, addresses: &[&str]) -> 
     config.interfaces.push(Interface {
         name: name.into(),
         line: Line(u32::from(id) + 1),
-        port: id,
-        vlan: None,
+        on: Attachment::Port { port: id, vlan: None },
         vr: VrId(0),
         zone: ZoneId(id),
         addresses: addresses.iter().map(|a| a.parse().expect("prefix")).collect(),

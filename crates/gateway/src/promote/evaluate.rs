@@ -1,7 +1,7 @@
 //! What stands against a session's direction: the gateway's own findings.
 
 use config::model::{IfId, OffloadMode, Policy, VrId, Weakening};
-use offload::{Direction, FlowFacts};
+use offload::{Direction, FlowFacts, ledger::State};
 use reason::{NotEligible, ReasonSet};
 
 use crate::{
@@ -35,7 +35,19 @@ impl Gateway {
         findings = findings.union(self.switched_off(session.vr, policy));
         findings = findings.union(self.without_engine(session.ingress, session.egress));
         let next_hop = session.next_hop[direction.index()];
-        if session.kind == Kind::Forward && !self.is_resolved(next_hop) {
+        let egress = match direction {
+            Direction::Original => session.egress,
+            Direction::Reply => session.ingress,
+        };
+        let ingress = match direction {
+            Direction::Original => session.ingress,
+            Direction::Reply => session.egress,
+        };
+        findings = findings.union(self.through_tunnels(ingress, egress));
+        if session.kind == Kind::Forward
+            && self.interface(egress).tunnel().is_none()
+            && !self.is_resolved(next_hop)
+        {
             findings.insert(NotEligible::NeighbourUnresolved);
         }
         FlowFacts {
@@ -56,6 +68,7 @@ impl Gateway {
         match packet.destination {
             Destination::Forward { egress, .. } => {
                 findings = findings.union(self.without_engine(packet.ingress, egress));
+                findings = findings.union(self.through_tunnels(packet.ingress, egress));
             }
             Destination::Local => findings.insert(NotEligible::LocalDestination),
             Destination::Undecided => {}
@@ -74,14 +87,19 @@ impl Gateway {
 
     /// Whether the policy of a simulated packet insists on offload.
     pub(crate) fn would_be_required(&self, packet: &Packet) -> bool {
+        let Destination::Forward { egress, .. } = packet.destination else { return false };
         self.is_required(packet.vr, self.policy_at(packet))
-            && matches!(packet.destination, Destination::Forward { .. })
+            || self.tunnel_requires(packet.ingress)
+            || self.tunnel_requires(egress)
     }
 
     /// Whether a session may only pass on an engine.
     pub(crate) fn offload_required(&self, id: SessionId) -> bool {
         self.sessions.get(id).is_some_and(|session| {
-            session.kind == Kind::Forward && self.is_required(session.vr, self.policy_of(session))
+            session.kind == Kind::Forward
+                && (self.is_required(session.vr, self.policy_of(session))
+                    || self.tunnel_requires(session.ingress)
+                    || self.tunnel_requires(session.egress))
         })
     }
 
@@ -96,7 +114,7 @@ impl Gateway {
         }
     }
 
-    fn is_resolved(&self, next_hop: u32) -> bool {
+    pub(crate) fn is_resolved(&self, next_hop: u32) -> bool {
         let neighbour = self.neighbours.get(crate::neighbour::NeighbourId(next_hop));
         neighbour.is_some_and(|n| n.state.is_resolved())
     }
@@ -116,6 +134,10 @@ impl Gateway {
         modes.contains(&Some(OffloadMode::Require))
     }
 
+    fn tunnel_requires(&self, interface: IfId) -> bool {
+        self.tunnel_of(interface).is_some_and(|(_, t)| t.offload == OffloadMode::Require)
+    }
+
     fn switched_off(&self, vr: VrId, policy: Option<&Policy>) -> ReasonSet<NotEligible> {
         let vr = self.config.virtual_routers.get(usize::from(vr.0)).map(|vr| vr.offload);
         let mut set = ReasonSet::EMPTY;
@@ -131,11 +153,38 @@ impl Gateway {
         set
     }
 
+    /// What stands against a direction because of the tunnels it comes out of and goes into.
+    fn through_tunnels(&self, ingress: IfId, egress: IfId) -> ReasonSet<NotEligible> {
+        let mut set = ReasonSet::EMPTY;
+        for (interface, direction) in [(ingress, Direction::Reply), (egress, Direction::Original)] {
+            let Some((id, tunnel)) = self.tunnel_of(interface) else { continue };
+            if tunnel.offload == OffloadMode::Off {
+                set.insert(NotEligible::DisabledByTunnel);
+            }
+            let child = self.tunnels.sending(id).and_then(|id| self.tunnels.child(id));
+            match child.map(|child| child.ledger.direction(direction).state()) {
+                Some(State::Installed(_) | State::Hitting(_)) => {}
+                Some(State::Refused(_)) => set.insert(NotEligible::SaRefused),
+                Some(
+                    State::NotEvaluated
+                    | State::Eligible
+                    | State::NotEligible(_)
+                    | State::Retiring(..),
+                )
+                | None => set.insert(NotEligible::SaNotInstalled),
+            }
+        }
+        set
+    }
+
     fn without_engine(&self, ingress: IfId, egress: IfId) -> ReasonSet<NotEligible> {
         let attached = |id: IfId| {
             let interface = self.config.interfaces.get(usize::from(id.0));
-            let port = interface.and_then(|i| self.config.ports.get(usize::from(i.port)));
-            port.is_some_and(|port| port.fast_path)
+            match interface.map(|i| (i.tunnel(), self.config.port_of(i))) {
+                Some((None, port)) => port.is_some_and(|port| port.fast_path),
+                Some((Some(_), _)) => true,
+                None => false,
+            }
         };
         if attached(ingress) && attached(egress) {
             ReasonSet::EMPTY

@@ -151,7 +151,7 @@ impl Gateway {
                     self.engine_removed(at, handle, stats, reason);
                 }
                 // Refused directions are offered again with their next packet.
-                EngineEvent::Room => {}
+                EngineEvent::Room => self.promote_sas(now),
             }
         }
     }
@@ -208,7 +208,8 @@ pub(crate) fn is_passing(reason: NotEligible) -> bool {
         | NotEligible::AwaitingReply
         | NotEligible::BelowPacketThreshold
         | NotEligible::TcpClosing
-        | NotEligible::NeighbourUnresolved => true,
+        | NotEligible::NeighbourUnresolved
+        | NotEligible::SaNotInstalled => true,
         NotEligible::LocalDestination
         | NotEligible::LocalOrigin
         | NotEligible::Multicast
@@ -230,6 +231,6 @@ pub(crate) fn is_passing(reason: NotEligible) -> bool {
         | NotEligible::TcpWindowUnchecked
         | NotEligible::HaConfig
         | NotEligible::DisabledByTunnel
-        | NotEligible::SaNotInstalled => false,
+        | NotEligible::SaRefused => false,
     }
 }

@@ -107,6 +107,9 @@ impl Gateway {
                 + stats.punt_limited.get(i).copied().unwrap_or(0)
         };
         let mut drops = self.counters.drops.clone();
+        for (sum, count) in drops.iter_mut().zip(&stats.drops) {
+            *sum += count;
+        }
         drops[DropReason::PuntRingFull.index()] += stats.punt_ring_full.iter().sum::<u64>();
         drops[DropReason::PuntRateLimited.index()] += stats.punt_limited.iter().sum::<u64>();
         let c = &self.counters;

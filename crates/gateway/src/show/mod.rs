@@ -13,6 +13,7 @@ mod subject;
 mod system;
 mod tables;
 mod traces;
+mod tunnels;
 
 use api::{ApiError, ClearedView, Request, Response, StatisticsKind, filter::Filter};
 use wire::Time;
@@ -43,6 +44,12 @@ impl Gateway {
             }
             Request::ShowNeighbours { limit, cursor } => {
                 Response::Neighbours(self.show_neighbours(limit, cursor, now))
+            }
+            Request::ShowTunnels { limit, cursor } => {
+                Response::Tunnels(self.show_tunnels(limit, cursor))
+            }
+            Request::ShowSas { pick, limit, cursor } => {
+                Response::Sas(self.show_sas(pick.as_deref(), limit, cursor, now)?)
             }
             Request::ShowNatVips => Response::NatVips(self.show_vips()),
             Request::ShowNatPools => Response::NatPools(self.show_pools()),

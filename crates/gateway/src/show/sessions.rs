@@ -331,7 +331,8 @@ impl Gateway {
             NotEligible::InterfaceWithoutEngine
             | NotEligible::InterfacesOnDifferentEngines
             | NotEligible::DisabledByTunnel
-            | NotEligible::SaNotInstalled => {
+            | NotEligible::SaNotInstalled
+            | NotEligible::SaRefused => {
                 let (a, b) =
                     (self.interface_name(session.ingress), self.interface_name(session.egress));
                 ("config", format!("interfaces={a},{b}"))

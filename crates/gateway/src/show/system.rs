@@ -177,6 +177,7 @@ const fn severity(kind: EventKind) -> Severity {
         EventKind::AddressConflict
         | EventKind::LinkDown
         | EventKind::SensorExceeded
+        | EventKind::TunnelFault
         | EventKind::PoolExhausted => Severity::Warning,
         EventKind::DriftRepaired | EventKind::SessionTableFull => Severity::Error,
     }

@@ -22,11 +22,16 @@ use crate::{
 impl Gateway {
     pub(super) fn show_interfaces(&self) -> InterfacesView {
         let view = |interface: &config::model::Interface| {
-            let state = self.topology.port(interface.port);
+            let state = self.topology.state(interface);
             InterfaceView {
                 name: interface.name.clone(),
-                port: self.config.port_of(interface).map_or_else(String::new, |p| p.name.clone()),
-                vlan: interface.vlan,
+                port: match self.config.tunnel_of(interface) {
+                    Some((_, tunnel)) => format!("tunnel {}", tunnel.name),
+                    None => {
+                        self.config.port_of(interface).map_or_else(String::new, |p| p.name.clone())
+                    }
+                },
+                vlan: interface.vlan(),
                 line: interface.line.0,
                 vr: self.config.virtual_router_name(interface.vr).to_owned(),
                 zone: self.zone(interface.zone),

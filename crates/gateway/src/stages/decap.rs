@@ -1,18 +1,61 @@
 //! Decap: does a tunnel end here?
 //!
-//! The seam for IPsec, GRE, VXLAN and remote access: a packet addressed to a tunnel's local end
-//! leaves this stage as the inner packet, with the tunnel as its interface. No tunnel kind is
-//! built in yet, so every packet passes.
+//! An ESP packet for one of our SAs leaves this stage as the packet inside, with the tunnel as its
+//! interface, and enters again from the first stage on.
 
+use reason::DropReason;
 use wire::Time;
 
 use crate::{
     Gateway,
     packet::{Packet, Verdict},
     trace::Note,
+    tunnel::{Carried, MOST_NESTED, Unwrapped},
 };
 
-pub(crate) fn run(_gateway: &mut Gateway, packet: &mut Packet, _now: Time) -> Verdict {
-    packet.say(|_| Note::new("tunnels: none configured", "not a tunnel packet"));
-    Verdict::Continue
+pub(crate) fn run(gateway: &mut Gateway, packet: &mut Packet, now: Time) -> Verdict {
+    match gateway.carried(packet) {
+        Carried::Nothing => {
+            packet.say(|_| Note::new("tunnels", "not a tunnel packet"));
+            Verdict::Continue
+        }
+        Carried::Keepalive => {
+            packet.say(|_| Note::new("NAT keepalive", "taken"));
+            Verdict::Consume
+        }
+        Carried::UnknownSpi(spi) => {
+            packet.say(|_| Note::new(format!("ESP, spi {spi:#010x}"), "no SA has it"));
+            Verdict::Drop(DropReason::EspSpiUnknown)
+        }
+        Carried::Esp(_) if packet.nesting >= MOST_NESTED => Verdict::Drop(DropReason::TunnelLoop),
+        Carried::Esp(child) => {
+            let name = packet.trace.is_some().then(|| gateway.describe(child)).flatten();
+            let (looked, line) = name.unwrap_or_default();
+            if packet.is_simulated() {
+                packet.say(|_| {
+                    Note::new(looked.clone(), "would be opened").by("ipsec", looked, line)
+                });
+                return Verdict::Consume;
+            }
+            let result = if packet.frame.offloads.gso.is_some() {
+                gateway.unwrap_each(packet, now).map(|()| None)
+            } else {
+                gateway.unwrap(packet, child, now).map(Some)
+            };
+            packet.say(|p| {
+                let found = match &result {
+                    Ok(Some(Unwrapped::Packet)) => format!("opened: {}", p.headers.tuple),
+                    Ok(Some(Unwrapped::Dummy)) => "opened: a dummy packet".into(),
+                    Ok(None) => "a super-packet; each of its packets goes its own way".into(),
+                    Err(reason) => format!("not opened: {reason}"),
+                };
+                Note::new(looked.clone(), found).by("ipsec", looked, line)
+            });
+            match result {
+                Ok(Some(Unwrapped::Packet)) => Verdict::Continue,
+                Ok(Some(Unwrapped::Dummy) | None) => Verdict::Consume,
+                Err(reason) => Verdict::Drop(reason),
+            }
+        }
+    }
 }

@@ -1,17 +1,21 @@
 //! Encap: the packet takes the form it leaves in.
 //!
 //! TTL, size, rewrite, MSS. The errors that a sender must hear of (time exceeded, too big) are made
-//! from the packet as it came in, before anything is rewritten. Tunnels will wrap it here.
+//! from the packet as it came in, before anything is rewritten. A packet that leaves by a tunnel is
+//! wrapped here; what comes of it leaves by the interface below, and passes this stage again.
 
 use ports::Checksum;
 use reason::DropReason;
 use wire::{Fragmentation, Rewrite, Time, proto, tcp};
+
+use config::model::{IfId, TunnelId};
 
 use crate::{
     Gateway,
     local::IcmpErrorKind,
     packet::{Destination, Origin, Packet, Verdict},
     trace::Note,
+    tunnel::MOST_NESTED,
 };
 
 /// Smallest TCP header plus IPv4 and IPv6 header: what an MTU-derived MSS leaves out (RFC 6691 §2).
@@ -27,7 +31,10 @@ pub(crate) fn run(gateway: &mut Gateway, packet: &mut Packet, now: Time) -> Verd
         answer(gateway, packet, IcmpErrorKind::TtlExceeded, now);
         return Verdict::Drop(DropReason::TtlExpired);
     }
-    let mtu = gateway.interface(egress).mtu;
+    if packet.wrapped.is_some() && gateway.interface(egress).tunnel().is_none() {
+        return leave_wrapped(gateway, packet, egress);
+    }
+    let mtu = gateway.exit_mtu(egress);
     let too_big = packet.largest_ip_len() > u32::from(mtu);
     // What its sender has cut once may be cut again, whatever the version; DF then told otherwise.
     let may_cut = !packet.headers.df || packet.reassembled.is_some();
@@ -41,6 +48,7 @@ pub(crate) fn run(gateway: &mut Gateway, packet: &mut Packet, now: Time) -> Verd
         answer(gateway, packet, IcmpErrorKind::FragNeeded { mtu }, now);
         return Verdict::Drop(DropReason::MtuExceeded);
     }
+    let tunnel = gateway.interface(egress).tunnel();
     if packet.is_simulated() {
         packet.say(|p| {
             Note::new(
@@ -48,16 +56,68 @@ pub(crate) fn run(gateway: &mut Gateway, packet: &mut Packet, now: Time) -> Verd
                 "fits",
             )
         });
+        return tunnel.map_or(Verdict::Continue, |id| wrap(gateway, packet, id, now));
+    }
+    if packet.wrapped.is_none() {
+        if !rewrite(gateway, packet, forwarded) {
+            return Verdict::Drop(DropReason::IcmpErrorUnrelated);
+        }
+        clamp_mss(gateway, packet);
+    }
+    if too_big {
+        let verdict = fragment(gateway, packet, mtu);
+        if verdict != Verdict::Continue {
+            return verdict;
+        }
+    }
+    tunnel.map_or(Verdict::Continue, |id| wrap(gateway, packet, id, now))
+}
+
+/// The packet enters a tunnel.
+fn wrap(gateway: &mut Gateway, packet: &mut Packet, id: TunnelId, now: Time) -> Verdict {
+    if packet.nesting >= MOST_NESTED {
+        return Verdict::Drop(DropReason::TunnelLoop);
+    }
+    let inner = packet.headers.ip_len();
+    let result = match gateway.config.tunnels.get(usize::from(id.0)) {
+        Some(tunnel) if !gateway.selected(tunnel, &gateway.leaving_tuple(packet)) => {
+            Err(DropReason::EspSelectorMismatch)
+        }
+        Some(_) | None => gateway.wrap(packet, id, now),
+    };
+    let name = gateway.config.tunnels.get(usize::from(id.0)).map(|t| (t.name.clone(), t.line));
+    let (name, line) = name.unwrap_or_default();
+    packet.say(|p| {
+        let found = match &result {
+            Ok(()) => format!("{inner} bytes became {} of {}", p.headers.ip_len(), p.headers.tuple),
+            Err(reason) => format!("not sealed: {reason}"),
+        };
+        Note::new(format!("tunnel {name}"), found).by("ipsec", name, line)
+    });
+    match result {
+        Ok(()) => Verdict::Continue,
+        Err(reason) => Verdict::Drop(reason),
+    }
+}
+
+/// An ESP packet leaves by a port. It was made to fit the path, unless the path has shrunk since;
+/// then it is cut where its DF bit allows (RFC 4301 §8.2.1: the far end puts it together).
+fn leave_wrapped(gateway: &mut Gateway, packet: &mut Packet, egress: IfId) -> Verdict {
+    let mtu = gateway.interface(egress).mtu;
+    let bytes = packet.headers.ip_len();
+    if bytes <= u32::from(mtu) {
+        packet.say(|_| Note::new(format!("{bytes} bytes, mtu {mtu}"), "fits"));
         return Verdict::Continue;
     }
-    if !rewrite(gateway, packet, forwarded) {
-        return Verdict::Drop(DropReason::IcmpErrorUnrelated);
+    if packet.headers.df {
+        packet.say(|_| Note::new(format!("{bytes} bytes, mtu {mtu}"), "too big and not to be cut"));
+        return Verdict::Drop(DropReason::EspTooBig);
     }
-    clamp_mss(gateway, packet);
-    if too_big {
-        return fragment(gateway, packet, mtu);
-    }
-    Verdict::Continue
+    let rest = std::mem::take(&mut packet.pieces);
+    let verdict = fragment(gateway, packet, mtu);
+    packet.frame = ports::Frame::empty();
+    packet.pieces.extend(rest);
+    verdict
 }
 
 /// Applies the session's translation and takes one from the TTL.
@@ -126,7 +186,9 @@ fn clamp_mss(gateway: &mut Gateway, packet: &mut Packet) {
     let overhead = TCP_OVERHEAD[usize::from(packet.headers.tuple.is_v6())];
     // What a SYN/ACK allows its receiver goes out by the interface that the SYN/ACK came in by.
     let by_interface = |id| match gateway.interface(id) {
-        interface if interface.mss_clamp == Some(0) => Some(interface.mtu.saturating_sub(overhead)),
+        interface if interface.mss_clamp == Some(0) => {
+            Some(gateway.exit_mtu(id).saturating_sub(overhead))
+        }
         interface => interface.mss_clamp,
     };
     let by_policy = packet

@@ -10,6 +10,7 @@ use crate::{
     neighbour::Resolution,
     packet::{Destination, Packet, Verdict},
     trace::Note,
+    tunnel::OUT,
 };
 
 pub(crate) fn run(gateway: &mut Gateway, packet: &mut Packet, now: Time) -> Verdict {
@@ -32,6 +33,7 @@ pub(crate) fn run(gateway: &mut Gateway, packet: &mut Packet, now: Time) -> Verd
         Resolution::Resolved { id, mac } => {
             packet.next_hop = Some((id.0, mac));
             packet.say(|_| Note::new(format!("{target} on {name}"), format!("at {mac}")));
+            gateway.remember_far_end(packet, id.0, now);
             if gateway.remember_next_hop(packet, id.0) {
                 // A neighbour that was learnt from its own question was never announced.
                 gateway.publish_adjacency(id, egress, mac);
@@ -79,6 +81,26 @@ impl Gateway {
             self.counters.drop(reason, displaced.ingress);
             self.close_trace(&mut displaced);
         }
+    }
+
+    /// The SAs keep the neighbour their packets go to, for the same reason.
+    fn remember_far_end(&mut self, packet: &Packet, id: u32, now: Time) {
+        let Some(wrapped) = packet.wrapped else { return };
+        let Some(child) = self.tunnels.child_mut(wrapped) else { return };
+        let before = std::mem::replace(&mut child.next_hop, id);
+        if before == id {
+            self.promote_sa(wrapped, OUT, now);
+            return;
+        }
+        if before != u32::MAX {
+            self.neighbours.release(crate::neighbour::NeighbourId(before));
+        }
+        self.neighbours.acquire(crate::neighbour::NeighbourId(id));
+        let known = self.neighbours.get(crate::neighbour::NeighbourId(id));
+        if let Some((interface, mac)) = known.and_then(|n| n.mac.map(|mac| (n.interface, mac))) {
+            self.publish_adjacency(crate::neighbour::NeighbourId(id), interface, mac);
+        }
+        self.far_end_moved(wrapped, id, now);
     }
 
     /// A session keeps the neighbour of each direction, so that promotion need not look it up. Says

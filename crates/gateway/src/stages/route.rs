@@ -19,6 +19,18 @@ pub(crate) fn run(gateway: &mut Gateway, packet: &mut Packet, _now: Time) -> Ver
         return Verdict::Continue;
     }
     let tuple = packet.inner_tuple();
+    if let Some(egress) = gateway.steered(packet.vr, &tuple) {
+        packet.destination = Destination::Forward { egress, gateway: None };
+        let interface = gateway.interface(egress);
+        packet.say(|_| {
+            Note::new(format!("{tuple}"), format!("selected by tunnel {}", interface.name)).by(
+                "ipsec",
+                interface.name.clone(),
+                interface.line,
+            )
+        });
+        return Verdict::Continue;
+    }
     let lookup = gateway.routes.lookup(packet.vr, tuple.dst);
     let looked = format_args!(
         "{} in {}",

@@ -1,6 +1,7 @@
 //! RPF: does the way back to the source lead through the interface the packet came in by?
 
 use config::model::Rpf;
+use reason::DropReason;
 use wire::Time;
 
 use crate::{
@@ -14,6 +15,21 @@ pub(crate) fn run(gateway: &mut Gateway, packet: &mut Packet, _now: Time) -> Ver
     let interface = gateway.interface(packet.ingress);
     let mode = interface.rpf;
     let src = packet.headers.src();
+    // RFC 4301 §5.2: what the way back would protect must not come in clear.
+    match gateway.steered(packet.vr, &packet.headers.tuple.reversed()) {
+        Some(tunnel) if tunnel == packet.ingress => {
+            packet.say(|_| Note::new(format!("route back to {src}"), "the tunnel it came out of"));
+            return Verdict::Continue;
+        }
+        Some(tunnel) => {
+            let name = &gateway.interface(tunnel).name;
+            packet.say(|_| {
+                Note::new(format!("route back to {src}"), format!("protected by tunnel {name}"))
+            });
+            return Verdict::Drop(DropReason::EspUnprotected);
+        }
+        None => {}
+    }
     // A link-local source is on the link by definition; it has no route.
     let verdict = if is_link_local(src) {
         Ok(())

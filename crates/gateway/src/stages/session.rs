@@ -162,10 +162,14 @@ fn related(gateway: &mut Gateway, packet: &mut Packet, now: Time) -> Verdict {
 impl Gateway {
     /// Adds a forwarded or delivered packet to its session's slow-path counters.
     pub(crate) fn count_session(&mut self, packet: &Packet) {
+        self.count_session_as(packet, packet.count(), packet.volume());
+    }
+
+    /// Counts a packet of a session that is no longer what it was.
+    pub(crate) fn count_session_as(&mut self, packet: &Packet, packets: u64, bytes: u64) {
         if let Some((id, direction)) = packet.session
             && let Some(session) = self.sessions.get_mut(id)
         {
-            let (packets, bytes) = (packet.count(), packet.volume());
             session.add_slow(direction, packets, bytes);
             if packet.tier == Tier::SlowSetup {
                 session.mark_setup(packets, bytes);

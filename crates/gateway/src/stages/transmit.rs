@@ -6,6 +6,7 @@ use wire::{IpVersion, L3, Mac, Time, VlanId};
 
 use crate::{
     Gateway,
+    originate::port_of,
     packet::{Destination, Origin, Packet, Verdict},
     trace::Note,
 };
@@ -19,8 +20,8 @@ pub(crate) fn run(gateway: &mut Gateway, packet: &mut Packet, _now: Time) -> Ver
         return Verdict::Drop(DropReason::NoRoute);
     };
     let interface = gateway.interface(egress);
-    let state = gateway.topology.port(interface.port);
-    let (port, vlan, src) = (PortId(interface.port), interface.vlan, state.mac);
+    let state = gateway.topology.state(interface);
+    let (port, vlan, src) = (port_of(interface), interface.vlan(), state.mac);
     packet.say(|_| {
         let result = if state.up { "sent" } else { "link is down" };
         Note::new(format!("interface {}", interface.name), result).by(
@@ -39,9 +40,11 @@ pub(crate) fn run(gateway: &mut Gateway, packet: &mut Packet, _now: Time) -> Ver
         return Verdict::Drop(DropReason::NeighbourUnresolved);
     };
     // Counted before the frame is taken out of the packet: its offload state says how much it is.
-    let (count, bytes) = (packet.count(), packet.volume());
+    let (count, bytes) = volume(packet);
     gateway.counters.sent.add(count, bytes);
-    if packet.origin == Origin::Gateway {
+    if packet.wrapped.is_some() {
+        // What it carries was counted when it was wrapped.
+    } else if packet.origin == Origin::Gateway {
         gateway.counters.originated.add(count, bytes);
     } else {
         gateway.count_session(packet);
@@ -49,15 +52,28 @@ pub(crate) fn run(gateway: &mut Gateway, packet: &mut Packet, _now: Time) -> Ver
     }
     let l3 = packet.headers.l3;
     let version = packet.headers.kind;
-    if packet.pieces.is_empty() {
+    if !packet.frame.is_empty() && (packet.pieces.is_empty() || packet.wrapped.is_some()) {
         let frame = std::mem::replace(&mut packet.frame, Frame::empty());
         send(gateway, port, frame, l3, version, (dst, src, vlan));
-    } else {
+    }
+    if !packet.pieces.is_empty() {
         for piece in std::mem::take(&mut packet.pieces) {
             send(gateway, port, piece, l3, version, (dst, src, vlan));
         }
     }
     Verdict::Continue
+}
+
+/// Packets and bytes that go out. Of a packet that was cut, what it was before; of what a tunnel
+/// made of one, all of it.
+fn volume(packet: &Packet) -> (u64, u64) {
+    if packet.wrapped.is_none() {
+        return (packet.count(), packet.volume());
+    }
+    let l3 = u64::from(packet.headers.l3);
+    let all = core::iter::once(&packet.frame).chain(&packet.pieces);
+    all.filter(|frame| !frame.is_empty())
+        .fold((0, 0), |(count, bytes), frame| (count + 1, bytes + frame.len() as u64 - l3))
 }
 
 fn send(

@@ -8,7 +8,7 @@ use std::{
 use lockgate_gateway::{Gateway, Parts};
 use offload::{
     Adjacency, AdjacencyId, Capabilities, Direction, Engine, EngineEvent, EngineInterface,
-    EngineStats, EpochTable, FlowProgram, FlowStats, Handle, Refusal, ledger::Kind,
+    EngineStats, EpochTable, FlowProgram, FlowStats, Handle, Refusal, SaProgram, ledger::Kind,
     tcp_window::TcpWindows,
 };
 use ports::{FramePool, PortId};
@@ -82,6 +82,15 @@ impl Engine for Forgetful {
         self.held.lock().expect("held").rows.push(row);
         Ok(handle)
     }
+    fn install_sa(&mut self, _: SaProgram, _: Time) -> Result<Handle, Refusal> {
+        unreachable!("no tunnel is configured")
+    }
+    fn move_sa(&mut self, _: Handle, _: AdjacencyId) -> bool {
+        false
+    }
+    fn remove_sa(&mut self, _: Handle) -> bool {
+        false
+    }
     fn remove(&mut self, handle: Handle, _: DemotionReason) -> bool {
         let rows = &mut self.held.lock().expect("held").rows;
         let before = rows.len();
@@ -139,6 +148,7 @@ impl Bench {
             epochs: Arc::new(EpochTable::new(1)),
             windows: Arc::new(TcpWindows::new(config.limits.sessions)),
             frames: Arc::clone(&frames),
+            ciphers: aead::Selection::default(),
             seed: 1,
             stopwatch: || 0,
         };

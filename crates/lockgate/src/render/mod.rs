@@ -19,6 +19,7 @@ mod table;
 #[cfg(test)]
 mod tests;
 mod trace;
+mod tunnel;
 mod units;
 
 pub use config::diagnostics;
@@ -30,6 +31,22 @@ pub use units::count;
 
 use api::Response;
 
+/// SAs and where each is served.
+pub fn sas_offload(answer: &Response, style: &Style) -> String {
+    match answer {
+        Response::Sas(view) => tunnel::sas_offload(view, style),
+        other => response(other, style),
+    }
+}
+
+/// Everything about each SA.
+pub fn sas_detail(answer: &Response, style: &Style) -> String {
+    match answer {
+        Response::Sas(view) => tunnel::sas_detail(view, style),
+        other => response(other, style),
+    }
+}
+
 /// An answer as text, ending in a newline.
 pub fn response(response: &Response, style: &Style) -> String {
     match response {
@@ -40,6 +57,8 @@ pub fn response(response: &Response, style: &Style) -> String {
         Response::Policies(view) => policy::policies(view, style),
         Response::Routes(view) => route::routes(view, style),
         Response::Neighbours(view) => route::neighbours(view, style),
+        Response::Tunnels(view) => tunnel::tunnels(view, style),
+        Response::Sas(view) => tunnel::sas(view, style),
         Response::NatVips(view) => nat::vips(view, style),
         Response::NatPools(view) => nat::pools(view, style),
         Response::Engines(view) => engine::engines(view, style),

@@ -371,4 +371,12 @@ registry! {
         "The route to the far end of a tunnel leads into the tunnel itself, or tunnels are nested too deep."
         "Add a more specific route to the far end by the interface below the tunnel."
         "";
+    92 EspFragment "esp-fragment" Warning
+        "ESP was to protect a fragment, or came in one; transport mode takes whole packets only."
+        "Raise the path MTU or lower the sender's; use tunnel mode where fragments must pass."
+        "";
+    93 EcnInvalid "ecn-invalid" Warning
+        "A tunnel marked congestion on a packet whose sender does not speak ECN (RFC 6040 §4.2)."
+        "Find the router on the tunnel's path that marks packets without ECN."
+        "Linux: IP_TUNNEL_ECN";
 }

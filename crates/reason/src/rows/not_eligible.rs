@@ -115,4 +115,8 @@ registry! {
         "The SA that serves the direction is not on the engine."
         "Ask why with `explain sa`."
         "partial";
+    28 SaRefused "sa-refused" Warning
+        "The engine refused the SA that serves the direction."
+        "Ask why with `explain sa`."
+        "err=";
 }

@@ -67,4 +67,8 @@ registry! {
         "No enabled interface of the port takes frames with that VLAN tag."
         "Add an interface with that vlan id, or set `enabled = true` on it."
         "";
+    16 SaMiss "sa-miss" Info
+        "The SA of an ESP packet, or of a flow, is not on the engine."
+        "Ask why with `explain sa`."
+        "";
 }

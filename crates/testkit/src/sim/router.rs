@@ -187,7 +187,7 @@ fn join(config: &Arc<Config>, near: Vec<memory::MemoryPort>, seed: u64, now: Tim
     let limits = &config.limits;
     let frames = FramePool::new(limits.frames as usize, limits.super_frames as usize);
     // Simulated time stands still while a stage works.
-    let settings = Settings { seed, stopwatch: || 0 };
+    let settings = Settings { ciphers: Default::default(), seed, stopwatch: || 0 };
     Node::new(Arc::clone(config), attached, frames, settings, now)
 }
 

@@ -16,3 +16,4 @@ mod setup;
 mod sizes;
 mod tcp;
 mod trace;
+mod tunnel;

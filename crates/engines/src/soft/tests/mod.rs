@@ -128,6 +128,7 @@ fn outbound(from: Tuple, to: Tuple, session: u32) -> FlowProgram {
         ingress: IN,
         rewrite: Rewrite::compile(from, to),
         adjacency: TO_ROUTER,
+        sa: None,
         mtu: 1500,
         tcp_window: None,
         session,

@@ -1,0 +1,403 @@
+//! `[[ipsec]]`: tunnels, their SAs and selectors, and the interfaces they get without asking.
+
+use core::ops::RangeInclusive;
+
+use ipnet::IpNet;
+use toml::de::DeValue;
+
+use super::{Scope, nat::port_range, network, network::unfitting, settings};
+use crate::{
+    keys,
+    model::{
+        Attachment, IfId, Interface, Ipsec, ManualSa, Rpf, Selector, Steering, Tunnel, TunnelId,
+        TunnelKind, Zone, ZoneId,
+    },
+    read::{At, Span, Tab},
+    values::{self, Bad},
+};
+
+/// Any port.
+const ANY_PORT: RangeInclusive<u16> = 0..=u16::MAX;
+
+/// MTU of an interface that a tunnel gets by itself, in bytes: what fits an Ethernet path with any
+/// suite, outer IPv6 and UDP encapsulation.
+const TUNNEL_MTU: u16 = 1400;
+
+/// The interface of each tunnel, by the position of the tunnel; adds one for each that has none.
+pub(super) fn interfaces(
+    scope: &mut Scope<'_>,
+    tabs: &[Tab<'_, '_>],
+    names: &[String],
+    zones: &mut Vec<Zone>,
+    interfaces: &mut Vec<Interface>,
+) -> Vec<IfId> {
+    let doc = scope.doc;
+    tabs.iter()
+        .zip(names)
+        .enumerate()
+        .map(|(position, (tab, name))| {
+            let on = Attachment::Tunnel(TunnelId(position as u16));
+            if let Some(found) = interfaces.iter().position(|interface| interface.on == on) {
+                if tab.get("zone").is_some() {
+                    unfitting(tab, "zone", "an [[interface]] of the tunnel; the zone stands there");
+                }
+                return IfId(found as u16);
+            }
+            let written = tab.value("zone", values::name);
+            let zone_name = written.as_ref().map_or(name.as_str(), |at| at.value.as_str());
+            let zone = match scope.zones.get(zone_name) {
+                Some(zone) => zone,
+                None => {
+                    if !name.is_empty() {
+                        let at = At { value: zone_name, span: tab.span_of("zone") };
+                        scope.zones.add(doc, &at, zones.len());
+                    }
+                    zones.push(Zone { name: zone_name.to_owned(), line: tab.line() });
+                    zones.len() - 1
+                }
+            };
+            let index = interfaces.len();
+            if !name.is_empty() {
+                let at = At { value: name.as_str(), span: tab.span_of("name") };
+                scope.interfaces.add(doc, &at, index);
+            }
+            interfaces.push(Interface {
+                name: name.clone(),
+                line: tab.line(),
+                on,
+                vr: network::router_of(scope, tab).unwrap_or_default(),
+                zone: ZoneId(zone as u16),
+                addresses: Vec::new(),
+                mtu: TUNNEL_MTU,
+                rpf: Rpf::Strict,
+                mss_clamp: Some(0),
+                enabled: true,
+                proxy_arp: false,
+            });
+            IfId(index as u16)
+        })
+        .collect()
+}
+
+/// The tunnels themselves.
+pub(super) fn tunnels(
+    scope: &Scope<'_>,
+    tabs: &[Tab<'_, '_>],
+    names: &[String],
+    of: &[IfId],
+    interfaces: &[Interface],
+    written: usize,
+) -> Vec<Tunnel> {
+    let mut list: Vec<Tunnel> = Vec::new();
+    for ((tab, name), interface) in tabs.iter().zip(names).zip(of) {
+        let own = usize::from(interface.0) < written;
+        if let Some(tunnel) = tunnel(scope, tab, name, *interface, own) {
+            list.push(tunnel);
+        }
+    }
+    if list.len() == tabs.len() {
+        duplicate_spis(tabs, &list);
+        overlapping_selectors(tabs, &list, interfaces);
+    }
+    list
+}
+
+fn tunnel(
+    scope: &Scope<'_>,
+    tab: &Tab<'_, '_>,
+    name: &str,
+    interface: IfId,
+    own_interface: bool,
+) -> Option<Tunnel> {
+    let end = |key: &str| tab.required(key).and_then(|text| tab.read(key, &text, values::ip));
+    let (local, remote) = (end("local"), end("remote"));
+    let mode = match tab.word("mode") {
+        "transport" => esp::Mode::Transport,
+        _ => esp::Mode::Tunnel,
+    };
+    let sa = |key: &str| match tab.table(key, &keys::SA) {
+        Some(inner) => manual_sa(&inner),
+        None => {
+            if tab.get(key).is_none() {
+                tab.missing(key);
+            }
+            None
+        }
+    };
+    let (outbound, inbound) = (sa("out"), sa("in"));
+    let (local, remote) = (local?, remote?);
+    if local.value.is_ipv4() != remote.value.is_ipv4() {
+        tab.doc
+            .error("mixed-versions", &remote.span, "the ends are of different IP versions")
+            .found(tab.doc.snippet(&remote.span))
+            .expected(format!("an address of the version of {}", local.value))
+            .help("give both ends as IPv4 or both as IPv6")
+            .related(&local.span, "the other end is here")
+            .emit();
+    }
+    let mut selectors: Vec<_> =
+        tab.tables("selectors", &keys::SELECTOR).iter().filter_map(selector).collect();
+    let unlimited = tab.get("selectors").is_none();
+    if unlimited && mode == esp::Mode::Transport {
+        selectors.push(Selector {
+            local: IpNet::from(local.value),
+            remote: IpNet::from(remote.value),
+            proto: None,
+            local_ports: ANY_PORT,
+            remote_ports: ANY_PORT,
+        });
+    }
+    let steering = match (tab.text("steering").is_some(), tab.word("steering")) {
+        (true, "selectors") => Steering::Selectors,
+        (true, _) => Steering::Routes,
+        (false, _) if own_interface && mode == esp::Mode::Tunnel => Steering::Routes,
+        (false, _) => Steering::Selectors,
+    };
+    if steering == Steering::Selectors && selectors.is_empty() && tab.get("selectors").is_none() {
+        tab.missing("selectors");
+    }
+    let encapsulation = udp_encapsulation(tab);
+    let replay_window = tab.int_or_default("replay-window") as u32;
+    if (1..32).contains(&replay_window) {
+        let span = tab.span_of("replay-window");
+        tab.doc
+            .error("out-of-range", &span, "the replay window is too small")
+            .found(replay_window.to_string())
+            .expected("32 to 8192, or 0 for none (RFC 4303 §3.4.3)")
+            .help("leave `replay-window` out for 1024")
+            .emit();
+    }
+    let hard = lifetime(tab, "hard-lifetime");
+    let ipsec = Ipsec {
+        mode,
+        selectors,
+        steering,
+        outbound: outbound?,
+        inbound: inbound?,
+        encapsulation,
+        esn: tab.flag("esn"),
+        replay_window,
+        dscp: dscp(tab),
+        df: match tab.word("df") {
+            "set" => esp::DfRule::Set,
+            "clear" => esp::DfRule::Clear,
+            _ => esp::DfRule::Copy,
+        },
+        pad_to: tab.int("pad-to").map(|at| at.value as u16),
+        soft: lifetime(tab, "soft-lifetime"),
+        hard,
+        allow_null: tab.flag("allow-null"),
+    };
+    refuse_null(tab, &ipsec);
+    Some(Tunnel {
+        name: name.to_owned(),
+        line: tab.line(),
+        interface,
+        vr: network::router_of(scope, tab).unwrap_or_default(),
+        local: local.value,
+        remote: remote.value,
+        offload: settings::mode(tab, "offload"),
+        kind: TunnelKind::Ipsec(Box::new(ipsec)),
+    })
+}
+
+fn manual_sa(tab: &Tab<'_, '_>) -> Option<ManualSa> {
+    if tab.get("spi").is_none() {
+        tab.missing("spi");
+    }
+    let spi = tab.int("spi").map(|at| at.value as u32);
+    let suite = tab.required("algorithm").and_then(|text| {
+        tab.read("algorithm", &text, |text| {
+            text.parse::<esp::Suite>().map_err(|fault| {
+                let known = crate::suggest::listed(esp::Suite::ALL.iter().map(|s| s.name()));
+                Bad::new(fault.to_string(), format!("one of {known}"), "write \"aes256gcm16\"")
+            })
+        })
+    });
+    let key = tab.required("key").and_then(|text| {
+        tab.read("key", &text, |text| {
+            esp::KeyMaterial::from_hex(text).map_err(|fault| {
+                Bad::new(
+                    fault.to_string(),
+                    "pairs of hexadecimal digits",
+                    "write the key as \"0x…\", such as `openssl rand -hex 36` makes it",
+                )
+            })
+        })
+    });
+    let (spi, suite, key) = (spi?, suite?, key?);
+    if suite.value.is_weak() {
+        tab.doc
+            .warning("weak-algorithm", &suite.span, format!("{} is weak", suite.value))
+            .found(tab.doc.snippet(&suite.span))
+            .expected("a suite without SHA-1")
+            .help("write \"aes256gcm16\" unless the peer knows nothing better (RFC 8221 §5)")
+            .emit();
+    }
+    if key.value.len() != suite.value.key_len() {
+        let (found, wanted) = (key.value.len(), suite.value.key_len());
+        tab.doc
+            .error(
+                "wrong-key-length",
+                &key.span,
+                format!(
+                    "the key of {} is too {}",
+                    suite.value,
+                    if found < wanted { "short" } else { "long" }
+                ),
+            )
+            .found(format!("{found} bytes"))
+            .expected(format!("{wanted} bytes: {}", layout(suite.value)))
+            .help(format!("make one with `openssl rand -hex {wanted}`, the same at both ends"))
+            .emit();
+        return None;
+    }
+    Some(ManualSa { line: tab.line(), spi, suite: suite.value, key: key.value })
+}
+
+/// What the bytes of a key are, in order.
+fn layout(suite: esp::Suite) -> String {
+    let parts = [
+        (suite.encryption_key_len(), "cipher's key"),
+        (suite.salt_len(), "salt"),
+        (suite.integrity_key_len(), "integrity key"),
+    ];
+    let parts = parts.into_iter().filter(|(bytes, _)| *bytes > 0);
+    parts.map(|(bytes, what)| format!("{bytes} of the {what}")).collect::<Vec<_>>().join(", ")
+}
+
+fn selector(tab: &Tab<'_, '_>) -> Option<Selector> {
+    let net = |key: &str| tab.required(key).and_then(|text| tab.read(key, &text, values::prefix));
+    let ports = |key: &str| match tab.get(key) {
+        Some(_) => port_range(tab, key).map_or(ANY_PORT, |at| at.value),
+        None => ANY_PORT,
+    };
+    let (local, remote) = (net("local")?, net("remote")?);
+    if local.value.addr().is_ipv4() != remote.value.addr().is_ipv4() {
+        tab.doc
+            .error("mixed-versions", &tab.span, "the sides are of different IP versions")
+            .found(tab.doc.snippet(&tab.span))
+            .expected("two prefixes of one IP version")
+            .help("write a selector for each version")
+            .emit();
+        return None;
+    }
+    Some(Selector {
+        local: local.value,
+        remote: remote.value,
+        proto: tab.int("protocol").map(|at| at.value as u8),
+        local_ports: ports("local-ports"),
+        remote_ports: ports("remote-ports"),
+    })
+}
+
+fn udp_encapsulation(tab: &Tab<'_, '_>) -> Option<(u16, u16)> {
+    if tab.flag("udp-encapsulation") {
+        let port = |key: &str| tab.int_or_default(key) as u16;
+        return Some((port("local-port"), port("remote-port")));
+    }
+    for key in ["local-port", "remote-port"] {
+        if tab.get(key).is_some() {
+            unfitting(tab, key, "`udp-encapsulation = false`");
+        }
+    }
+    None
+}
+
+fn dscp(tab: &Tab<'_, '_>) -> esp::DscpRule {
+    let Some(val) = tab.get("dscp") else { return esp::DscpRule::Copy };
+    match val.value {
+        DeValue::String(text) if text == "copy" => esp::DscpRule::Copy,
+        DeValue::Integer(number) => match number.as_str().parse::<u8>() {
+            Ok(dscp) if dscp < 64 => esp::DscpRule::Set(dscp),
+            _ => {
+                tab.doc
+                    .error("out-of-range", &val.span, "`dscp` is out of range")
+                    .found(tab.doc.snippet(&val.span))
+                    .expected("0 to 63, or \"copy\"")
+                    .help("write `dscp = \"copy\"` to keep the inner packet's")
+                    .emit();
+                esp::DscpRule::Copy
+            }
+        },
+        _ => {
+            tab.mistyped(&val);
+            esp::DscpRule::Copy
+        }
+    }
+}
+
+fn lifetime(tab: &Tab<'_, '_>, key: &str) -> esp::Lifetime {
+    let Some(inner) = tab.table(key, &keys::LIFETIME) else { return esp::Lifetime::default() };
+    let int = |key: &str| inner.int(key).map(|at| at.value);
+    esp::Lifetime { packets: int("packets"), bytes: int("bytes"), seconds: int("seconds") }
+}
+
+fn refuse_null(tab: &Tab<'_, '_>, ipsec: &Ipsec) {
+    let null = ipsec.outbound.suite.is_null() || ipsec.inbound.suite.is_null();
+    if null && !ipsec.allow_null {
+        let span = if ipsec.outbound.suite.is_null() { "out" } else { "in" };
+        tab.doc
+            .error("null-cipher", &tab.span_of(span), "the NULL cipher encrypts nothing")
+            .found("a suite with the NULL cipher")
+            .expected("a cipher")
+            .help("write \"aes256gcm16\"; for tests only, add `allow-null = true`")
+            .emit();
+    }
+}
+
+fn duplicate_spis(tabs: &[Tab<'_, '_>], list: &[Tunnel]) {
+    for (later, (tab, tunnel)) in tabs.iter().zip(list).enumerate() {
+        let TunnelKind::Ipsec(ipsec) = &tunnel.kind;
+        let twin = list.iter().take(later).position(|other| {
+            let TunnelKind::Ipsec(theirs) = &other.kind;
+            other.vr == tunnel.vr
+                && other.local == tunnel.local
+                && theirs.inbound.spi == ipsec.inbound.spi
+        });
+        if let Some(twin) = twin.and_then(|twin| tabs.get(twin)) {
+            let span = tab.span_of("in");
+            tab.doc
+                .error("duplicate-spi", &span, "two incoming SAs have the same SPI and address")
+                .found(format!("{:#x} at {}", ipsec.inbound.spi, tunnel.local))
+                .expected("an SPI of its own")
+                .help("change the SPI here and at the peer")
+                .related(&twin.span_of("in"), "the first is here")
+                .emit();
+        }
+    }
+}
+
+/// Selectors that bring packets into different tunnels must not compete for one.
+fn overlapping_selectors(tabs: &[Tab<'_, '_>], list: &[Tunnel], interfaces: &[Interface]) {
+    let router = |tunnel: &Tunnel| interfaces.get(usize::from(tunnel.interface.0)).map(|i| i.vr);
+    let mut seen: Vec<(usize, &Tunnel, &Selector)> = Vec::new();
+    for (position, (tab, tunnel)) in tabs.iter().zip(list).enumerate() {
+        let TunnelKind::Ipsec(ipsec) = &tunnel.kind;
+        if ipsec.steering != Steering::Selectors {
+            continue;
+        }
+        for selector in &ipsec.selectors {
+            let clash = seen.iter().find(|(other, theirs, selector_of)| {
+                *other != position
+                    && router(theirs) == router(tunnel)
+                    && selector.overlaps(selector_of)
+            });
+            if let Some((other, theirs, clashing)) = clash {
+                let span: Span = tab.span_of("selectors");
+                let draft = tab
+                    .doc
+                    .error("overlapping-selectors", &span, "two tunnels want the same packets")
+                    .found(selector.to_string())
+                    .expected(format!("nothing of {clashing}, which `{}` has", theirs.name))
+                    .help("narrow one of them, or use `steering = \"routes\"`");
+                match tabs.get(*other) {
+                    Some(tab) => draft.related(&tab.span_of("selectors"), "the other is here"),
+                    None => draft,
+                }
+                .emit();
+            }
+            seen.push((position, tunnel, selector));
+        }
+    }
+}

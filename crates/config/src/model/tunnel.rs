@@ -1,0 +1,155 @@
+//! Tunnels: what wraps packets on their way to a far end.
+
+use core::{net::IpAddr, ops::RangeInclusive};
+
+use ipnet::IpNet;
+use wire::Tuple;
+
+use super::{IfId, Line, OffloadMode, VrId};
+
+/// Index of a tunnel in [`Config::tunnels`](super::Config::tunnels).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TunnelId(pub u16);
+
+/// A tunnel: an interface whose packets are wrapped and sent to a far end.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Tunnel {
+    /// Name.
+    pub name: String,
+    /// Where it is configured.
+    pub line: Line,
+    /// Its interface: inner packets leave and enter by it.
+    pub interface: IfId,
+    /// The virtual router that carries the wrapped packets.
+    pub vr: VrId,
+    /// Our end.
+    pub local: IpAddr,
+    /// The far end.
+    pub remote: IpAddr,
+    /// Offload switch.
+    pub offload: OffloadMode,
+    /// How packets are wrapped.
+    pub kind: TunnelKind,
+}
+
+/// How a tunnel wraps packets.
+#[derive(Clone, Debug, PartialEq)]
+pub enum TunnelKind {
+    /// ESP (RFC 4303).
+    Ipsec(Box<Ipsec>),
+}
+
+/// An IPsec tunnel, keyed by hand.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Ipsec {
+    /// Tunnel or transport mode.
+    pub mode: esp::Mode,
+    /// What may pass; everything where there is none (RFC 4301 §4.4.1).
+    pub selectors: Vec<Selector>,
+    /// What brings packets into the tunnel.
+    pub steering: Steering,
+    /// The outgoing SA.
+    pub outbound: ManualSa,
+    /// The incoming SA.
+    pub inbound: ManualSa,
+    /// UDP encapsulation (RFC 3948): our port and the far end's.
+    pub encapsulation: Option<(u16, u16)>,
+    /// Extended sequence numbers (RFC 4303 §2.2.1).
+    pub esn: bool,
+    /// Anti-replay window in packets; zero for none.
+    pub replay_window: u32,
+    /// DSCP of the outer header.
+    pub dscp: esp::DscpRule,
+    /// DF of the outer header.
+    pub df: esp::DfRule,
+    /// Inner packets are padded to at least this many bytes (TFC, RFC 4303 §2.7).
+    pub pad_to: Option<u16>,
+    /// When to warn of an SA's age.
+    pub soft: esp::Lifetime,
+    /// When an SA ends.
+    pub hard: esp::Lifetime,
+    /// The NULL cipher is allowed.
+    pub allow_null: bool,
+}
+
+/// An SA's identity and keys.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ManualSa {
+    /// Where it is configured.
+    pub line: Line,
+    /// Security parameters index, 256 at least (RFC 4303 §2.1).
+    pub spi: u32,
+    /// Algorithms.
+    pub suite: esp::Suite,
+    /// Key material; never shown.
+    pub key: esp::KeyMaterial,
+}
+
+/// What brings packets into an IPsec tunnel.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Steering {
+    /// Routes by the tunnel's interface.
+    #[default]
+    Routes,
+    /// The selectors, before routes are asked; what they want protected is not taken in clear.
+    Selectors,
+}
+
+/// A traffic selector, seen from our side.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Selector {
+    /// Our side.
+    pub local: IpNet,
+    /// The far side.
+    pub remote: IpNet,
+    /// IP protocol; any where absent.
+    pub proto: Option<u8>,
+    /// Ports of our side.
+    pub local_ports: RangeInclusive<u16>,
+    /// Ports of the far side.
+    pub remote_ports: RangeInclusive<u16>,
+}
+
+impl Selector {
+    /// Whether a packet from our side to the far side matches.
+    pub fn matches(&self, tuple: &Tuple) -> bool {
+        self.local.contains(&tuple.src)
+            && self.remote.contains(&tuple.dst)
+            && self.proto.is_none_or(|proto| proto == tuple.proto)
+            && self.local_ports.contains(&tuple.src_port)
+            && self.remote_ports.contains(&tuple.dst_port)
+    }
+
+    /// Whether some packet matches both.
+    pub fn overlaps(&self, other: &Self) -> bool {
+        let nets = |a: &IpNet, b: &IpNet| a.contains(&b.network()) || b.contains(&a.network());
+        let ports = |a: &RangeInclusive<u16>, b: &RangeInclusive<u16>| {
+            a.start() <= b.end() && b.start() <= a.end()
+        };
+        nets(&self.local, &other.local)
+            && nets(&self.remote, &other.remote)
+            && (self.proto.is_none() || other.proto.is_none() || self.proto == other.proto)
+            && ports(&self.local_ports, &other.local_ports)
+            && ports(&self.remote_ports, &other.remote_ports)
+    }
+}
+
+/// `10.1.0.0/16 -> 10.2.0.0/16`, with protocol and ports where they are limited.
+impl core::fmt::Display for Selector {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        let side = |f: &mut core::fmt::Formatter<'_>, net: &IpNet, ports: &RangeInclusive<u16>| {
+            write!(f, "{net}")?;
+            match (*ports.start(), *ports.end()) {
+                (0, u16::MAX) => Ok(()),
+                (first, last) if first == last => write!(f, ":{first}"),
+                (first, last) => write!(f, ":{first}-{last}"),
+            }
+        };
+        if let Some(proto) = self.proto {
+            write!(f, "proto {proto} ")?;
+        }
+        side(f, &self.local, &self.local_ports)?;
+        f.write_str(" -> ")?;
+        side(f, &self.remote, &self.remote_ports)
+    }
+}

@@ -1,0 +1,270 @@
+//! SAs on the fast path: packets that come in for one are opened and looked up again, packets that
+//! go out by one are sealed.
+//!
+//! Opening changes the frame and moves the replay window, so a packet that was opened is never
+//! handed to the slow path as it came: it is punted as the packet inside, with its tunnel's
+//! interface. What an SA does not accept is dropped here, with the SA's own reason.
+
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::collections::VecDeque;
+
+use offload::{EngineInterface, SaProgram};
+use ports::{Checksum, Frame};
+use reason::{DropReason, PuntCause};
+use wire::{Headers, IpVersion, Mac, Time, Tuple, proto};
+
+use super::{
+    Tally,
+    entry::{Entry, Family, Key, V4, V6},
+    index::Place,
+    sa_table::SaMap,
+    table::Table,
+    worker::{Output, Reader, Search, Served, Size, Step, push_ethernet, search},
+};
+
+/// An Ethernet header without addresses: what stands before a packet that was opened.
+const BLANK: usize = 14;
+
+/// What comes of packets that pass an SA, besides their frames.
+#[derive(Default)]
+pub(super) struct Scratch {
+    /// Headers of the packet inside.
+    headers: Option<Headers>,
+    /// What super-packets were cut into, in order.
+    pub(super) pieces: VecDeque<Frame>,
+    cut: Vec<Frame>,
+}
+
+/// The key that an incoming SA stands under in the flow table. No packet has it: none has this
+/// source.
+pub(super) fn spi_tuple(spi: u32, destination: IpAddr) -> Tuple {
+    let src = match destination {
+        IpAddr::V4(_) => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+        IpAddr::V6(_) => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
+    };
+    let (src_port, dst_port) = ((spi >> 16) as u16, spi as u16);
+    Tuple { src, dst: destination, src_port, dst_port, proto: proto::ESP }
+}
+
+/// The SPI of a packet that may be ESP, plain or in UDP.
+#[inline(always)]
+pub(super) fn spi_of(frame: &[u8], headers: &Headers, sas: &SaMap) -> Option<u32> {
+    let is_esp = match headers.tuple.proto {
+        proto::ESP => true,
+        proto::UDP => sas.carries_esp(headers.tuple.dst_port),
+        _ => false,
+    };
+    if !is_esp {
+        return None;
+    }
+    let spi = frame.get(usize::from(headers.payload)..)?.first_chunk()?;
+    // zero in UDP is IKE (RFC 3948 §2.2), and no SA has it otherwise
+    Some(u32::from_be_bytes(*spi)).filter(|spi| *spi != 0)
+}
+
+impl Reader {
+    /// Opens an ESP packet, if an SA is here for it, and serves what is inside.
+    #[inline]
+    #[allow(clippy::too_many_arguments)]
+    pub(super) fn open<F: Family>(
+        &self,
+        table: &Table<F>,
+        outer: &Headers,
+        spi: &Search<F>,
+        frame: &mut Frame,
+        now: Time,
+        out: &mut Output,
+        tally: &mut Tally,
+        scratch: &mut Scratch,
+    ) -> Served {
+        let found = table.lookup(&self.passage, spi.place, spi.guess, &spi.key);
+        let Some(entry) = found.map(|(_, entry)| entry).filter(|entry| entry.is_sa()) else {
+            return self.without_sa(outer, frame, spi, now, out, tally, scratch);
+        };
+        let Some(SaProgram::Inbound { sa, interface, inner_vr, .. }) =
+            self.sas.1.get(entry.adjacency)
+        else {
+            return Served::Punted(PuntCause::SaMiss);
+        };
+        if frame.offloads.gso.is_some() {
+            return Served::Punted(PuntCause::SuperPacketUnsupported);
+        }
+        tally.sa_hits += 1;
+        frame.truncate(outer.end as usize);
+        frame.pull_front(usize::from(outer.l3));
+        frame.offloads = Default::default();
+        match sa.open(frame, self.number + 1, now) {
+            Ok(esp::Opened::Packet(version)) => {
+                if put_blank(frame, version).is_none() {
+                    return Served::Dropped(DropReason::EspTooBig);
+                }
+            }
+            Ok(esp::Opened::Dummy) => return Served::Taken,
+            Err(reason) => return Served::Dropped(reason),
+        }
+        tally.opened += 1;
+        let tunnel = EngineInterface {
+            port: u16::MAX,
+            vlan: None,
+            interface: *interface,
+            vr: *inner_vr,
+            mac: Mac::default(),
+            enabled: true,
+        };
+        let mut headers = scratch.headers.take().unwrap_or(Headers::EMPTY);
+        let served = self.inner(&mut headers, &tunnel, frame, now, out, tally, scratch);
+        scratch.headers = Some(headers);
+        match served {
+            Served::Punted(cause) => Served::Opened(cause, *interface),
+            other => other,
+        }
+    }
+
+    /// Serves a packet that came out of an SA.
+    #[inline(always)]
+    #[allow(clippy::too_many_arguments)]
+    fn inner(
+        &self,
+        headers: &mut Headers,
+        tunnel: &EngineInterface,
+        frame: &mut Frame,
+        now: Time,
+        out: &mut Output,
+        tally: &mut Tally,
+        scratch: &mut Scratch,
+    ) -> Served {
+        if let Err(reason) = wire::parse_into(frame.bytes(), headers) {
+            return Served::Dropped(reason);
+        }
+        match self.search(headers, Some(tunnel)) {
+            Step::V4(s) => self.forward(&self.v4, headers, &s, frame, now, out, tally, scratch),
+            Step::V6(s) => self.forward(&self.v6, headers, &s, frame, now, out, tally, scratch),
+            Step::Punt(cause) => Served::Punted(cause),
+            // a second ESP packet inside the first is for the slow path
+            Step::Sa4(..) | Step::Sa6(..) => Served::Punted(PuntCause::SaMiss),
+        }
+    }
+
+    /// An ESP packet that no SA here is for: datagrams may still be of an ordinary flow.
+    #[cold]
+    #[allow(clippy::too_many_arguments)]
+    fn without_sa<F: Family>(
+        &self,
+        headers: &Headers,
+        frame: &mut Frame,
+        spi: &Search<F>,
+        now: Time,
+        out: &mut Output,
+        tally: &mut Tally,
+        scratch: &mut Scratch,
+    ) -> Served {
+        tally.sa_misses += 1;
+        if headers.tuple.proto != proto::UDP {
+            return Served::Punted(PuntCause::SaMiss);
+        }
+        let vr = spi.key.vr();
+        let plain4 = search::<V4>(&self.v4, headers, spi.interface, vr);
+        let plain6 = search::<V6>(&self.v6, headers, spi.interface, vr);
+        match (plain4, plain6) {
+            (Some(s), _) => self.forward(&self.v4, headers, &s, frame, now, out, tally, scratch),
+            (None, Some(s)) => self.forward(&self.v6, headers, &s, frame, now, out, tally, scratch),
+            (None, None) => Served::Punted(PuntCause::FlowMiss),
+        }
+    }
+
+    /// Rewrites a packet and seals it with the SA of its flow. All that could send it to the slow
+    /// path is looked at before anything is changed.
+    #[inline]
+    #[allow(clippy::too_many_arguments)]
+    pub(super) fn seal<F: Family>(
+        &self,
+        entry: &Entry<F>,
+        headers: &Headers,
+        size: Size,
+        frame: &mut Frame,
+        now: Time,
+        tally: &mut Tally,
+        scratch: &mut Scratch,
+    ) -> Served {
+        let Some(SaProgram::Outbound { sa, adjacency }) = self.sas.1.get(entry.adjacency) else {
+            return Served::Punted(PuntCause::SaMiss);
+        };
+        let Some(hop) = self.shared.adjacencies.get(adjacency.0) else {
+            return Served::Punted(PuntCause::AdjacencyLost);
+        };
+        if size.largest > u32::from(entry.mtu) {
+            return Served::Punted(PuntCause::ExceedsMtu);
+        }
+        let pool = if frame.offloads.gso.is_some() {
+            match frame.pool() {
+                Some(pool) => Some(std::sync::Arc::clone(pool)),
+                None => return Served::Punted(PuntCause::SuperPacketUnsupported),
+            }
+        } else {
+            None
+        };
+        let partial = matches!(frame.offloads.checksum, Checksum::Partial { .. });
+        entry.rewrite().apply(frame.bytes_mut(), headers, true, partial);
+        frame.truncate(headers.end as usize);
+        let l3 = usize::from(headers.l3);
+        let finish = |frame: &mut Frame| {
+            frame.offloads = Default::default();
+            frame.pull_front(l3);
+            sa.seal(frame, self.number + 1, now)?;
+            push_ethernet(frame, &hop).ok_or(DropReason::EspTooBig)
+        };
+        let port = ports::PortId(hop.port);
+        match pool {
+            None => {
+                if let Checksum::Partial { start, offset } = frame.offloads.checksum
+                    && wire::checksum::finish_partial(frame.bytes_mut(), start, offset).is_err()
+                {
+                    return Served::Dropped(DropReason::SuperPacketInvalid);
+                }
+                if let Err(reason) = finish(frame) {
+                    return Served::Dropped(reason);
+                }
+                tally.sealed += 1;
+                Served::Sent(port)
+            }
+            Some(pool) => {
+                let cut = ports::segment(frame, headers, &pool, &mut scratch.cut);
+                let result = cut.and_then(|()| scratch.cut.iter_mut().try_for_each(finish));
+                if let Err(reason) = result {
+                    scratch.cut.clear();
+                    return Served::Dropped(reason);
+                }
+                let count = scratch.cut.len() as u32;
+                tally.sealed += u64::from(count);
+                scratch.pieces.extend(scratch.cut.drain(..));
+                Served::Cut { port, count }
+            }
+        }
+    }
+}
+
+/// Puts a blank Ethernet header before an IP packet.
+#[inline(always)]
+fn put_blank(frame: &mut Frame, version: IpVersion) -> Option<()> {
+    let header = frame.push_front(BLANK)?.get_mut(..BLANK)?;
+    header.fill(0);
+    let ethertype: u16 = match version {
+        IpVersion::V4 => 0x0800,
+        IpVersion::V6 => 0x86dd,
+    };
+    header[12..].copy_from_slice(&ethertype.to_be_bytes());
+    Some(())
+}
+
+/// Where the key of an incoming SA may stand.
+#[inline(always)]
+pub(super) fn search_spi<F: Family>(
+    table: &Table<F>,
+    spi: u32,
+    headers: &Headers,
+    interface: &EngineInterface,
+) -> Option<Search<F>> {
+    let key = Key::new(&spi_tuple(spi, headers.tuple.dst), interface.vr)?;
+    let place: Place = table.place(&key);
+    Some(Search { key, place, guess: None, interface: interface.interface })
+}

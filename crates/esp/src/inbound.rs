@@ -1,0 +1,268 @@
+//! The receiving half: an ESP packet becomes an IP packet in its frame (RFC 4303 §3.4).
+
+use std::fmt;
+
+use aead::Selection;
+use ports::{Frame, Offloads};
+use reason::DropReason;
+use wire::{IpVersion, Time};
+
+use crate::{
+    Expiry, HEADER_LEN, Lifetime, Mode, ParameterError, Parameters, ReplayBitmap, TRAILER_LEN,
+    Tally, WRITERS,
+    carrier::{self, Located},
+    ecn,
+    headers::{self, IPV4_IN, IPV6_IN, NO_NEXT},
+    lifetime::Meter,
+    replay::Replay,
+    tally::Tallies,
+    transform::Transform,
+};
+
+/// An SA that opens what is received.
+///
+/// All methods take `&self`: any number of threads may open packets of the same SA, each with a
+/// `writer` of its own, and no packet is accepted twice.
+pub struct Inbound {
+    replay: Replay,
+    meter: Meter,
+    transform: Transform,
+    layout: Layout,
+    tallies: Tallies,
+    parameters: Parameters,
+}
+
+/// Lengths that packets of the SA have in common, in bytes.
+#[derive(Clone, Copy)]
+struct Layout {
+    /// ESP header and initialization vector.
+    front: usize,
+    icv: usize,
+    block: usize,
+}
+
+/// What was in an ESP packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Opened {
+    /// An IP packet, now in the frame.
+    Packet(IpVersion),
+    /// A dummy (next header 59); what is in the frame is of no use.
+    Dummy,
+}
+
+/// What an inbound SA is doing.
+#[derive(Clone, Debug)]
+pub struct InboundStatus {
+    /// The highest sequence number accepted.
+    pub sequence: u64,
+    /// Where in its life it is.
+    pub expiry: Expiry,
+    /// What is left of the soft lifetime.
+    pub soft_left: Lifetime,
+    /// What is left of the hard lifetime.
+    pub hard_left: Lifetime,
+    /// Counters over all writers.
+    pub total: Tally,
+    /// Counters by writer.
+    pub writers: [Tally; WRITERS],
+}
+
+impl Inbound {
+    /// An SA that has seen nothing yet, with the default cryptographic library.
+    pub fn new(parameters: Parameters, created: Time) -> Result<Self, ParameterError> {
+        Self::with(parameters, created, &Selection::default(), 0)
+    }
+
+    /// An SA with the cryptographic libraries of `selection` that takes everything up to `seen` for
+    /// received already: 0 for a new SA.
+    pub fn with(
+        parameters: Parameters,
+        created: Time,
+        selection: &Selection,
+        seen: u64,
+    ) -> Result<Self, ParameterError> {
+        parameters.check()?;
+        let suite = parameters.suite;
+        Ok(Self {
+            replay: Replay::new(parameters.replay_window, parameters.esn, seen),
+            meter: Meter::new(parameters.soft, parameters.hard, created),
+            transform: Transform::new(suite, &parameters.key, selection)?,
+            layout: Layout {
+                front: HEADER_LEN + suite.iv_len(),
+                icv: suite.icv_len(),
+                block: suite.block(),
+            },
+            tallies: Tallies::default(),
+            parameters,
+        })
+    }
+
+    /// What the SA was made from.
+    pub fn parameters(&self) -> &Parameters {
+        &self.parameters
+    }
+
+    /// Opens the packet in `frame`, from the first byte of its outer IP header on: in tunnel mode
+    /// the inner packet is left in the frame, in transport mode the packet as it was before ESP.
+    ///
+    /// The order is parse, replay check, authenticate and decrypt, commit to the replay window,
+    /// padding, next header. When it is refused the frame's bytes are unspecified, and the window
+    /// has not moved unless the packet was authentic. Whether the SA is the one the packet was
+    /// meant for (SPI, addresses) is for the caller to know.
+    #[inline]
+    pub fn open(&self, frame: &mut Frame, writer: usize, now: Time) -> Result<Opened, DropReason> {
+        match self.try_open(frame, now) {
+            Ok((opened, bytes)) => {
+                self.meter.add(1, bytes);
+                self.tallies.passed(writer, 1, bytes);
+                Ok(opened)
+            }
+            Err(reason) => {
+                self.tallies.dropped(writer, reason);
+                Err(reason)
+            }
+        }
+    }
+
+    /// Where in its life the SA is.
+    pub fn expiry(&self, now: Time) -> Expiry {
+        self.meter.expiry(now)
+    }
+
+    /// The replay window as it is now.
+    pub fn replay_bitmap(&self) -> ReplayBitmap {
+        self.replay.bitmap()
+    }
+
+    /// What the SA is doing.
+    pub fn status(&self, now: Time) -> InboundStatus {
+        let (soft_left, hard_left) = self.meter.left(now);
+        let writers = self.tallies.all();
+        InboundStatus {
+            sequence: self.replay.top(),
+            expiry: self.expiry(now),
+            soft_left,
+            hard_left,
+            total: Tally::sum(&writers),
+            writers,
+        }
+    }
+
+    #[inline]
+    fn try_open(&self, frame: &mut Frame, now: Time) -> Result<(Opened, u64), DropReason> {
+        if self.meter.is_over(now) {
+            return Err(DropReason::EspSaExpired);
+        }
+        let located = carrier::locate(frame.bytes())?;
+        frame.truncate(located.ip.len);
+        frame.offloads = Offloads::default();
+        let packet = frame.bytes_mut();
+        let esp = located.esp;
+
+        // RFC 4303 §3.4.2 and §3.4.3: lengths, then the replay check
+        let start = esp + self.layout.front;
+        let end = packet.len().checked_sub(self.layout.icv).ok_or(DropReason::EspMalformed)?;
+        let text = end.checked_sub(start).ok_or(DropReason::EspMalformed)?;
+        if text < TRAILER_LEN || !text.is_multiple_of(self.layout.block) {
+            return Err(DropReason::EspMalformed);
+        }
+        let header = packet.get(esp..).and_then(|b| b.first_chunk::<HEADER_LEN>());
+        let &[_, _, _, _, s0, s1, s2, s3] = header.ok_or(DropReason::EspMalformed)?;
+        let low = u32::from_be_bytes([s0, s1, s2, s3]);
+        let sequence = self.replay.infer(low).ok_or(DropReason::EspTooOld)?;
+        self.replay.check(sequence)?;
+
+        self.transform.open(packet, esp, sequence, self.parameters.esn)?;
+        self.replay.accept(sequence)?;
+
+        let text = packet.get(start..end).ok_or(DropReason::EspMalformed)?;
+        let (payload, next_header) = take_trailer(text)?;
+        if next_header == NO_NEXT {
+            return Ok((Opened::Dummy, payload as u64));
+        }
+        match self.parameters.mode {
+            Mode::Tunnel => unwrap_tunnel(frame, &located, start, payload, next_header),
+            Mode::Transport => unwrap_transport(frame, &located, start, payload, next_header),
+        }
+    }
+}
+
+/// Checks the padding and returns the length of the payload and the next header
+/// (RFC 4303 §2.4 to §2.6).
+#[inline]
+fn take_trailer(text: &[u8]) -> Result<(usize, u8), DropReason> {
+    let Some((rest, &[padding, next_header])) = text.split_last_chunk::<TRAILER_LEN>() else {
+        return Err(DropReason::EspMalformed);
+    };
+    let Some(payload) = rest.len().checked_sub(usize::from(padding)) else {
+        return Err(DropReason::EspPadMalformed);
+    };
+    // the padding is 1, 2, 3, …
+    if rest.iter().skip(payload).zip(1..=255u8).any(|(byte, expected)| *byte != expected) {
+        return Err(DropReason::EspPadMalformed);
+    }
+    Ok((payload, next_header))
+}
+
+#[inline]
+fn unwrap_tunnel(
+    frame: &mut Frame,
+    located: &Located,
+    start: usize,
+    payload: usize,
+    next_header: u8,
+) -> Result<(Opened, u64), DropReason> {
+    let version = match next_header {
+        IPV4_IN => IpVersion::V4,
+        IPV6_IN => IpVersion::V6,
+        _ => return Err(DropReason::EspNextHeaderUnsupported),
+    };
+    frame.pull_front(start);
+    frame.truncate(payload);
+    let inner = headers::read(frame.bytes())?;
+    if inner.version != version {
+        return Err(DropReason::EspNextHeaderUnsupported);
+    }
+    // what is behind the inner packet's own length is TFC padding (RFC 4303 §2.7)
+    frame.truncate(inner.len);
+    let ecn = ecn::decapsulate(inner.tos, located.ip.tos)?;
+    if ecn != inner.tos & ecn::MASK {
+        headers::set_ecn(frame.bytes_mut(), version, ecn);
+    }
+    Ok((Opened::Packet(version), inner.len as u64))
+}
+
+fn unwrap_transport(
+    frame: &mut Frame,
+    located: &Located,
+    start: usize,
+    payload: usize,
+    next_header: u8,
+) -> Result<(Opened, u64), DropReason> {
+    if matches!(next_header, IPV4_IN | IPV6_IN) {
+        return Err(DropReason::EspNextHeaderUnsupported);
+    }
+    let kept = located.place.at;
+    let front = start - kept;
+    let len = kept + payload;
+    frame.bytes_mut().copy_within(..kept, front);
+    frame.pull_front(front);
+    frame.truncate(len);
+    let packet = frame.bytes_mut();
+    if let Some(field) = packet.get_mut(located.place.named_at) {
+        *field = next_header;
+    }
+    headers::set_len(packet, &located.ip, len);
+    let version = located.ip.version;
+    if located.udp {
+        headers::renew_checksum(packet, version, kept, next_header);
+    }
+    Ok((Opened::Packet(version), len as u64))
+}
+
+/// Says whose SA it is, and nothing of its keys.
+impl fmt::Debug for Inbound {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Inbound").field("parameters", &self.parameters).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,439 @@
+//! The sending half: an IP packet becomes an ESP packet in its frame (RFC 4303 §3.3).
+
+use std::fmt;
+
+use aead::Selection;
+use ports::{Frame, Offloads};
+use reason::DropReason;
+use wire::{IpVersion, Time, proto};
+
+use crate::{
+    DfRule, DscpRule, Expiry, HEADER_LEN, Lifetime, Limit, MAX_PACKET, Mode, ParameterError,
+    Parameters, TRAILER_LEN, Tally, WRITERS, ecn,
+    headers::{self, IPV4_IN, IPV4_LEN, IPV6_IN, IPV6_LEN, Ip, NO_NEXT},
+    lifetime::Meter,
+    nat_t::UDP_LEN,
+    outer::{self, Fields, Outer},
+    sequence::Sequence,
+    tally::Tallies,
+    transform::Transform,
+};
+
+/// The longest IPv4 header, in bytes.
+const IPV4_LONGEST: usize = 60;
+/// The padding of RFC 4303 §2.4, as much as we ever add.
+const PADDING: [u8; 16] = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16];
+
+/// An SA that protects what is sent.
+///
+/// All methods take `&self`: sequence numbers are reserved atomically, so any number of threads
+/// may seal with the same SA, each with a `writer` of its own.
+pub struct Outbound {
+    sequence: Sequence,
+    meter: Meter,
+    transform: Transform,
+    outer: Outer,
+    layout: Layout,
+    tallies: Tallies,
+    parameters: Parameters,
+}
+
+/// Lengths that packets of the SA have in common, in bytes.
+#[derive(Clone, Copy)]
+struct Layout {
+    /// UDP header if any, ESP header and initialization vector.
+    front: usize,
+    udp: usize,
+    icv: usize,
+    /// What text and trailer together are padded to.
+    align: usize,
+    pad_to: usize,
+}
+
+/// Bytes an SA adds to a packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Overhead {
+    /// When no padding is needed.
+    pub min: usize,
+    /// When the most padding is needed, TFC padding not counted.
+    pub max: usize,
+}
+
+/// What an outbound SA is doing.
+#[derive(Clone, Debug)]
+pub struct OutboundStatus {
+    /// The last sequence number given.
+    pub sequence: u64,
+    /// The last there is.
+    pub sequence_limit: u64,
+    /// Where in its life it is.
+    pub expiry: Expiry,
+    /// What is left of the soft lifetime.
+    pub soft_left: Lifetime,
+    /// What is left of the hard lifetime.
+    pub hard_left: Lifetime,
+    /// Counters over all writers.
+    pub total: Tally,
+    /// Counters by writer.
+    pub writers: [Tally; WRITERS],
+}
+
+/// How a packet will be laid out.
+#[derive(Clone, Copy)]
+struct Plan {
+    /// Bytes of the original packet that stay in front, in transport mode its IP headers.
+    kept: usize,
+    /// Where the field is, in the kept bytes, that names the protocol behind them.
+    named_at: usize,
+    /// Bytes that move into ESP.
+    payload: usize,
+    next_header: u8,
+    tfc: usize,
+    padding: usize,
+    fields: (u8, bool),
+    ip: Option<Ip>,
+}
+
+impl Outbound {
+    /// An SA whose first packet has sequence number 1, with the default cryptographic library.
+    pub fn new(parameters: Parameters, created: Time) -> Result<Self, ParameterError> {
+        Self::with(parameters, created, &Selection::default(), 0)
+    }
+
+    /// An SA with the cryptographic libraries of `selection` whose first packet has the sequence
+    /// number after `used`: 0 for a new SA, what was sent before for one that is taken over.
+    /// Numbers, and so nonces, must never be given twice with a key.
+    pub fn with(
+        parameters: Parameters,
+        created: Time,
+        selection: &Selection,
+        used: u64,
+    ) -> Result<Self, ParameterError> {
+        parameters.check()?;
+        let suite = parameters.suite;
+        let udp = if parameters.encapsulation.is_some() { UDP_LEN } else { 0 };
+        let layout = Layout {
+            front: udp + HEADER_LEN + suite.iv_len(),
+            udp,
+            icv: suite.icv_len(),
+            align: suite.padded_to(),
+            pad_to: usize::from(parameters.pad_to.unwrap_or(0)),
+        };
+        Ok(Self {
+            sequence: Sequence::new(parameters.esn, used),
+            meter: Meter::new(parameters.soft, parameters.hard, created),
+            transform: Transform::new(suite, &parameters.key, selection)?,
+            outer: Outer::new(&parameters),
+            layout,
+            tallies: Tallies::default(),
+            parameters,
+        })
+    }
+
+    /// What the SA was made from.
+    pub fn parameters(&self) -> &Parameters {
+        &self.parameters
+    }
+
+    /// The largest IP packet, in bytes, whose ESP packet is not larger than `path_mtu`. Every
+    /// smaller one fits too, TFC padding aside. In transport mode that holds for the shortest and
+    /// every longer IP header, so some packets would fit that are a little larger.
+    pub fn inner_mtu(&self, path_mtu: u16) -> u16 {
+        let Layout { front, icv, align, .. } = self.layout;
+        // what fits behind `kept` bytes of headers that stay in front, of `outer` new ones
+        let fits = |outer: usize, kept: usize| {
+            let text = usize::from(path_mtu).saturating_sub(outer + kept + front + icv);
+            kept + (text - text % align).saturating_sub(TRAILER_LEN)
+        };
+        let largest = match self.parameters.mode {
+            Mode::Tunnel => fits(self.outer.len() - self.layout.udp, 0),
+            Mode::Transport => {
+                let headers = match self.outer.version() {
+                    IpVersion::V4 => (IPV4_LEN..=IPV4_LONGEST).step_by(4),
+                    IpVersion::V6 => (IPV6_LEN..=IPV6_LEN + 8).step_by(8),
+                };
+                headers.map(|kept| fits(0, kept)).min().unwrap_or(0)
+            }
+        };
+        largest.min(MAX_PACKET) as u16
+    }
+
+    /// Bytes that sealing adds.
+    pub fn overhead(&self) -> Overhead {
+        let outer = match self.parameters.mode {
+            Mode::Tunnel => self.outer.len() - self.layout.udp,
+            Mode::Transport => 0,
+        };
+        let min = outer + self.layout.front + TRAILER_LEN + self.layout.icv;
+        Overhead { min, max: min + self.layout.align - 1 }
+    }
+
+    /// Makes an ESP packet of the IP packet in `frame`, from its first byte on: the packet to
+    /// tunnel, or the one to protect in transport mode. Its checksums must be final, and it is one
+    /// packet, not a super-packet. Bytes behind its end are cut off.
+    ///
+    /// When it is refused the frame is as it was.
+    #[inline]
+    pub fn seal(&self, frame: &mut Frame, writer: usize, now: Time) -> Result<(), DropReason> {
+        let sealed = self.plan(frame).and_then(|plan| self.reserve_and_write(frame, plan, now));
+        self.count(sealed, writer)
+    }
+
+    /// Seals a burst: the sequence numbers are reserved at once. `verdict` is called once per
+    /// frame, in order, with its index. A frame that is refused leaves a gap in the numbers.
+    pub fn seal_batch(
+        &self,
+        frames: &mut [Frame],
+        writer: usize,
+        now: Time,
+        mut verdict: impl FnMut(usize, Result<(), DropReason>),
+    ) {
+        if self.meter.is_over(now) {
+            for i in 0..frames.len() {
+                verdict(i, self.count(Err(DropReason::EspSaExpired), writer));
+            }
+            return;
+        }
+        let reserved = self.sequence.reserve(frames.len() as u64);
+        let (mut packets, mut bytes) = (0, 0);
+        for (i, frame) in frames.iter_mut().enumerate() {
+            let sealed = if i as u64 >= reserved.count {
+                Err(DropReason::EspSequenceExhausted)
+            } else {
+                let sequence = reserved.first + i as u64;
+                self.plan(frame).and_then(|plan| self.write(frame, plan, sequence))
+            };
+            match sealed {
+                Ok(size) => {
+                    packets += 1;
+                    bytes += size;
+                }
+                Err(reason) => self.tallies.dropped(writer, reason),
+            }
+            verdict(i, sealed.map(|_| ()));
+        }
+        self.meter.add(packets, bytes);
+        self.tallies.passed(writer, packets, bytes);
+    }
+
+    /// Replaces what is in `frame` by a dummy packet with `length` bytes of payload, which the
+    /// peer drops (next header 59, RFC 4303 §2.6).
+    pub fn seal_dummy(
+        &self,
+        frame: &mut Frame,
+        length: u16,
+        writer: usize,
+        now: Time,
+    ) -> Result<(), DropReason> {
+        let sealed = self.dummy(frame, usize::from(length), now);
+        self.count(sealed, writer)
+    }
+
+    /// Where in its life the SA is.
+    pub fn expiry(&self, now: Time) -> Expiry {
+        match self.meter.expiry(now) {
+            Expiry::Hard(limit) => Expiry::Hard(limit),
+            _ if self.sequence.is_exhausted() => Expiry::Hard(Limit::Sequence),
+            Expiry::Live if self.sequence.is_nearly_exhausted() => Expiry::Soft(Limit::Sequence),
+            rest => rest,
+        }
+    }
+
+    /// What the SA is doing.
+    pub fn status(&self, now: Time) -> OutboundStatus {
+        let (soft_left, hard_left) = self.meter.left(now);
+        let writers = self.tallies.all();
+        OutboundStatus {
+            sequence: self.sequence.used(),
+            sequence_limit: self.sequence.limit(),
+            expiry: self.expiry(now),
+            soft_left,
+            hard_left,
+            total: Tally::sum(&writers),
+            writers,
+        }
+    }
+
+    #[inline]
+    fn count(&self, sealed: Result<u64, DropReason>, writer: usize) -> Result<(), DropReason> {
+        match sealed {
+            Ok(bytes) => {
+                self.meter.add(1, bytes);
+                self.tallies.passed(writer, 1, bytes);
+                Ok(())
+            }
+            Err(reason) => {
+                self.tallies.dropped(writer, reason);
+                Err(reason)
+            }
+        }
+    }
+
+    #[inline]
+    fn reserve_and_write(
+        &self,
+        frame: &mut Frame,
+        plan: Plan,
+        now: Time,
+    ) -> Result<u64, DropReason> {
+        if self.meter.is_over(now) {
+            return Err(DropReason::EspSaExpired);
+        }
+        let reserved = self.sequence.reserve(1);
+        if reserved.count == 0 {
+            return Err(DropReason::EspSequenceExhausted);
+        }
+        self.write(frame, plan, reserved.first)
+    }
+
+    /// Looks at the packet and decides everything that can fail.
+    #[inline]
+    fn plan(&self, frame: &Frame) -> Result<Plan, DropReason> {
+        debug_assert!(frame.offloads.gso.is_none(), "super-packets are cut before");
+        let bytes = frame.bytes();
+        let ip = headers::read(bytes)?;
+        let (kept, named_at, next_header) = match self.parameters.mode {
+            Mode::Tunnel => match ip.version {
+                IpVersion::V4 => (0, 0, IPV4_IN),
+                IpVersion::V6 => (0, 0, IPV6_IN),
+            },
+            Mode::Transport => {
+                let place = headers::upper(bytes, &ip, true)?;
+                if matches!(place.protocol, IPV4_IN | IPV6_IN | NO_NEXT) {
+                    return Err(DropReason::EspNextHeaderUnsupported);
+                }
+                (place.at, place.named_at, place.protocol)
+            }
+        };
+        let payload = ip.len - kept;
+        let tfc = self.layout.pad_to.saturating_sub(payload);
+        let tos = match self.parameters.dscp {
+            DscpRule::Copy => ip.tos,
+            DscpRule::Set(dscp) => dscp << 2 | ip.tos & ecn::MASK,
+        };
+        let df = match self.parameters.df {
+            DfRule::Copy => ip.df,
+            DfRule::Set => true,
+            DfRule::Clear => false,
+        };
+        let fields = (tos, df);
+        let ip = Some(ip);
+        let plan = Plan { kept, named_at, payload, next_header, tfc, padding: 0, fields, ip };
+        self.fit(frame, plan)
+    }
+
+    fn dummy(&self, frame: &mut Frame, length: usize, now: Time) -> Result<u64, DropReason> {
+        let tos = match self.parameters.dscp {
+            DscpRule::Copy => 0,
+            DscpRule::Set(dscp) => dscp << 2,
+        };
+        let plan = Plan {
+            kept: 0,
+            named_at: 0,
+            payload: length,
+            next_header: NO_NEXT,
+            tfc: 0,
+            padding: 0,
+            fields: (tos, self.parameters.df == DfRule::Set),
+            ip: None,
+        };
+        let plan = self.fit(frame, plan)?;
+        if self.meter.is_over(now) {
+            return Err(DropReason::EspSaExpired);
+        }
+        frame.offloads = Offloads::default();
+        if !frame.set_len(length) {
+            return Err(DropReason::EspTooBig);
+        }
+        frame.bytes_mut().fill(0);
+        self.reserve_and_write(frame, plan, now)
+    }
+
+    /// Adds the padding, and checks that the result fits a packet and the frame.
+    #[inline]
+    fn fit(&self, frame: &Frame, mut plan: Plan) -> Result<Plan, DropReason> {
+        let Layout { front, icv, align, .. } = self.layout;
+        let text = plan.payload + plan.tfc + TRAILER_LEN;
+        plan.padding = text.next_multiple_of(align) - text;
+        let added = self.added_in_front(plan.ip.is_none());
+        let behind = plan.tfc + plan.padding + TRAILER_LEN + icv;
+        let total = plan.kept + added + plan.payload + behind;
+        let room = frame.headroom() >= added
+            && frame.len() + frame.tailroom() >= plan.kept + plan.payload + behind;
+        debug_assert!(added >= front);
+        if total > MAX_PACKET || !room { Err(DropReason::EspTooBig) } else { Ok(plan) }
+    }
+
+    /// Bytes that come in front of what moves into ESP. A dummy has an outer header in either mode.
+    #[inline]
+    fn added_in_front(&self, dummy: bool) -> usize {
+        let outer = if self.parameters.mode == Mode::Tunnel || dummy {
+            self.outer.len() - self.layout.udp
+        } else {
+            0
+        };
+        outer + self.layout.front
+    }
+
+    /// Writes the packet; returns the bytes of the original one.
+    #[inline]
+    fn write(&self, frame: &mut Frame, plan: Plan, sequence: u64) -> Result<u64, DropReason> {
+        let added = self.added_in_front(plan.ip.is_none());
+        let original = plan.kept + plan.payload;
+        let behind = plan.tfc + plan.padding + TRAILER_LEN + self.layout.icv;
+        frame.offloads = Offloads::default();
+        let grown = frame.set_len(original + behind) && frame.push_front(added).is_some();
+        if !grown {
+            return Err(DropReason::EspTooBig);
+        }
+        let packet = frame.bytes_mut();
+        if plan.kept != 0 {
+            packet.copy_within(added..added + plan.kept, 0);
+        }
+        let esp = plan.kept + added - self.layout.front + self.layout.udp;
+
+        let (_, tail) = packet.split_at_mut(added + original);
+        let (tfc, tail) = tail.split_at_mut(plan.tfc);
+        tfc.fill(0);
+        let (padding, trailer) = tail.split_at_mut(plan.padding);
+        padding.copy_from_slice(&PADDING[..plan.padding]);
+        trailer[..TRAILER_LEN].copy_from_slice(&[plan.padding as u8, plan.next_header]);
+        let header = &mut packet[esp..esp + HEADER_LEN];
+        header[..4].copy_from_slice(&self.parameters.spi.to_be_bytes());
+        header[4..].copy_from_slice(&(sequence as u32).to_be_bytes());
+
+        if !self.transform.seal(packet, esp, sequence, self.parameters.esn) {
+            return Err(DropReason::EspTooBig);
+        }
+        match plan.ip {
+            Some(ip) if self.parameters.mode == Mode::Transport => {
+                self.finish_transport(packet, &ip, plan);
+            }
+            Some(_) | None => {
+                let (tos, df) = plan.fields;
+                self.outer.write(packet, Fields { tos, df, sequence });
+            }
+        }
+        Ok(original as u64)
+    }
+
+    fn finish_transport(&self, packet: &mut [u8], ip: &Ip, plan: Plan) {
+        let len = packet.len();
+        let protocol = if self.layout.udp != 0 { proto::UDP } else { proto::ESP };
+        packet[plan.named_at] = protocol;
+        headers::set_len(packet, ip, len);
+        if let Some(ports) = self.parameters.encapsulation {
+            let udp = &mut packet[plan.kept..];
+            udp[..2].copy_from_slice(&ports.source_port.to_be_bytes());
+            udp[2..4].copy_from_slice(&ports.destination_port.to_be_bytes());
+            outer::finish_udp(packet, ip.version, plan.kept);
+        }
+    }
+}
+
+/// Says whose SA it is, and nothing of its keys.
+impl fmt::Debug for Outbound {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Outbound").field("parameters", &self.parameters).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,135 @@
+//! Counters of an SA: one set per writer, on cache lines of its own, summed by who reads.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use reason::DropReason;
+
+/// Writers an SA has counters for: 0 is the slow path, 1 and up are workers.
+pub const WRITERS: usize = 9;
+
+/// What can go wrong with a packet of an SA.
+const REASONS: [DropReason; 14] = [
+    DropReason::EspMalformed,
+    DropReason::EspReplayed,
+    DropReason::EspTooOld,
+    DropReason::EspIcvFailed,
+    DropReason::EspPadMalformed,
+    DropReason::EspNextHeaderUnsupported,
+    DropReason::EspSaExpired,
+    DropReason::EspSequenceExhausted,
+    DropReason::EspTooBig,
+    DropReason::EspFragment,
+    DropReason::EcnInvalid,
+    DropReason::Ipv4HeaderInvalid,
+    DropReason::Ipv6HeaderInvalid,
+    DropReason::IpLengthMismatch,
+];
+
+/// Two cache lines, as processors fetch them in pairs.
+#[derive(Default)]
+#[repr(align(128))]
+struct Counters {
+    packets: AtomicU64,
+    bytes: AtomicU64,
+    errors: [AtomicU64; REASONS.len()],
+}
+
+#[derive(Default)]
+pub(crate) struct Tallies([Counters; WRITERS]);
+
+impl Tallies {
+    #[inline]
+    pub(crate) fn passed(&self, writer: usize, packets: u64, bytes: u64) {
+        let own = self.own(writer);
+        add(&own.packets, packets);
+        add(&own.bytes, bytes);
+    }
+
+    #[cold]
+    pub(crate) fn dropped(&self, writer: usize, reason: DropReason) {
+        let row = REASONS.iter().position(|r| *r == reason);
+        let row = row.expect("invariant: every reason this crate gives has a counter");
+        add(&self.own(writer).errors[row], 1);
+    }
+
+    #[inline]
+    fn own(&self, writer: usize) -> &Counters {
+        self.0.get(writer).expect("invariant: callers number writers below WRITERS")
+    }
+
+    pub(crate) fn of(&self, writer: usize) -> Tally {
+        let own = self.own(writer);
+        let load = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        let errors = REASONS.iter().zip(&own.errors).map(|(reason, n)| (*reason, load(n)));
+        Tally {
+            packets: load(&own.packets),
+            bytes: load(&own.bytes),
+            errors: errors.filter(|(_, n)| *n != 0).collect(),
+        }
+    }
+
+    pub(crate) fn all(&self) -> [Tally; WRITERS] {
+        std::array::from_fn(|writer| self.of(writer))
+    }
+}
+
+/// Only the writer itself changes its counters, so no read-modify-write is needed.
+#[inline]
+fn add(counter: &AtomicU64, n: u64) {
+    counter.store(counter.load(Ordering::Relaxed).wrapping_add(n), Ordering::Relaxed);
+}
+
+/// Counters at one moment.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// Packets that passed, dummies included.
+    pub packets: u64,
+    /// Bytes of the IP packets that were protected, before or after encapsulation.
+    pub bytes: u64,
+    /// Packets that were dropped, by reason; reasons that did not occur are left out.
+    pub errors: Vec<(DropReason, u64)>,
+}
+
+impl Tally {
+    /// How often packets were dropped for `reason`.
+    pub fn dropped(&self, reason: DropReason) -> u64 {
+        self.errors.iter().find(|(r, _)| *r == reason).map_or(0, |(_, n)| *n)
+    }
+
+    /// The sum of several.
+    pub fn sum(tallies: &[Self]) -> Self {
+        let count = |reason| tallies.iter().map(|t| t.dropped(reason)).sum();
+        Self {
+            packets: tallies.iter().map(|t| t.packets).sum(),
+            bytes: tallies.iter().map(|t| t.bytes).sum(),
+            errors: REASONS.map(|r| (r, count(r))).into_iter().filter(|(_, n)| *n != 0).collect(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn writers_count_by_themselves_and_add_up() {
+        let tallies = Tallies::default();
+        tallies.passed(0, 1, 100);
+        tallies.passed(8, 2, 50);
+        tallies.dropped(8, DropReason::EspReplayed);
+        tallies.dropped(1, DropReason::EspReplayed);
+        tallies.dropped(1, DropReason::IpLengthMismatch);
+        let all = tallies.all();
+        assert_eq!((all[0].packets, all[8].packets, all[1].packets), (1, 2, 0));
+        let sum = Tally::sum(&all);
+        assert_eq!((sum.packets, sum.bytes), (3, 150));
+        assert_eq!(sum.errors, [(DropReason::EspReplayed, 2), (DropReason::IpLengthMismatch, 1)]);
+        assert_eq!(all[8].dropped(DropReason::EspReplayed), 1);
+    }
+
+    #[test]
+    fn a_writer_shares_no_cache_line() {
+        assert_eq!(size_of::<Counters>() % 128, 0);
+        assert_eq!(align_of::<Counters>(), 128);
+    }
+}

@@ -1,0 +1,328 @@
+//! Tunnels and SAs as views. Keys are not in them.
+
+use api::{
+    ApiError, DemotionView, FindingView, LifetimeView, PlacementStatus, ReasonCount, ReasonView,
+    RefusalView, ReplayView, SaView, SasView, Traffic, TunnelView, TunnelsView,
+};
+use config::model::{IfId, Tunnel, TunnelId, TunnelKind};
+use offload::{
+    Direction, Retry,
+    ledger::{Event, State},
+};
+use reason::NotEligible;
+use wire::Time;
+
+use super::{convert::ago, rows, sessions::evidence};
+use crate::{
+    Gateway,
+    tunnel::{Child, ChildId, OUT},
+};
+
+impl Gateway {
+    pub(super) fn show_tunnels(&self, limit: Option<u32>, cursor: Option<u64>) -> TunnelsView {
+        let total = self.config.tunnels.len() as u64;
+        let from = cursor.unwrap_or(0).min(total) as usize;
+        let tunnels: Vec<_> = self.config.tunnels[from..]
+            .iter()
+            .enumerate()
+            .take(rows(limit))
+            .map(|(at, tunnel)| self.tunnel_view(TunnelId((from + at) as u16), tunnel))
+            .collect();
+        let next = (from + tunnels.len()) as u64;
+        TunnelsView { tunnels, total, next: (next < total).then_some(next) }
+    }
+
+    pub(super) fn show_sas(
+        &self,
+        pick: Option<&str>,
+        limit: Option<u32>,
+        cursor: Option<u64>,
+        now: Time,
+    ) -> Result<SasView, ApiError> {
+        let all: Vec<_> = self
+            .tunnels
+            .children()
+            .flat_map(|(id, child)| Direction::BOTH.map(|direction| (id, child, direction)))
+            .filter(|(_, child, direction)| self.is_picked(pick, child, *direction))
+            .collect();
+        if let Some(pick) = pick
+            && all.is_empty()
+        {
+            return Err(ApiError::not_found(format!("no tunnel and no SPI is `{pick}`")));
+        }
+        let total = all.len() as u64;
+        let from = cursor.unwrap_or(0).min(total) as usize;
+        let sas: Vec<_> = all[from..]
+            .iter()
+            .take(rows(limit))
+            .map(|(id, child, direction)| self.sa_view(*id, child, *direction, now))
+            .collect();
+        let next = (from + sas.len()) as u64;
+        Ok(SasView { sas, total, next: (next < total).then_some(next) })
+    }
+
+    fn is_picked(&self, pick: Option<&str>, child: &Child, direction: Direction) -> bool {
+        let Some(pick) = pick else { return true };
+        let name = self.config.tunnels.get(usize::from(child.tunnel.0)).map(|t| t.name.as_str());
+        let digits = pick.strip_prefix("0x").or_else(|| pick.strip_prefix("0X"));
+        let spi = digits.and_then(|digits| u32::from_str_radix(digits, 16).ok());
+        name == Some(pick) || spi == Some(parameters(child, direction).spi)
+    }
+
+    fn tunnel_view(&self, id: TunnelId, tunnel: &Tunnel) -> TunnelView {
+        let TunnelKind::Ipsec(ipsec) = &tunnel.kind;
+        let interface = self.interface(tunnel.interface);
+        let way = self.underlay(tunnel);
+        let child = self.tunnels.sending(id).and_then(|id| self.tunnels.child(id));
+        let (sent, received) = child.map_or_else(Default::default, |child| {
+            (child.outbound.status(Time::ZERO).total, child.inbound.status(Time::ZERO).total)
+        });
+        let errors = sent.errors.iter().chain(&received.errors).map(|(_, count)| count).sum();
+        let installed = child.map_or(0, |child| {
+            let is = |d: &&Direction| child.ledger.direction(**d).state().is_installed();
+            Direction::BOTH.iter().filter(is).count()
+        });
+        TunnelView {
+            name: tunnel.name.clone(),
+            line: tunnel.line.0,
+            kind: "ipsec".into(),
+            state: match (interface.enabled, child.is_some(), way.is_some()) {
+                (false, _, _) => "disabled",
+                (true, false, _) => "no-sa",
+                (true, true, false) => "no-route",
+                (true, true, true) => "up",
+            }
+            .into(),
+            interface: interface.name.clone(),
+            zone: self.zone(interface.zone),
+            vr: self.config.virtual_router_name(tunnel.vr).to_owned(),
+            local: tunnel.local,
+            remote: tunnel.remote,
+            underlay: way.map_or_else(String::new, |(egress, hop)| {
+                let name = self.config.interface_name(egress);
+                if hop == tunnel.remote { name.to_owned() } else { format!("{name} via {hop}") }
+            }),
+            mode: mode(ipsec.mode).into(),
+            udp: ipsec.encapsulation,
+            steering: ipsec.steering.to_string().into(),
+            selectors: ipsec.selectors.iter().map(ToString::to_string).collect(),
+            mtu: self.exit_mtu(tunnel.interface),
+            path_mtu: way.map(|(egress, _)| self.path_mtu(egress)),
+            offload: ["none", "partial", "full"].get(installed).copied().unwrap_or("full").into(),
+            sent: Traffic { packets: sent.packets, bytes: sent.bytes },
+            received: Traffic { packets: received.packets, bytes: received.bytes },
+            errors,
+        }
+    }
+
+    fn path_mtu(&self, egress: IfId) -> u16 {
+        self.interface(egress).mtu
+    }
+
+    fn sa_view(&self, id: ChildId, child: &Child, direction: Direction, now: Time) -> SaView {
+        let parameters = parameters(child, direction);
+        let tunnel = self.config.tunnels.get(usize::from(child.tunnel.0));
+        let facts = Facts::of(child, direction, now);
+        let record = child.ledger.direction(direction);
+        let state = record.state();
+        let fast = self.sa_stats(id, direction);
+        let total = facts.total;
+        let fast = Traffic { packets: fast.packets, bytes: fast.bytes };
+        let mut view = SaView {
+            tunnel: tunnel.map_or_else(String::new, |t| t.name.clone()),
+            line: tunnel.map_or(0, |t| t.line.0),
+            direction: if direction == OUT { "out" } else { "in" }.into(),
+            spi: format!("{:#010x}", parameters.spi),
+            suite: parameters.suite.to_string(),
+            key_bits: parameters.suite.key_bits() as u32,
+            icv_bytes: parameters.suite.icv_len() as u32,
+            mode: mode(parameters.mode).into(),
+            source: parameters.source,
+            destination: parameters.destination,
+            udp: parameters.encapsulation.map(|udp| (udp.source_port, udp.destination_port)),
+            esn: parameters.esn,
+            sequence: facts.sequence,
+            sequence_limit: facts.sequence_limit,
+            replay: facts.replay,
+            overhead: facts.overhead,
+            age_ms: ago(now, child.created),
+            expiry: facts.expiry.into(),
+            limit: facts.limit.map(|limit| limit.to_string().into()),
+            soft_left: lifetime(&facts.soft_left),
+            hard_left: lifetime(&facts.hard_left),
+            slow: Traffic {
+                packets: total.packets - fast.packets,
+                bytes: total.bytes - fast.bytes,
+            },
+            fast,
+            errors: total
+                .errors
+                .iter()
+                .map(|(reason, count)| ReasonCount {
+                    reason: ReasonView::of(*reason),
+                    count: *count,
+                    delta: None,
+                })
+                .collect(),
+            engine: self.engine.name().into(),
+            status: status(state, fast.packets),
+            status_ms: ago(now, record.since()),
+            against: Vec::new(),
+            refusal: None,
+            demotion: None,
+        };
+        if let State::NotEligible(set) = state {
+            view.against = set.iter().map(|reason| self.sa_finding(child, reason)).collect();
+        }
+        self.last_sa_steps(id, direction, now, &mut view);
+        view
+    }
+
+    /// What the history says of the last refusal and demotion of an SA.
+    fn last_sa_steps(&self, id: ChildId, direction: Direction, now: Time, view: &mut SaView) {
+        for entry in self.tunnels.ledger().history().of(id.0, Time::ZERO) {
+            if entry.direction != direction {
+                continue;
+            }
+            match entry.event {
+                Event::Refused(refusal) if view.status == PlacementStatus::Refused => {
+                    let (retry, retry_in_ms) = match refusal.retry {
+                        Retry::NextPacket => ("next-packet", None),
+                        Retry::WhenRoom => ("when-room", None),
+                        Retry::NotBefore(at) => ("not-before", Some(ago(at, now))),
+                        Retry::Never => ("never", None),
+                    };
+                    view.refusal = Some(RefusalView {
+                        reason: ReasonView::of(refusal.reason),
+                        evidence: evidence(&refusal),
+                        engine_words: None,
+                        retry: retry.into(),
+                        retry_in_ms,
+                        ago_ms: ago(now, entry.time),
+                        times: 1,
+                    });
+                }
+                Event::Removed(reason, _) => {
+                    view.demotion = Some(DemotionView {
+                        reason: ReasonView::of(reason),
+                        evidence: String::new(),
+                        ago_ms: ago(now, entry.time),
+                    });
+                }
+                Event::Refused(_)
+                | Event::Retiring(_)
+                | Event::NotEligible(_)
+                | Event::Installed(_)
+                | Event::FirstHit => {}
+            }
+        }
+    }
+
+    fn sa_finding(&self, child: &Child, reason: NotEligible) -> FindingView {
+        let evidence = if reason == NotEligible::NeighbourUnresolved {
+            match self.neighbours.get(crate::neighbour::NeighbourId(child.next_hop)) {
+                Some(n) => format!("nexthop={} state={}", n.address, n.state.name()),
+                None => "no packet was sent that way yet".into(),
+            }
+        } else {
+            String::new()
+        };
+        FindingView { reason: ReasonView::of(reason), layer: "config".into(), evidence }
+    }
+}
+
+/// What both kinds of SA tell.
+struct Facts {
+    sequence: u64,
+    sequence_limit: Option<u64>,
+    replay: Option<ReplayView>,
+    overhead: Option<(u32, u32)>,
+    expiry: &'static str,
+    limit: Option<esp::Limit>,
+    soft_left: esp::Lifetime,
+    hard_left: esp::Lifetime,
+    total: esp::Tally,
+}
+
+impl Facts {
+    fn of(child: &Child, direction: Direction, now: Time) -> Self {
+        match direction {
+            OUT => {
+                let (status, overhead) = (child.outbound.status(now), child.outbound.overhead());
+                let (expiry, limit) = words(status.expiry);
+                Self {
+                    sequence: status.sequence,
+                    sequence_limit: Some(status.sequence_limit),
+                    replay: None,
+                    overhead: Some((overhead.min as u32, overhead.max as u32)),
+                    expiry,
+                    limit,
+                    soft_left: status.soft_left,
+                    hard_left: status.hard_left,
+                    total: status.total,
+                }
+            }
+            Direction::Reply => {
+                let (status, bitmap) = (child.inbound.status(now), child.inbound.replay_bitmap());
+                let (expiry, limit) = words(status.expiry);
+                Self {
+                    sequence: status.sequence,
+                    sequence_limit: None,
+                    replay: Some(ReplayView {
+                        window: bitmap.window,
+                        top: bitmap.top,
+                        bitmap: bitmap.words.iter().map(|word| format!("{word:08x}")).collect(),
+                    }),
+                    overhead: None,
+                    expiry,
+                    limit,
+                    soft_left: status.soft_left,
+                    hard_left: status.hard_left,
+                    total: status.total,
+                }
+            }
+        }
+    }
+}
+
+const fn words(expiry: esp::Expiry) -> (&'static str, Option<esp::Limit>) {
+    match expiry {
+        esp::Expiry::Live => ("live", None),
+        esp::Expiry::Soft(limit) => ("soft", Some(limit)),
+        esp::Expiry::Hard(limit) => ("hard", Some(limit)),
+    }
+}
+
+const fn status(state: State, fast_packets: u64) -> PlacementStatus {
+    match state {
+        State::NotEvaluated | State::NotEligible(_) | State::Retiring(..) => {
+            PlacementStatus::NotEligible
+        }
+        State::Eligible => PlacementStatus::Eligible,
+        State::Refused(_) => PlacementStatus::Refused,
+        State::Installed(_) | State::Hitting(_) if fast_packets > 0 => PlacementStatus::Hitting,
+        State::Installed(_) | State::Hitting(_) => PlacementStatus::Installed,
+    }
+}
+
+fn parameters(child: &Child, direction: Direction) -> &esp::Parameters {
+    match direction {
+        OUT => child.outbound.parameters(),
+        Direction::Reply => child.inbound.parameters(),
+    }
+}
+
+const fn mode(mode: esp::Mode) -> &'static str {
+    match mode {
+        esp::Mode::Tunnel => "tunnel",
+        esp::Mode::Transport => "transport",
+    }
+}
+
+fn lifetime(left: &esp::Lifetime) -> LifetimeView {
+    LifetimeView {
+        packets: left.packets,
+        kilobytes: left.bytes.map(|bytes| bytes / 1000),
+        seconds: left.seconds,
+    }
+}

@@ -1,0 +1,129 @@
+//! Into a tunnel: the packet, ready to leave by the tunnel's interface, becomes ESP packets that
+//! leave by the interface below.
+
+use core::net::IpAddr;
+
+use config::model::{IfId, Tunnel, TunnelId};
+use ports::{Checksum, Frame};
+use reason::DropReason;
+use wire::{Time, Tuple};
+
+use crate::{
+    Gateway,
+    packet::{Destination, Origin, Packet},
+    route::Lookup,
+    stages::flow_hash,
+    tunnel::SLOW_PATH,
+};
+
+/// A blank Ethernet header with the EtherType of an IP version: the parser reads frames.
+const ETHERNET: usize = 14;
+
+impl Gateway {
+    /// The way to the far end of a tunnel: the interface below, and the next hop there.
+    pub(crate) fn underlay(&self, tunnel: &Tunnel) -> Option<(IfId, IpAddr)> {
+        match self.routes.lookup(tunnel.vr, tunnel.remote) {
+            Lookup::Via(set) => {
+                let ends = Tuple {
+                    src: tunnel.local,
+                    dst: tunnel.remote,
+                    src_port: 0,
+                    dst_port: 0,
+                    proto: wire::proto::ESP,
+                };
+                let member = set.select(flow_hash(&ends));
+                Some((member.interface, member.gateway.unwrap_or(tunnel.remote)))
+            }
+            Lookup::Local(_) | Lookup::Broadcast(_) | Lookup::Blackhole(_) | Lookup::None => None,
+        }
+    }
+
+    /// Seals a packet (or what it was cut into) with the SA of its tunnel. Afterwards the packet is
+    /// the ESP packet and goes to the far end.
+    pub(crate) fn wrap(
+        &mut self,
+        packet: &mut Packet,
+        id: TunnelId,
+        now: Time,
+    ) -> Result<(), DropReason> {
+        let config = std::sync::Arc::clone(&self.config);
+        let tunnel = config.tunnels.get(usize::from(id.0)).ok_or(DropReason::EspSaMissing)?;
+        let (egress, next_hop) = self.underlay(tunnel).ok_or(DropReason::NoRoute)?;
+        if egress == tunnel.interface {
+            return Err(DropReason::TunnelLoop);
+        }
+        let far_end = Destination::Forward { egress, gateway: Some(next_hop) };
+        let child = self.tunnels.sending(id).ok_or(DropReason::EspSaMissing)?;
+        if packet.is_simulated() {
+            packet.enter_underlay(child, far_end);
+            return Ok(());
+        }
+        let (count, bytes) = (packet.count(), packet.volume());
+        let mut frames = self.final_packets(packet)?;
+        let sa = self.tunnels.child(child).map(|child| std::sync::Arc::clone(&child.outbound));
+        let sa = sa.ok_or(DropReason::EspSaMissing)?;
+        for frame in &mut frames {
+            sa.seal(frame, SLOW_PATH, now)?;
+            put_blank_ethernet(frame)?;
+        }
+        let mut frames = frames.into_iter();
+        packet.frame = frames.next().ok_or(DropReason::EspTooBig)?;
+        packet.pieces = frames.collect();
+        packet.headers = wire::parse(packet.frame.bytes())?;
+        if packet.origin == Origin::Gateway {
+            self.counters.originated.add(count, bytes);
+        } else {
+            self.count_inner(packet, count, bytes);
+        }
+        packet.enter_underlay(child, far_end);
+        Ok(())
+    }
+
+    /// The packets to seal, each beginning with its IP header, all checksums finished.
+    fn final_packets(&self, packet: &mut Packet) -> Result<Vec<Frame>, DropReason> {
+        let l3 = usize::from(packet.headers.l3);
+        let mut frames = std::mem::take(&mut packet.pieces);
+        if frames.is_empty() {
+            let mut frame = std::mem::replace(&mut packet.frame, Frame::empty());
+            frame.truncate(packet.headers.end as usize);
+            if frame.offloads.gso.is_some() {
+                ports::segment(&frame, &packet.headers, &self.frames, &mut frames)?;
+            } else {
+                finish_checksum(&mut frame)?;
+                frames.push(frame);
+            }
+        }
+        for frame in &mut frames {
+            frame.offloads = Default::default();
+            if !frame.pull_front(l3) {
+                return Err(DropReason::EspTooBig);
+            }
+        }
+        Ok(frames)
+    }
+}
+
+fn finish_checksum(frame: &mut Frame) -> Result<(), DropReason> {
+    if let Checksum::Partial { start, offset } = frame.offloads.checksum {
+        if wire::checksum::finish_partial(frame.bytes_mut(), start, offset).is_err() {
+            return Err(DropReason::SuperPacketInvalid);
+        }
+        frame.offloads.checksum = Checksum::Unchecked;
+    }
+    Ok(())
+}
+
+/// Puts an Ethernet header without addresses before an IP packet.
+pub(super) fn put_blank_ethernet(frame: &mut Frame) -> Result<(), DropReason> {
+    let version = frame.bytes().first().map(|first| first >> 4);
+    let ethertype: u16 = match version {
+        Some(4) => 0x0800,
+        Some(6) => 0x86dd,
+        Some(_) | None => return Err(DropReason::EspNextHeaderUnsupported),
+    };
+    let header = frame.push_front(ETHERNET).ok_or(DropReason::EspTooBig)?;
+    let Some(header) = header.get_mut(..ETHERNET) else { return Err(DropReason::EspTooBig) };
+    header.fill(0);
+    header[12..].copy_from_slice(&ethertype.to_be_bytes());
+    Ok(())
+}

@@ -1,0 +1,254 @@
+//! `show tunnels`, `show sa`.
+
+use api::{LifetimeView, SaView, SasView, TunnelsView};
+
+use super::{
+    port::{loss, or_none},
+    session::status_tone,
+    style::{Style, Tone},
+    table::{Cell, Table},
+    units::{bytes, count, duration},
+};
+
+pub fn tunnels(view: &TunnelsView, style: &Style) -> String {
+    let mut table = Table::new(&[
+        "TUNNEL",
+        "STATE",
+        "LOCAL",
+        "REMOTE",
+        "WAY",
+        "MODE",
+        "INTERFACE",
+        "ZONE",
+        ">MTU",
+        "OFFLOAD",
+        ">SENT",
+        ">RECEIVED",
+        ">ERRORS",
+        ">LINE",
+    ]);
+    for tunnel in &view.tunnels {
+        let state = if tunnel.state == "up" { Tone::Good } else { Tone::Bad };
+        let mode = match tunnel.udp {
+            Some((local, remote)) => format!("{} udp {local}/{remote}", tunnel.mode),
+            None => tunnel.mode.to_string(),
+        };
+        table.row([
+            Cell::new(Tone::Name, &tunnel.name),
+            Cell::new(state, tunnel.state.as_ref()),
+            tunnel.local.to_string().into(),
+            tunnel.remote.to_string().into(),
+            if tunnel.underlay.is_empty() {
+                "none".into()
+            } else {
+                tunnel.underlay.as_str().into()
+            },
+            mode.into(),
+            tunnel.interface.as_str().into(),
+            tunnel.zone.as_str().into(),
+            tunnel.mtu.to_string().into(),
+            offload(&tunnel.offload),
+            bytes(tunnel.sent.bytes).into(),
+            bytes(tunnel.received.bytes).into(),
+            loss(tunnel.errors),
+            tunnel.line.to_string().into(),
+        ]);
+    }
+    or_none(table, "no tunnels are configured", style)
+}
+
+fn offload(word: &str) -> Cell {
+    let tone = match word {
+        "full" => Tone::Good,
+        "partial" => Tone::Notice,
+        _ => Tone::Dim,
+    };
+    Cell::new(tone, word)
+}
+
+pub fn sas(view: &SasView, style: &Style) -> String {
+    let mut table = Table::new(&[
+        "TUNNEL",
+        "DIR",
+        "SPI",
+        "ALGORITHM",
+        "MODE",
+        ">SEQUENCE",
+        ">WINDOW",
+        ">FAST",
+        ">SLOW",
+        ">ERRORS",
+        "LIFE",
+        "OFFLOAD",
+    ]);
+    for sa in &view.sas {
+        let errors = sa.errors.iter().map(|error| error.count).sum();
+        table.row([
+            Cell::new(Tone::Name, &sa.tunnel),
+            sa.direction.as_ref().into(),
+            sa.spi.as_str().into(),
+            sa.suite.as_str().into(),
+            sa.mode.as_ref().into(),
+            count(sa.sequence).into(),
+            sa.replay.as_ref().map_or_else(String::new, |r| r.window.to_string()).into(),
+            count(sa.fast.packets).into(),
+            count(sa.slow.packets).into(),
+            loss(errors),
+            Cell::new(life_tone(&sa.expiry), sa.expiry.as_ref()),
+            Cell::new(status_tone(sa.status), sa.status.name()),
+        ]);
+    }
+    or_none(table, "no SAs", style)
+}
+
+/// Why each SA is where it is.
+pub fn sas_offload(view: &SasView, style: &Style) -> String {
+    let mut table = Table::new(&[
+        "TUNNEL", "DIR", "SPI", "ENGINE", "STATUS", ">SINCE", ">FAST", ">SLOW", "WHY",
+    ]);
+    for sa in &view.sas {
+        table.row([
+            Cell::new(Tone::Name, &sa.tunnel),
+            sa.direction.as_ref().into(),
+            sa.spi.as_str().into(),
+            sa.engine.as_ref().into(),
+            Cell::new(status_tone(sa.status), sa.status.name()),
+            duration(sa.status_ms).into(),
+            count(sa.fast.packets).into(),
+            count(sa.slow.packets).into(),
+            why(sa).into(),
+        ]);
+    }
+    or_none(table, "no SAs", style)
+}
+
+/// Everything about each SA.
+pub fn sas_detail(view: &SasView, style: &Style) -> String {
+    if view.sas.is_empty() {
+        return "no SAs\n".to_owned();
+    }
+    view.sas.iter().map(|sa| detail(sa, style)).collect::<Vec<_>>().join("\n")
+}
+
+fn detail(sa: &SaView, style: &Style) -> String {
+    let udp = match sa.udp {
+        Some((from, to)) => format!(", in UDP {from} to {to}"),
+        None => String::new(),
+    };
+    let mut lines = vec![
+        (
+            "algorithm",
+            format!("{}, key {} bits, ICV {} bytes", sa.suite, sa.key_bits, sa.icv_bytes),
+        ),
+        ("mode", format!("{}, {} to {}{udp}", sa.mode, sa.source, sa.destination)),
+        (
+            "sequence",
+            match sa.sequence_limit {
+                Some(limit) => format!("{} of {limit}{}", sa.sequence, esn(sa.esn)),
+                None => format!("highest {}{}", sa.sequence, esn(sa.esn)),
+            },
+        ),
+    ];
+    if let Some(replay) = &sa.replay {
+        lines.push((
+            "replay",
+            match replay.window {
+                0 => "not checked".to_owned(),
+                window => {
+                    let words =
+                        replay.bitmap.iter().take(4).map(String::as_str).collect::<Vec<_>>();
+                    let more = if replay.bitmap.len() > 4 { " …" } else { "" };
+                    format!("window {window}, top {}, seen {}{more}", replay.top, words.join(" "))
+                }
+            },
+        ));
+    }
+    if let Some((least, most)) = sa.overhead {
+        lines.push(("overhead", format!("{least} to {most} bytes")));
+    }
+    lines.push(("age", format!("{}, {}", duration(sa.age_ms), life(sa))));
+    lines.push(("soft left", lifetime(&sa.soft_left)));
+    lines.push(("hard left", lifetime(&sa.hard_left)));
+    lines.push((
+        "served",
+        format!(
+            "fast {} pkt {} + slow {} pkt {}",
+            count(sa.fast.packets),
+            bytes(sa.fast.bytes),
+            count(sa.slow.packets),
+            bytes(sa.slow.bytes)
+        ),
+    ));
+    for error in &sa.errors {
+        lines.push(("dropped", format!("{} {}", count(error.count), error.reason.name)));
+    }
+    let status = style.paint(status_tone(sa.status), sa.status.name());
+    let why = why(sa);
+    let because = if why.is_empty() { String::new() } else { format!(": {why}") };
+    lines.push((
+        "offload",
+        format!("{} {status} for {}{because}", sa.engine, duration(sa.status_ms)),
+    ));
+    if let Some(demotion) = &sa.demotion {
+        let ago = duration(demotion.ago_ms);
+        lines.push(("demoted", format!("{ago} ago, {}", demotion.reason.name)));
+    }
+    for finding in &sa.against {
+        lines.push(("remedy", format!("{}: {}", finding.reason.name, finding.reason.remedy)));
+    }
+    if let Some(refusal) = &sa.refusal {
+        lines.push(("remedy", format!("{}: {}", refusal.reason.name, refusal.reason.remedy)));
+    }
+    let head = format!(
+        "SA {} {} of tunnel {} (line {})\n",
+        style.paint(Tone::Name, &sa.spi),
+        sa.direction,
+        sa.tunnel,
+        sa.line
+    );
+    lines.into_iter().fold(head, |out, (label, text)| format!("{out}  {label:<10} {text}\n"))
+}
+
+fn esn(esn: bool) -> &'static str {
+    if esn { ", extended" } else { "" }
+}
+
+fn life(sa: &SaView) -> String {
+    match &sa.limit {
+        Some(limit) => format!("{} by {limit}", sa.expiry),
+        None => sa.expiry.to_string(),
+    }
+}
+
+fn life_tone(expiry: &str) -> Tone {
+    match expiry {
+        "live" => Tone::Good,
+        "soft" => Tone::Notice,
+        _ => Tone::Bad,
+    }
+}
+
+fn lifetime(left: &LifetimeView) -> String {
+    let parts: Vec<_> = [
+        left.kilobytes.map(|kb| format!("{kb} kB")),
+        left.seconds.map(|s| format!("{s} s")),
+        left.packets.map(|packets| format!("{} packets", count(packets))),
+    ]
+    .into_iter()
+    .flatten()
+    .collect();
+    if parts.is_empty() { "no bound".to_owned() } else { parts.join(", ") }
+}
+
+/// What stands against an SA, or what the engine said.
+fn why(sa: &SaView) -> String {
+    let named = |name: &str, evidence: &str| match evidence {
+        "" => name.to_owned(),
+        evidence => format!("{name} ({evidence})"),
+    };
+    let mut parts: Vec<_> = sa.against.iter().map(|f| named(&f.reason.name, &f.evidence)).collect();
+    if let Some(refusal) = &sa.refusal {
+        parts.push(named(&refusal.reason.name, &refusal.evidence));
+    }
+    parts.join(", ")
+}
