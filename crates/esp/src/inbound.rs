@@ -1,6 +1,6 @@
 //! The receiving half: an ESP packet becomes an IP packet in its frame (RFC 4303 §3.4).
 
-use std::fmt;
+use std::{fmt, mem::offset_of};
 
 use aead::Selection;
 use ports::{Frame, Offloads};
@@ -14,6 +14,7 @@ use crate::{
     ecn,
     headers::{self, IPV4_IN, IPV6_IN, NO_NEXT},
     lifetime::Meter,
+    outbound::prefetch_until,
     replay::Replay,
     tally::Tallies,
     transform::Transform,
@@ -26,13 +27,15 @@ const FAR_AHEAD: u64 = 1 << 31;
 ///
 /// All methods take `&self`: any number of threads may open packets of the same SA, each with a
 /// `writer` of its own, and no packet is accepted twice.
+#[repr(C, align(64))]
 pub struct Inbound {
+    // what every packet needs comes first and together: see `prefetch`
     replay: Replay,
-    meter: Meter,
-    transform: Transform,
     layout: Layout,
-    tallies: Tallies,
+    transform: Transform,
+    meter: Meter,
     parameters: Parameters,
+    tallies: Tallies,
 }
 
 /// Lengths that packets of the SA have in common, in bytes.
@@ -42,6 +45,8 @@ struct Layout {
     front: usize,
     icv: usize,
     block: usize,
+    esn: bool,
+    mode: Mode,
 }
 
 /// What was in an ESP packet.
@@ -94,6 +99,8 @@ impl Inbound {
                 front: HEADER_LEN + suite.iv_len(),
                 icv: suite.icv_len(),
                 block: suite.block(),
+                esn: parameters.esn,
+                mode: parameters.mode,
             },
             tallies: Tallies::default(),
             parameters,
@@ -125,6 +132,21 @@ impl Inbound {
                 Err(reason)
             }
         }
+    }
+
+    /// Asks the CPU for what opening will touch, the replay window aside. Whoever has packets of
+    /// several SAs at hand calls it for all of them, then [`Inbound::prefetch_window`], then opens.
+    #[inline]
+    pub fn prefetch(&self, writer: usize) {
+        let hot = offset_of!(Self, meter) + size_of::<u64>();
+        prefetch_until(std::ptr::from_ref(self), hot);
+        ports::prefetch(self.tallies.line(writer));
+    }
+
+    /// Asks the CPU for the newest part of the replay window.
+    #[inline]
+    pub fn prefetch_window(&self) {
+        self.replay.prefetch();
     }
 
     /// Where in its life the SA is.
@@ -175,7 +197,7 @@ impl Inbound {
         let sequence = self.replay.infer(low).ok_or(DropReason::EspTooOld)?;
         self.replay.check(sequence)?;
 
-        if let Err(reason) = self.transform.open(packet, esp, sequence, self.parameters.esn) {
+        if let Err(reason) = self.transform.open(packet, esp, sequence, self.layout.esn) {
             // with ESN a number below the window reads as one far ahead, whose ICV is then wrong
             let far = sequence.saturating_sub(self.replay.top()) > FAR_AHEAD;
             return Err(if far { DropReason::EspTooOld } else { reason });
@@ -187,7 +209,7 @@ impl Inbound {
         if next_header == NO_NEXT {
             return Ok((Opened::Dummy, payload as u64));
         }
-        match self.parameters.mode {
+        match self.layout.mode {
             Mode::Tunnel => unwrap_tunnel(frame, &located, start, payload, next_header),
             Mode::Transport => unwrap_transport(frame, &located, start, payload, next_header),
         }

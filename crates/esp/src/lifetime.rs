@@ -57,16 +57,18 @@ pub enum Expiry {
 ///
 /// A packet passes while the bound is not reached, so writers that work at the same moment may
 /// carry it a packet each beyond.
+#[repr(C)]
 pub(crate) struct Meter {
-    soft: Lifetime,
-    hard: Lifetime,
-    created: Time,
     /// When the hard lifetime in seconds ends.
     ends: Time,
     /// Whether packets or bytes are bounded; otherwise nothing is counted here.
     counts: bool,
     packets: AtomicU64,
     bytes: AtomicU64,
+    // read for every packet only when something is bounded
+    hard: Lifetime,
+    soft: Lifetime,
+    created: Time,
 }
 
 impl Meter {
