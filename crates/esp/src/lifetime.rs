@@ -56,7 +56,7 @@ pub enum Expiry {
 /// Counts what the lifetimes of an SA bound, over all writers.
 ///
 /// A packet passes while the bound is not reached, so writers that work at the same moment may
-/// carry it a packet each beyond.
+/// each carry it a packet, or the rest of a burst, beyond.
 #[repr(C)]
 pub(crate) struct Meter {
     /// When the hard lifetime in seconds ends.
@@ -72,6 +72,9 @@ pub(crate) struct Meter {
 }
 
 impl Meter {
+    /// Bytes at the front that are read for every packet.
+    pub(crate) const HOT: usize = std::mem::offset_of!(Self, packets);
+
     pub(crate) fn new(soft: Lifetime, hard: Lifetime, created: Time) -> Self {
         let bound = [soft.packets, soft.bytes, hard.packets, hard.bytes];
         let ends = hard.seconds.map_or(Time::MAX, |s| created + std::time::Duration::from_secs(s));

@@ -36,8 +36,8 @@ pub struct Outbound {
     outer: Outer,
     transform: Transform,
     meter: Meter,
-    parameters: Parameters,
     tallies: Tallies,
+    parameters: Parameters,
 }
 
 /// Lengths that packets of the SA have in common, in bytes.
@@ -149,13 +149,15 @@ impl Outbound {
 
     /// The largest IP packet, in bytes, whose ESP packet is not larger than `path_mtu`. Every
     /// smaller one fits too, TFC padding aside. In transport mode that holds for the shortest and
-    /// every longer IP header, so some packets would fit that are a little larger.
+    /// every longer IP header, so some packets would fit that are a little larger. 0 when none
+    /// fits.
     pub fn inner_mtu(&self, path_mtu: u16) -> u16 {
         let Layout { front, icv, align, .. } = self.layout;
         // what fits behind `kept` bytes of headers that stay in front, of `outer` new ones
         let fits = |outer: usize, kept: usize| {
             let text = usize::from(path_mtu).saturating_sub(outer + kept + front + icv);
-            kept + (text - text % align).saturating_sub(TRAILER_LEN)
+            let payload = (text - text % align).checked_sub(TRAILER_LEN);
+            payload.map_or(0, |payload| kept + payload)
         };
         let largest = match self.layout.mode {
             Mode::Tunnel => fits(self.outer.len() - self.layout.udp, 0),
@@ -245,7 +247,8 @@ impl Outbound {
     /// it for all of them, and then seals.
     #[inline]
     pub fn prefetch(&self, writer: usize) {
-        prefetch_until(std::ptr::from_ref(self), offset_of!(Self, meter) + size_of::<u64>());
+        let hot = offset_of!(Self, meter) + Meter::HOT;
+        prefetch_until(std::ptr::from_ref(self), hot);
         ports::prefetch(self.tallies.line(writer));
     }
 
