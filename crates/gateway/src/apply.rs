@@ -2,15 +2,16 @@
 //!
 //! The new configuration is already valid. Rooms are made anew or told; sessions keep their slots,
 //! and those that the change touches are evaluated again in slices. When interfaces moved in the
-//! list, sessions are renumbered first, by name.
+//! list, sessions are renumbered first, by name; packets that wait inside the gateway name
+//! interfaces too, but are dropped then.
 
 use std::sync::Arc;
 
 use config::{
     Config, ConfigDiff, Touches,
-    model::{IfId, VrId},
+    model::{IfId, Interface, VrId},
 };
-use reason::DemotionReason;
+use reason::{DemotionReason, DropReason};
 use wire::Time;
 
 use crate::{
@@ -22,6 +23,10 @@ impl Gateway {
     /// Puts a validated configuration into force. Table sizes ([`config::model::Limits`] of
     /// sessions, flows and frames) hold from the next start.
     pub fn apply(&mut self, config: Arc<Config>, now: Time) -> ConfigDiff {
+        let moves = Moves::between(&self.config, &config);
+        if !moves.is_none() {
+            self.drop_what_waits(now);
+        }
         let old = std::mem::replace(&mut self.config, config);
         let config = Arc::clone(&self.config);
         let diff = config::diff(&old, &config);
@@ -35,10 +40,12 @@ impl Gateway {
         self.sensors.reload(&config.anomaly);
         self.limiter.reload(config.limits.icmp_errors_per_second);
         self.reassembler.reload(&config);
-        self.counters.interface_drops.resize(config.interfaces.len(), 0);
         self.reload_tunnels(&old, now);
         self.report_tunnel_faults(now);
-        self.renumber(&old, now);
+        moves.renumber(&mut self.counters.interface_drops, config.interfaces.len());
+        if !moves.is_none() {
+            self.renumber(&moves, now);
+        }
         self.neighbours.reload(&config, now);
         self.handle_neighbour_events(now);
         self.publish_interfaces();
@@ -78,42 +85,13 @@ impl Gateway {
     }
 
     /// Sessions name interfaces and virtual routers by index; a change of order moves the indices.
-    fn renumber(&mut self, old: &Config, now: Time) {
-        let config = Arc::clone(&self.config);
-        let interfaces: Vec<Option<IfId>> = old
-            .interfaces
-            .iter()
-            .map(|interface| {
-                let same = |new: &config::model::Interface| {
-                    new.name == interface.name
-                        && carrier_name(&config, new) == carrier_name(old, interface)
-                        && config.virtual_routers[usize::from(new.vr.0)].name
-                            == old.virtual_routers[usize::from(interface.vr.0)].name
-                };
-                config.interfaces.iter().position(same).map(|index| IfId(index as u16))
-            })
-            .collect();
-        let routers: Vec<Option<VrId>> = old
-            .virtual_routers
-            .iter()
-            .map(|vr| {
-                let found = config.virtual_routers.iter().position(|new| new.name == vr.name);
-                found.map(|index| VrId(index as u16))
-            })
-            .collect();
-        let unmoved = |index: usize, new: &Option<IfId>| *new == Some(IfId(index as u16));
-        let vr_unmoved = |index: usize, new: &Option<VrId>| *new == Some(VrId(index as u16));
-        if interfaces.iter().enumerate().all(|(i, new)| unmoved(i, new))
-            && routers.iter().enumerate().all(|(i, new)| vr_unmoved(i, new))
-        {
-            return;
-        }
+    fn renumber(&mut self, moves: &Moves, now: Time) {
         let ids: Vec<_> = self.sessions.page(0, u32::MAX).map(|(id, _)| id).collect();
         for id in ids {
             let Some(session) = self.sessions.get(id) else { continue };
-            let new = |id: IfId| interfaces.get(usize::from(id.0)).copied().flatten();
-            let vr = routers.get(usize::from(session.vr.0)).copied().flatten();
-            match (new(session.ingress), new(session.egress), vr) {
+            let (ingress, egress) =
+                (moves.interface(session.ingress), moves.interface(session.egress));
+            match (ingress, egress, moves.router(session.vr)) {
                 (Some(ingress), Some(egress), Some(vr)) if vr == session.vr => {
                     if let Some(session) = self.sessions.get_mut(id) {
                         (session.ingress, session.egress) = (ingress, egress);
@@ -124,16 +102,81 @@ impl Gateway {
         }
     }
 
+    /// Drops the packets that wait for a neighbour, and the fragments that wait for others. Nobody
+    /// is told: the error itself might have to wait.
+    fn drop_what_waits(&mut self, now: Time) {
+        for mut packet in self.neighbours.take_held() {
+            self.counters.drop(DropReason::NeighbourUnresolved, packet.ingress);
+            self.close_trace(&mut packet);
+        }
+        self.reassembler.clear(DropReason::FragmentTimeout);
+        self.count_lost_fragments(now);
+    }
+
     pub(crate) fn wall_clock(&self, now: Time) -> i64 {
         self.wall.unix + now.since(self.wall.at).as_secs() as i64
     }
 }
 
 /// The name of the port or tunnel an interface stands on.
-fn carrier_name<'a>(config: &'a Config, interface: &config::model::Interface) -> Option<&'a str> {
+fn carrier_name<'a>(config: &'a Config, interface: &Interface) -> Option<&'a str> {
     match interface.tunnel() {
         None => config.port_of(interface).map(|port| port.name.as_str()),
         Some(_) => config.tunnel_of(interface).map(|(_, tunnel)| tunnel.name.as_str()),
+    }
+}
+
+/// Where interfaces and virtual routers of one configuration are in the next; nowhere if they went.
+struct Moves {
+    interfaces: Vec<Option<IfId>>,
+    routers: Vec<Option<VrId>>,
+}
+
+impl Moves {
+    /// An interface stays the same one while its name, port and virtual router do.
+    fn between(old: &Config, new: &Config) -> Self {
+        let router = |config: &Config, vr: VrId| config.virtual_router_name(vr).to_owned();
+        let same = |was: &Interface, is: &Interface| {
+            is.name == was.name
+                && carrier_name(new, is) == carrier_name(old, was)
+                && router(new, is.vr) == router(old, was.vr)
+        };
+        let interfaces = old.interfaces.iter().map(|was| {
+            let index = new.interfaces.iter().position(|is| same(was, is));
+            index.map(|index| IfId(index as u16))
+        });
+        let routers = old.virtual_routers.iter().map(|was| {
+            let index = new.virtual_routers.iter().position(|is| is.name == was.name);
+            index.map(|index| VrId(index as u16))
+        });
+        Self { interfaces: interfaces.collect(), routers: routers.collect() }
+    }
+
+    /// Whether every index still means what it meant.
+    fn is_none(&self) -> bool {
+        let interfaces = self.interfaces.iter().enumerate();
+        let routers = self.routers.iter().enumerate();
+        interfaces.into_iter().all(|(i, new)| *new == Some(IfId(i as u16)))
+            && routers.into_iter().all(|(i, new)| *new == Some(VrId(i as u16)))
+    }
+
+    fn interface(&self, id: IfId) -> Option<IfId> {
+        self.interfaces.get(usize::from(id.0)).copied().flatten()
+    }
+
+    fn router(&self, id: VrId) -> Option<VrId> {
+        self.routers.get(usize::from(id.0)).copied().flatten()
+    }
+
+    /// Moves what is counted by interface, for `count` interfaces.
+    fn renumber(&self, counts: &mut Vec<u64>, count: usize) {
+        let old = core::mem::replace(counts, vec![0; count]);
+        for (index, value) in old.into_iter().enumerate() {
+            let new = self.interface(IfId(index as u16));
+            if let Some(slot) = new.and_then(|id| counts.get_mut(usize::from(id.0))) {
+                *slot = value;
+            }
+        }
     }
 }
 

@@ -8,7 +8,7 @@ use reason::{DropReason, Reason};
 pub struct Volume {
     /// Packets; a super-packet counts as the packets it stands for.
     pub packets: u64,
-    /// Bytes of IP packets as received.
+    /// Bytes of IP packets as received; a super-packet counts as those it stands for.
     pub bytes: u64,
 }
 
@@ -95,6 +95,11 @@ impl Counters {
         if let Some(count) = self.interface_drops.get_mut(usize::from(ingress.0)) {
             *count += 1;
         }
+    }
+
+    /// Counts packets lost on their way out; they belong to no incoming interface any more.
+    pub fn lose(&mut self, reason: DropReason, packets: u64) {
+        self.drops[reason.index()] += packets;
     }
 
     /// Packets dropped for a reason.

@@ -187,6 +187,7 @@ impl Gateway {
                 own,
                 nd::multicast_mac(nd::ALL_NODES),
                 Ipv6Addr::UNSPECIFIED,
+                true,
                 vlan,
             ),
             IpAddr::V4(target) => {
@@ -220,9 +221,13 @@ impl Gateway {
         let interface = self.interface(ingress);
         let Some(port) = interface.port().map(PortId) else { return };
         let (mac, vlan) = (self.topology.mac(interface), interface.vlan());
+        // Only the interface's own addresses replace what was known (RFC 4861 §7.2.8).
+        let is_own = interface.addresses.iter().any(|net| net.addr() == asked.target)
+            || asked.target == nd::link_local(mac);
         // Without the option the answer goes back to where the question came from (RFC 4861 §7.2.4).
         let to_mac = asked.source_mac.unwrap_or(from);
-        let frame = wire::emit::neighbour_advertisement(mac, asked.target, to_mac, asked.src, vlan);
+        let frame =
+            wire::emit::neighbour_advertisement(mac, asked.target, to_mac, asked.src, is_own, vlan);
         self.counters.advertisements_sent += 1;
         self.send_raw(port, &frame);
     }

@@ -2,8 +2,8 @@
 
 use api::filter::Filter;
 use offload::{
-    Direction,
-    ledger::{At, DriftAudit, Finding, State},
+    Direction, FlowStats,
+    ledger::{At, DriftAudit, Finding, State, missing_in_engine},
 };
 use reason::DemotionReason;
 use wire::Time;
@@ -25,10 +25,12 @@ pub(crate) struct Jobs {
     clear: Vec<Clear>,
     /// Flows are marked for the live trace, or unmarked, from this slot on.
     mark: Option<u32>,
-    /// Ledger and engine are compared, from this slot on.
+    /// What the ledger says is looked for in the engine, from this slot on.
     watch: Option<u32>,
     watch_at: Time,
-    pub(crate) audit: DriftAudit,
+    /// What the engine has is looked for in the ledger; follows `watch`.
+    auditing: bool,
+    audit: DriftAudit,
 }
 
 struct Clear {
@@ -44,6 +46,7 @@ impl Jobs {
             mark: None,
             watch: None,
             watch_at,
+            auditing: false,
             audit: DriftAudit::default(),
         }
     }
@@ -64,6 +67,7 @@ impl Jobs {
             || self.mark.is_some()
             || !self.clear.is_empty()
             || self.watch.is_some()
+            || self.auditing
     }
 
     /// When the next regular job is due.
@@ -85,7 +89,7 @@ impl Gateway {
 
     /// Does one slice of whatever is waiting.
     pub(crate) fn work(&mut self, now: Time) {
-        if self.jobs.watch.is_none() && now >= self.jobs.watch_at {
+        if self.jobs.watch.is_none() && !self.jobs.auditing && now >= self.jobs.watch_at {
             self.jobs.watch = Some(0);
             self.jobs.watch_at = now + self.config.offload.audit_interval;
         }
@@ -123,11 +127,11 @@ impl Gateway {
                 self.watch(id, now);
             }
             self.jobs.watch = next;
-            if next.is_none() {
-                self.audit(now);
-                self.watch_sas(now);
-                self.promote_sas(now);
-            }
+            self.jobs.auditing = next.is_none();
+        } else if self.jobs.auditing {
+            self.audit(now);
+            self.watch_sas(now);
+            self.promote_sas(now);
         }
     }
 
@@ -137,7 +141,8 @@ impl Gateway {
         (ids, (next < self.sessions.slots()).then_some(next))
     }
 
-    /// Compares ledger and engine, and repairs what disagrees: the ledger wins.
+    /// Compares one slice of the engine with the ledger, and repairs what disagrees: the ledger
+    /// wins.
     fn audit(&mut self, now: Time) {
         let mut findings = Vec::new();
         let sessions = &self.sessions;
@@ -146,34 +151,51 @@ impl Gateway {
             let handle = session.ledger.direction(direction).state().handle()?;
             Some((handle, session.key(direction)))
         };
-        while !self.jobs.audit.step(&*self.engine, AUDIT_SLICE, installed, &mut findings) {}
-        self.audits += 1;
-        self.audited = Some(now);
+        if self.jobs.audit.step(&*self.engine, AUDIT_SLICE, installed, &mut findings) {
+            self.jobs.auditing = false;
+            self.audits += 1;
+            self.audited = Some(now);
+        }
         for finding in findings {
-            self.counters.drift_repaired += 1;
-            self.events.push(now, EventKind::DriftRepaired, finding.to_string());
-            match finding {
-                Finding::UnknownToLedger { handle, .. } => {
-                    self.engine.remove(handle, DemotionReason::DriftRepaired);
+            self.repair(finding, now);
+        }
+    }
+
+    fn repair(&mut self, finding: Finding, now: Time) {
+        let reason = DemotionReason::DriftRepaired;
+        self.counters.drift_repaired += 1;
+        self.events.push(now, EventKind::DriftRepaired, finding.to_string());
+        match finding {
+            Finding::UnknownToLedger { handle, .. } => {
+                self.engine.remove(handle, reason);
+            }
+            Finding::WrongKey { session, direction, .. } => {
+                if let Some(id) = self.sessions.id_at(session) {
+                    self.demote(id, direction, reason, now);
                 }
-                Finding::WrongKey { session, direction, .. }
-                | Finding::MissingInEngine { session, direction, .. } => {
-                    if let Some(id) = self.sessions.id_at(session) {
-                        self.demote(id, direction, DemotionReason::DriftRepaired, now);
-                    }
-                }
+            }
+            // No event will come for it, and what it counted is lost.
+            Finding::MissingInEngine { session, direction, handle } => {
+                let at = At { session, direction, engine: ENGINE, now };
+                self.engine_removed(at, handle, FlowStats::default(), reason);
             }
         }
     }
 
-    /// Sees whether the engine works for a session, and that its next hops do not rot meanwhile.
+    /// Sees whether the engine has a session and works for it, that its next hops do not rot
+    /// meanwhile, and that its rule hears of its traffic.
     fn watch(&mut self, id: SessionId, now: Time) {
+        self.account(id);
         for direction in Direction::BOTH {
             let Some(session) = self.sessions.get(id) else { return };
             let state = session.ledger.direction(direction).state();
             let (State::Installed(handle) | State::Hitting(handle)) = state else { continue };
             let next_hop = session.next_hop[direction.index()];
-            let Some(stats) = self.engine.stats(handle) else { continue };
+            if let Some(finding) = missing_in_engine(&*self.engine, id.index, direction, handle) {
+                self.repair(finding, now);
+                continue;
+            }
+            let stats = self.engine.stats(handle).unwrap_or_default();
             let at = At { session: id.index, direction, engine: ENGINE, now };
             let Some(session) = self.sessions.get_mut(id) else { return };
             self.promotion.ledger.observe(&mut session.ledger, at, stats);

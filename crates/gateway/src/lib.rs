@@ -54,7 +54,7 @@ use config::{
 };
 use offload::{Engine, EpochTable, tcp_window::TcpWindows};
 use ports::{Frame, FramePool, PortId};
-use reason::PuntCause;
+use reason::{DropReason, PuntCause};
 use wire::Time;
 
 use crate::{
@@ -193,7 +193,7 @@ impl Gateway {
         let ingress = match self.topology.interface(port, headers.vlan) {
             Some(ingress) => ingress,
             None => {
-                let reason = reason::DropReason::VlanUnknown;
+                let reason = DropReason::VlanUnknown;
                 self.counters.drop(reason, self.topology.first_interface(port));
                 return;
             }
@@ -241,6 +241,12 @@ impl Gateway {
         self.run(packet, now);
     }
 
+    /// Packets of either tier were lost after [`Gateway::poll_transmit`] or the engine let go of
+    /// them.
+    pub fn handle_lost(&mut self, reason: DropReason, packets: u64) {
+        self.counters.lose(reason, packets);
+    }
+
     /// A port's link or MAC address, as seen now.
     pub fn handle_port(&mut self, port: PortId, state: PortState, now: Time) {
         let before = self.topology.port(port.0);
@@ -248,6 +254,9 @@ impl Gateway {
             return;
         }
         self.publish_interfaces();
+        if before.mac != state.mac {
+            self.publish_neighbours();
+        }
         if before.up != state.up {
             let kind = if state.up { EventKind::LinkUp } else { EventKind::LinkDown };
             let name = self.config.ports.get(usize::from(port.0)).map_or("?", |p| p.name.as_str());

@@ -69,7 +69,7 @@ impl Gateway {
             return;
         };
         let Ok(headers) = wire::parse(frame.bytes()) else { return };
-        let interface = self.interface(ingress);
+        let Some(interface) = self.config.interface(ingress) else { return };
         let (port, vr) = (port_of(interface), interface.vr);
         let destination = self.on_link(ingress, &headers);
         let mut packet =
@@ -91,7 +91,7 @@ impl Gateway {
     /// The address of an interface that answers `peer`: one of its subnet, else the first of the
     /// version; for IPv6 without one, the link-local address.
     pub(crate) fn own_address(&self, interface: IfId, peer: IpAddr) -> Option<IpAddr> {
-        let config = self.interface(interface);
+        let config = self.config.interface(interface)?;
         let same = |net: &&ipnet::IpNet| net.addr().is_ipv4() == peer.is_ipv4();
         let mut candidates = config.addresses.iter().filter(same);
         let in_subnet = candidates.clone().find(|net| net.contains(&peer));

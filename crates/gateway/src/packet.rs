@@ -202,6 +202,12 @@ impl Packet {
         }
     }
 
+    /// Bytes of the IP packets the frame stands for; each has the headers.
+    pub fn volume(&self) -> u64 {
+        let headers = u64::from(self.headers.payload).saturating_sub(u64::from(self.headers.l3));
+        u64::from(self.headers.ip_len()) + (self.count() - 1) * headers
+    }
+
     /// Length of the largest IP packet the frame stands for, in bytes.
     pub fn largest_ip_len(&self) -> u32 {
         let headers = u32::from(self.headers.payload) - u32::from(self.headers.l3);

@@ -229,7 +229,7 @@ impl Gateway {
 
     /// Whether a packet set a session up or was served by one, for the ladder of tiers.
     pub(crate) fn count_tier(&mut self, packet: &Packet) {
-        self.count_at_tier(packet.tier, packet.count(), u64::from(packet.headers.ip_len()));
+        self.count_at_tier(packet.tier, packet.count(), packet.volume());
     }
 
     /// Counts what a packet carried into a tunnel, for its session and its tier.

@@ -44,6 +44,7 @@ impl Gateway {
         match decided {
             None => Ok(()),
             Some(Ok(fresh)) => {
+                self.account(id);
                 let epoch = self.epochs.now(EPOCH_SLOT);
                 if let Some(session) = self.sessions.get_mut(id) {
                     session.epoch = epoch;

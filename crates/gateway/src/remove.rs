@@ -7,7 +7,12 @@ use offload::Direction;
 use reason::DemotionReason;
 use wire::Time;
 
-use crate::{Gateway, events::EventKind, neighbour::NeighbourId, session::SessionId};
+use crate::{
+    Gateway,
+    events::EventKind,
+    neighbour::NeighbourId,
+    session::{SessionId, Tally},
+};
 
 impl Gateway {
     /// Ends a session.
@@ -30,6 +35,8 @@ impl Gateway {
         if Direction::BOTH.iter().any(held) {
             return;
         }
+        self.account(id);
+        let Some(session) = self.sessions.get(id) else { return };
         if session.is_logged() {
             let text = self.session_line(id, session, Some(reason), now);
             self.events.push(now, EventKind::SessionEnd, text);
@@ -49,6 +56,23 @@ impl Gateway {
         let table = crate::stages::admit::table(session.kind);
         let rule = crate::stages::admit::rule_index(self, table, session.rule);
         self.policies.session_closed(table, rule);
+    }
+
+    /// Tells the rule of a session what the session has moved since it was last told.
+    pub(crate) fn account(&mut self, id: SessionId) {
+        let Some(session) = self.sessions.get(id) else { return };
+        let total = Direction::BOTH
+            .map(|d| session.total(d).plus(self.live_stats(session, d).into()))
+            .into_iter()
+            .fold(Tally::default(), Tally::plus);
+        let Some(session) = self.sessions.get_mut(id) else { return };
+        let moved = session.account(total);
+        let (kind, rule) = (session.kind, session.rule);
+        let table = crate::stages::admit::table(kind);
+        // A rule that was removed counts no more.
+        if let Some(index) = crate::stages::admit::rule_index(self, table, rule) {
+            self.policies.add_traffic(table, Some(index), moved.packets, moved.bytes);
+        }
     }
 
     /// A session in one line, for events.

@@ -23,10 +23,10 @@ use engines::soft::{Output, PuntLimit, PuntLimits, SoftConfig, SoftWorker, Trace
 use gateway::{Gateway, Parts, PortState, Stopwatch, trace::FastHit};
 use offload::{EpochTable, tcp_window::TcpWindows};
 use ports::{Frame, FramePool, LinkState, Port, PortId};
-use reason::{PuntCause, Reason};
+use reason::{DropReason, PuntCause, Reason};
 use wire::{Mac, Time};
 
-pub use finish::finish;
+pub use finish::{Lost, finish};
 
 /// Frames received from a port at once.
 const BURST: usize = 64;
@@ -192,7 +192,9 @@ impl Node {
     fn burst(&mut self, port: PortId, now: Time) {
         self.worker.process(port, &mut self.received, now, &mut self.output);
         for (port, frame) in self.output.tx.drain(..) {
-            push(&mut self.sending, &self.ports, &self.frames, port, frame);
+            if let Err(lost) = push(&mut self.sending, &self.ports, &self.frames, port, frame) {
+                self.gateway.handle_lost(lost.reason, lost.packets);
+            }
         }
         self.output.dropped.clear();
         // The slow path works after the fast path and before the next burst, so that a flow that
@@ -222,7 +224,9 @@ impl Node {
 
     fn collect(&mut self) {
         while let Some((port, frame)) = self.gateway.poll_transmit() {
-            push(&mut self.sending, &self.ports, &self.frames, port, frame);
+            if let Err(lost) = push(&mut self.sending, &self.ports, &self.frames, port, frame) {
+                self.gateway.handle_lost(lost.reason, lost.packets);
+            }
         }
     }
 
@@ -277,9 +281,10 @@ fn push(
     frames: &Arc<FramePool>,
     port: PortId,
     frame: Frame,
-) {
+) -> Result<(), Lost> {
     let index = usize::from(port.0);
-    if let (Some(queue), Some(port)) = (sending.get_mut(index), ports.get(index)) {
-        finish(frame, port.capabilities(), frames, queue);
+    match (sending.get_mut(index), ports.get(index)) {
+        (Some(queue), Some(port)) => finish(frame, port.capabilities(), frames, queue),
+        (None, _) | (_, None) => Err(Lost { reason: DropReason::PortDown, packets: 1 }),
     }
 }

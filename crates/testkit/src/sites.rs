@@ -52,8 +52,8 @@ impl Sites {
         let bob = net.host(host("bob", 2));
         net.connect(Link::default(), &[paris.port(0), alice.end()]);
         net.connect(Link::default(), &[oslo.port(0), bob.end()]);
-        let wan = net
-            .connect(Link::after(Duration::from_millis(1)), &[paris.port(1), oslo.port(1)]);
+        let wan =
+            net.connect(Link::after(Duration::from_millis(1)), &[paris.port(1), oslo.port(1)]);
         net.start(bob, StreamServer::new(STREAMS));
         net.start(bob, DatagramServer::new(DATAGRAMS));
         Self { net, paris, oslo, alice, bob, wan, scenario: Some(Scenario::new(name)) }

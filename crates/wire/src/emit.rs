@@ -93,16 +93,16 @@ pub fn neighbour_solicitation(
     ShortFrame::written(|out| nd::emit(out, &ether, &message))
 }
 
-/// A router's answer to a solicitation: `own` is at `mac`, replacing what was known. An unspecified
-/// `to` (who asked was detecting duplicates) makes it an unsolicited message to all nodes (RFC 4861
-/// §7.2.4).
+/// A router's answer to a solicitation: `own` is at `mac`. An unspecified `to` (who asked was
+/// detecting duplicates) makes it an unsolicited message to all nodes (RFC 4861 §7.2.4).
 ///
-/// For a proxy, which should not override (RFC 4861 §7.2.8), use [`nd::emit`].
+/// `overrides` says whether it replaces what was known; a proxy's answer should not (§7.2.8).
 pub fn neighbour_advertisement(
     mac: Mac,
     own: Ipv6Addr,
     to_mac: Mac,
     to: Ipv6Addr,
+    overrides: bool,
     vlan: Option<VlanId>,
 ) -> ShortFrame {
     let to_all = to.is_unspecified() || to.is_multicast();
@@ -116,7 +116,7 @@ pub fn neighbour_advertisement(
         target_mac: Some(mac),
         router: true,
         solicited: !to_all,
-        override_entry: true,
+        override_entry: overrides,
     });
     ShortFrame::written(|out| nd::emit(out, &ether, &message))
 }
@@ -309,13 +309,14 @@ mod tests {
         let NdMessage::Solicitation(probe) = read(&probe).1 else { panic!("a solicitation") };
         assert!(probe.is_probe() && probe.source_mac.is_none());
 
-        let (headers, message) = read(&neighbour_advertisement(OURS, own, HOST, host, None));
+        let (headers, message) = read(&neighbour_advertisement(OURS, own, HOST, host, true, None));
         let NdMessage::Advertisement(said) = message else { panic!("{message:?}") };
         assert_eq!((headers.eth_dst, headers.dst()), (HOST, IpAddr::V6(host)));
         assert!(said.router && said.solicited && said.override_entry);
 
         let nobody = Ipv6Addr::UNSPECIFIED;
-        let (headers, message) = read(&neighbour_advertisement(OURS, own, HOST, nobody, None));
+        let (headers, message) =
+            read(&neighbour_advertisement(OURS, own, HOST, nobody, false, None));
         let NdMessage::Advertisement(said) = message else { panic!("{message:?}") };
         assert_eq!(headers.eth_dst.to_string(), "33:33:00:00:00:01");
         assert!(!said.solicited);

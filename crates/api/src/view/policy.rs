@@ -58,7 +58,8 @@ pub struct PolicyView {
     pub hits: u64,
     /// Sessions of it now.
     pub sessions: u64,
-    /// Traffic of its sessions, ended ones included.
+    /// Traffic of its sessions, both directions, ended ones included (deny: of the packets it met).
+    /// Of live sessions it may lack what came since the last audit (`offload.audit-interval`).
     pub traffic: Traffic,
     /// Since its last hit; absent before the first.
     pub last_hit_ms: Option<u64>,

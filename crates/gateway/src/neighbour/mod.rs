@@ -204,6 +204,12 @@ impl<H> Neighbours<H> {
         }
     }
 
+    /// Takes back all that is held, in order of entries. They are still asked for.
+    pub fn take_held(&mut self) -> Vec<H> {
+        let entries = self.slots.iter_mut().flatten();
+        entries.flat_map(|entry| core::mem::take(&mut entry.held)).collect()
+    }
+
     /// Something above layer 2 proves that the neighbour receives what we send: a TCP
     /// acknowledgement that moves on, for example (RFC 4861 §7.3.1).
     pub fn confirm(&mut self, id: NeighbourId, now: Time) {

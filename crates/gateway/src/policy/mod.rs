@@ -44,7 +44,9 @@ pub enum Table {
 pub struct Counters {
     /// Sessions (or packets, where no session comes of it) that the rule decided.
     pub hits: u64,
-    /// Bytes of those sessions, in both directions, as told by [`Policies::add_bytes`].
+    /// Packets of those sessions, in both directions, as told by [`Policies::add_traffic`].
+    pub packets: u64,
+    /// Bytes of IP packets of the same.
     pub bytes: u64,
     /// When it last decided; [`Time::ZERO`] as long as `hits` is zero.
     pub last_hit: Time,
@@ -185,10 +187,11 @@ impl Policies {
         }
     }
 
-    /// Adds bytes that a session of the rule moved.
+    /// Adds what a session of the rule moved, or a packet that the rule let no further.
     #[inline]
-    pub fn add_bytes(&mut self, table: Table, rule: Option<usize>, bytes: u64) {
+    pub fn add_traffic(&mut self, table: Table, rule: Option<usize>, packets: u64, bytes: u64) {
         if let Some(counters) = self.counters_mut(table, rule) {
+            counters.packets += packets;
             counters.bytes += bytes;
         }
     }
@@ -218,7 +221,7 @@ impl Policies {
         }
     }
 
-    /// Sets hits, bytes and last hit of all rules to zero (`clear counters`); session gauges stay.
+    /// Sets hits, traffic and last hit of all rules to zero (`clear counters`); session gauges stay.
     pub fn clear_counters(&mut self) {
         for room in [&mut self.forward, &mut self.local_in, &mut self.local_out] {
             for counters in room.counters.iter_mut().chain([&mut room.implicit]) {

@@ -304,14 +304,15 @@ fn counters_follow_their_policy_over_a_reload() {
     let rule = made.index_of(20);
     assert_eq!(rule, Some(1));
     made.hit(Table::Forward, rule, Time::from_secs(5));
-    made.add_bytes(Table::Forward, rule, 1500);
+    made.add_traffic(Table::Forward, rule, 2, 1500);
     made.session_opened(Table::Forward, rule);
     made.hit(Table::LocalIn, None, Time::from_secs(6));
 
     config.policies = vec![fixture::policy(20), fixture::policy(30)];
     let mut reloaded = Policies::new(&config);
     reloaded.carry_over(&made);
-    let expected = Counters { hits: 1, bytes: 1500, last_hit: Time::from_secs(5), sessions: 1 };
+    let last_hit = Time::from_secs(5);
+    let expected = Counters { hits: 1, packets: 2, bytes: 1500, last_hit, sessions: 1 };
     assert_eq!(reloaded.counters(Table::Forward, Some(0)), expected);
     assert_eq!(reloaded.counters(Table::Forward, Some(1)), Counters::default());
     assert_eq!(reloaded.counters(Table::LocalIn, None).hits, 1);

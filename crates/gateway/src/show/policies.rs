@@ -10,6 +10,7 @@ use wire::{Time, Tuple};
 use super::{
     convert::{addresses, ago, rule, services},
     rows,
+    sessions::SCAN,
 };
 use crate::{
     Gateway,
@@ -19,11 +20,16 @@ use crate::{
 
 impl Gateway {
     pub(super) fn show_policies(
-        &self,
+        &mut self,
         limit: Option<u32>,
         cursor: Option<u64>,
         now: Time,
     ) -> PoliciesView {
+        // Rules hear of the traffic of live sessions with every audit; those of a small table now.
+        let live: Vec<_> = self.sessions.page(0, SCAN).map(|(id, _)| id).collect();
+        for id in live {
+            self.account(id);
+        }
         let (rows, start) = (rows(limit), cursor.unwrap_or(0) as usize);
         let forward = self.config.policies.len();
         let local_in = self.config.local_in.len();
@@ -263,7 +269,7 @@ impl Gateway {
 fn count(view: &mut PolicyView, counters: &Counters, now: Time) {
     view.hits = counters.hits;
     view.sessions = counters.sessions.into();
-    view.traffic = Traffic { packets: 0, bytes: counters.bytes };
+    view.traffic = Traffic { packets: counters.packets, bytes: counters.bytes };
     view.last_hit_ms = (counters.hits > 0).then(|| ago(now, counters.last_hit));
 }
 

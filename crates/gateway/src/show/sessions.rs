@@ -24,7 +24,7 @@ use crate::{
 };
 
 /// Slots looked at for one page, so that a filter that matches nothing costs no more than a page.
-const SCAN: u32 = 8_192;
+pub(super) const SCAN: u32 = 8_192;
 
 impl Gateway {
     pub(super) fn show_sessions(

@@ -20,8 +20,7 @@ pub(crate) fn run(gateway: &mut Gateway, packet: &mut Packet, now: Time) -> Verd
     if packet.is_simulated() {
         return Verdict::Consume;
     }
-    let bytes = u64::from(packet.headers.ip_len());
-    gateway.counters.delivered.add(1, bytes);
+    gateway.counters.delivered.add(packet.count(), packet.volume());
     gateway.count_session(packet);
     gateway.count_tier(packet);
     gateway.send_echo_reply(packet, now);

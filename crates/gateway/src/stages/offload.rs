@@ -4,12 +4,12 @@
 //! them; everything that stands against it is kept, not the first finding.
 
 use offload::Direction;
-use reason::{DropReason, NotEligible, ReasonSet};
+use reason::{DemotionReason, DropReason, NotEligible, ReasonSet};
 use wire::Time;
 
 use crate::{
     Gateway,
-    packet::{Packet, Verdict},
+    packet::{Packet, Tier, Verdict},
     promote::{Standing, is_passing},
     trace::Note,
 };
@@ -36,6 +36,10 @@ pub(crate) fn run(gateway: &mut Gateway, packet: &mut Packet, now: Time) -> Verd
         Note::new(format!("engine {engine}"), format!("original: {original}; reply: {reply}"))
     });
     if gateway.offload_required(id) && standings[direction.index()].is_final_no() {
+        // A session that never passed a packet must not take a place in the table.
+        if packet.tier == Tier::SlowSetup {
+            gateway.end_session(id, DemotionReason::OffloadRequired, now);
+        }
         return Verdict::Drop(DropReason::OffloadRequired);
     }
     Verdict::Continue

@@ -48,7 +48,10 @@ fn forward(gateway: &mut Gateway, packet: &mut Packet, now: Time) -> Verdict {
     let action = policy.action;
     if !packet.is_simulated() {
         gateway.policies.hit(Table::Forward, Some(index), now);
-        gateway.policies.add_bytes(Table::Forward, Some(index), u64::from(packet.headers.ip_len()));
+        if action != Action::Allow {
+            let (packets, bytes) = (packet.count(), packet.volume());
+            gateway.policies.add_traffic(Table::Forward, Some(index), packets, bytes);
+        }
     }
     packet.rule = Some(index as u32);
     match action {
@@ -66,11 +69,16 @@ fn local_in(gateway: &mut Gateway, packet: &mut Packet, now: Time) -> Verdict {
     let index = gateway.policies.local_in(&key);
     let rule = index.and_then(|i| gateway.config.local_in.get(i));
     packet.rule = index.map(|i| i as u32);
+    let action = rule.map(|rule| rule.action);
+    packet.say(|_| local_note("local-in", describe(gateway, &key), rule));
     if !packet.is_simulated() {
         gateway.policies.hit(Table::LocalIn, index, now);
+        if action != Some(Action::Allow) {
+            let (packets, bytes) = (packet.count(), packet.volume());
+            gateway.policies.add_traffic(Table::LocalIn, index, packets, bytes);
+        }
     }
-    packet.say(|_| local_note("local-in", describe(gateway, &key), rule));
-    match rule.map(|rule| rule.action) {
+    match action {
         Some(Action::Allow) => Verdict::Continue,
         Some(Action::Reject) => {
             reject(gateway, packet, now);

@@ -162,7 +162,7 @@ fn related(gateway: &mut Gateway, packet: &mut Packet, now: Time) -> Verdict {
 impl Gateway {
     /// Adds a forwarded or delivered packet to its session's slow-path counters.
     pub(crate) fn count_session(&mut self, packet: &Packet) {
-        self.count_session_as(packet, packet.count(), u64::from(packet.headers.ip_len()));
+        self.count_session_as(packet, packet.count(), packet.volume());
     }
 
     /// Counts a packet of a session that is no longer what it was.

@@ -39,7 +39,17 @@ pub(crate) fn run(gateway: &mut Gateway, packet: &mut Packet, _now: Time) -> Ver
     let Some((_, dst)) = packet.next_hop else {
         return Verdict::Drop(DropReason::NeighbourUnresolved);
     };
+    // Counted before the frame is taken out of the packet: its offload state says how much it is.
     let (count, bytes) = volume(packet);
+    gateway.counters.sent.add(count, bytes);
+    if packet.wrapped.is_some() {
+        // What it carries was counted when it was wrapped.
+    } else if packet.origin == Origin::Gateway {
+        gateway.counters.originated.add(count, bytes);
+    } else {
+        gateway.count_session(packet);
+        gateway.count_tier(packet);
+    }
     let l3 = packet.headers.l3;
     let version = packet.headers.kind;
     if !packet.frame.is_empty() && (packet.pieces.is_empty() || packet.wrapped.is_some()) {
@@ -51,15 +61,6 @@ pub(crate) fn run(gateway: &mut Gateway, packet: &mut Packet, _now: Time) -> Ver
             send(gateway, port, piece, l3, version, (dst, src, vlan));
         }
     }
-    gateway.counters.sent.add(count, bytes);
-    if packet.wrapped.is_some() {
-        // What it carries was counted when it was wrapped.
-    } else if packet.origin == Origin::Gateway {
-        gateway.counters.originated.add(count, bytes);
-    } else {
-        gateway.count_session(packet);
-        gateway.count_tier(packet);
-    }
     Verdict::Continue
 }
 
@@ -67,7 +68,7 @@ pub(crate) fn run(gateway: &mut Gateway, packet: &mut Packet, _now: Time) -> Ver
 /// made of one, all of it.
 fn volume(packet: &Packet) -> (u64, u64) {
     if packet.wrapped.is_none() {
-        return (packet.count(), u64::from(packet.headers.ip_len()));
+        return (packet.count(), packet.volume());
     }
     let l3 = u64::from(packet.headers.l3);
     let all = core::iter::once(&packet.frame).chain(&packet.pieces);

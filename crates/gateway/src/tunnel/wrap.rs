@@ -58,7 +58,7 @@ impl Gateway {
             packet.enter_underlay(child, far_end);
             return Ok(());
         }
-        let (count, bytes) = (packet.count(), u64::from(packet.headers.ip_len()));
+        let (count, bytes) = (packet.count(), packet.volume());
         let mut frames = self.final_packets(packet)?;
         let sa = self.tunnels.child(child).map(|child| std::sync::Arc::clone(&child.outbound));
         let sa = sa.ok_or(DropReason::EspSaMissing)?;

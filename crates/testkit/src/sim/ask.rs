@@ -4,8 +4,8 @@
 //! asks what can be answered, or uses [`Network::ask`].
 
 use api::{
-    CountersView, ExplainView, OffloadReasonsView, PacketSpec, Request, Response, SessionPick,
-    SessionView, TraceView,
+    CountersView, ExplainView, OffloadReasonsView, PacketSpec, PolicyView, Request, Response,
+    SessionPick, SessionView, TraceView,
 };
 
 use super::{Network, NodeId};
@@ -36,6 +36,14 @@ impl Network {
             if cursor.is_none() || found.len() >= SESSIONS as usize {
                 return found;
             }
+        }
+    }
+
+    /// The first page of policies and local rules.
+    pub fn policies(&mut self, gateway: NodeId) -> Vec<PolicyView> {
+        match self.answered(gateway, Request::ShowPolicies { limit: None, cursor: None }) {
+            Response::Policies(view) => view.policies,
+            other => panic!("not policies: {other:?}"),
         }
     }
 

@@ -76,7 +76,8 @@ impl Clip {
         }
         let pool = FramePool::new(256, 1);
         let mut frames = Vec::new();
-        node::finish(self.to_frame(), segment::PLAIN, &pool, &mut frames);
+        // A device does not send what it cannot finish, either.
+        let _ = node::finish(self.to_frame(), segment::PLAIN, &pool, &mut frames);
         frames.iter().map(|frame| Self::plain(frame.bytes().to_vec())).collect()
     }
 }

@@ -126,6 +126,8 @@ fn interfaces_in_another_order_keep_their_sessions() {
     let after = rig.snapshot();
     assert_eq!(after.sum("drop."), 0, "{after}");
     assert_eq!((after.get("session.created"), after.get("engine.flows")), (2, 4));
+    exchange(&mut rig, flow);
+    assert_eq!(rig.snapshot().get("engine.forwarded"), after.get("engine.forwarded") + 10);
 }
 
 #[test]
@@ -235,4 +237,33 @@ fn equal_gateways_on_one_interface_share_sessions_and_keep_each_on_its_own() {
     }
     assert_eq!(used.len(), 2, "both gateways are used");
     assert_eq!(rig.snapshot().get("engine.flows"), 32);
+}
+
+#[test]
+fn an_interface_that_goes_while_packets_wait_for_its_neighbours_harms_nothing() {
+    let mut rig = Rig::new("change-held", ALLOW);
+    rig.send("lan0", &rig.out(proto::UDP, 4000, 53, false).payload(b"waits"));
+    rig.forget();
+    let silent = Tuple { dst: ip("203.0.113.77"), ..out_tuple(proto::UDP, 4001, 53, false) };
+    rig.send("lan0", &rig.packet("lan0", silent).payload(b"waits"));
+    let whole = rig.packet("lan0", out_tuple(proto::UDP, 4002, 53, false));
+    let whole = whole.df(false).id(7).payload(&[1; 1200]).build();
+    let headers = wire::parse(&whole).expect("valid");
+    let mut cutter = wire::fragment::Fragmenter::new(&whole, &headers, 600, 0).expect("cuttable");
+    let mut first = Vec::new();
+    assert!(cutter.next(&mut first));
+    rig.send_bytes("lan0", &first);
+
+    rig.banner("the interfaces change places in the list, and one is gone");
+    let (head, rest) = BASE.split_once("[[interface]]\nname = \"lan\"").expect("lan is first");
+    let (_, wan) = rest.split_once("[[interface]]\nname = \"wan\"").expect("wan is second");
+    rig.apply_whole(&format!(
+        "{head}[[interface]]\nname = \"wan\"{wan}{}",
+        ALLOW.replace("inside", "outside")
+    ));
+    rig.wait(core::time::Duration::from_secs(90));
+    let after = rig.snapshot();
+    assert_eq!(after.get("sessions.forward"), 0, "{after}");
+    assert_eq!(after.get("drop.neighbour-unresolved"), 1, "{after}");
+    assert_eq!(after.get("drop.fragment-timeout"), 1, "{after}");
 }

@@ -230,7 +230,10 @@ fn require_drops_what_can_never_be_offloaded_and_lets_the_rest_begin() {
     let ospf = out_tuple(89, 0, 0, false);
     rig.send("lan0", &rig.packet("lan0", ospf).raw().payload(&[2; 40]));
     rig.expect_silence();
-    assert_eq!(rig.snapshot().get("drop.offload-required"), 1);
+    let after = rig.snapshot();
+    assert_eq!(after.get("drop.offload-required"), 1);
+    assert_eq!((after.get("session.created"), after.get("session.ended")), (2, 1), "{after}");
+    assert_eq!(after.get("sessions.forward"), 1, "what never passed keeps no session");
     let spec = lockgate_testkit::ask::packet("10.1.0.5", "203.0.113.9", 89, 0, 0);
     let trace = rig.net.simulate(rig.gateway, spec);
     assert_eq!(trace.reason.map(|r| r.name.to_string()), Some("offload-required".to_owned()));

@@ -236,3 +236,30 @@ blackhole = true
         expect_changes!(before, rig.snapshot(), &named, {});
     }
 }
+
+#[test]
+fn a_policy_counts_all_traffic_of_its_sessions_and_what_it_denies() {
+    let more = format!("{}{ALLOW}", DENY.replace("id = 1", "id = 11"));
+    let mut rig = Rig::new("policy-traffic", &more);
+    let flow = out_tuple(proto::UDP, 4000, 53, false);
+    let traffic = |rig: &mut Rig, id: u32| {
+        let policies = rig.net.policies(rig.gateway);
+        let found = policies.into_iter().find(|p| p.id == Some(id)).expect("a policy");
+        (found.traffic.packets, found.traffic.bytes)
+    };
+    for n in 1..=5 {
+        rig.send("lan0", &rig.packet("lan0", flow).payload(&[1; 100]));
+        rig.one("wan0");
+        rig.send("wan0", &rig.back(flow).payload(&[2; 200]));
+        rig.one("lan0");
+        assert_eq!(traffic(&mut rig, 1), (2 * n, n * (128 + 228)), "both directions, both tiers");
+    }
+    assert!(rig.snapshot().get("engine.forwarded") > 0);
+    rig.net.clear_sessions(rig.gateway, "");
+    rig.settle();
+    assert_eq!(rig.snapshot().get("sessions.forward"), 0);
+    assert_eq!(traffic(&mut rig, 1), (10, 5 * (128 + 228)), "an ended session still counts");
+
+    rig.send("lan0", &rig.out(proto::TCP, 50_000, 23, false).tcp(SYN, 1, 0));
+    assert_eq!(traffic(&mut rig, 11), (1, 40));
+}

@@ -256,3 +256,30 @@ fn a_super_packet_crosses_whole_where_the_port_takes_it_and_is_cut_where_not() {
         assert!(stream == payload, "the stream is whole and in order");
     }
 }
+
+#[test]
+fn a_super_packet_counts_the_same_bytes_whichever_tier_serves_it() {
+    for offload in ["auto", "off"] {
+        let name = format!("super-bytes-{offload}");
+        let config = format!("{NEIGHBOURS}{BASE}{ALLOW_NAT}offload = \"{offload}\"\n");
+        let mut rig = Rig::with(&name, &config, true);
+        let mut tcp = match offload {
+            "auto" => Tcp::promoted(&mut rig, 50_000, 80, false),
+            _ => Tcp::open(&mut rig, 50_000, 80, false),
+        };
+        let sent = |rig: &mut Rig| rig.net.sessions(rig.gateway, "")[0].original_traffic.total();
+        let before = sent(&mut rig);
+        let packet = rig.packet("lan0", tcp.tuple).tcp(ACK, tcp.client, tcp.server);
+        let bytes = packet.payload(&[7; 5000]).partial_checksum().build();
+        let offloads = Offloads {
+            checksum: Checksum::Partial { start: 34, offset: 16 },
+            gso: Some(Gso { kind: GsoKind::Tcp4, size: 1000, ecn: false }),
+        };
+        rig.send_clip("lan0", Clip { bytes, offloads });
+        tcp.client += 5000;
+        rig.forget();
+        let after = sent(&mut rig);
+        let moved = (after.packets - before.packets, after.bytes - before.bytes);
+        assert_eq!(moved, (5, 5000 + 5 * 40), "offload {offload}");
+    }
+}
