@@ -25,7 +25,7 @@ const IV_LABEL: &[u8] = b"lockgate cbc iv";
 pub(crate) enum Transform {
     Counter { key: aead::Key, salt: Zeroizing<[u8; SALT_LEN]> },
     Gmac { key: aead::Key, salt: Zeroizing<[u8; SALT_LEN]> },
-    Composed { cbc: Option<Box<CbcPart>>, mac: Mac, icv: usize },
+    Composed { cbc: Option<Box<CbcPart>>, mac: Box<Mac>, icv: usize },
 }
 
 pub(crate) struct CbcPart {
@@ -69,7 +69,7 @@ impl Transform {
                 let Integrity::Hmac(algorithm) = suite.integrity else {
                     return Err(wrong);
                 };
-                let mac = Mac::new(algorithm, rest);
+                let mac = Box::new(Mac::new(algorithm, rest));
                 let cbc = if encryption.is_empty() {
                     None
                 } else {
