@@ -133,7 +133,7 @@ pub enum Request {
         #[serde(default)]
         filter: Option<String>,
     },
-    /// Counters back to zero.
+    /// The counters of [`Request::ShowCounters`] back to zero.
     ClearCounters,
     /// Forgets resolved neighbours; static ones stay.
     ClearNeighbours {
@@ -151,7 +151,7 @@ pub enum Request {
     },
     /// Events.
     Events {
-        /// Which.
+        /// Must be empty: events cannot be filtered yet.
         #[serde(default)]
         filter: Option<String>,
         /// Only those after this sequence number; from the oldest kept where absent.
@@ -280,16 +280,8 @@ impl TcpFlagsSpec {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum StatisticsKind {
-    /// Hits of policies and local rules.
+    /// Hits and traffic of policies and local rules.
     Policies,
-    /// Port counters.
-    Ports,
-    /// Engine counters.
-    Engines,
-    /// Anomaly counters.
-    Anomaly,
-    /// Refusals and demotions by reason.
-    Offload,
 }
 
 #[cfg(test)]

@@ -40,9 +40,9 @@ impl Gateway {
         self.sensors.reload(&config.anomaly);
         self.limiter.reload(config.limits.icmp_errors_per_second);
         self.reassembler.reload(&config);
+        moves.renumber(&mut self.counters.interface_drops, config.interfaces.len());
         self.reload_tunnels(&old, now);
         self.report_tunnel_faults(now);
-        moves.renumber(&mut self.counters.interface_drops, config.interfaces.len());
         if !moves.is_none() {
             self.renumber(&moves, now);
         }
@@ -133,7 +133,7 @@ struct Moves {
 }
 
 impl Moves {
-    /// An interface stays the same one while its name, port and virtual router do.
+    /// An interface stays the same one while its name, its port or tunnel, and its virtual router do.
     fn between(old: &Config, new: &Config) -> Self {
         let router = |config: &Config, vr: VrId| config.virtual_router_name(vr).to_owned();
         let same = |was: &Interface, is: &Interface| {

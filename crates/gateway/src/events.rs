@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use wire::Time;
 
-/// What kind of event; the name is what `events` prints and filters by.
+/// What kind of event; the name is what `events` prints.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum EventKind {
     /// A session of a policy with `log = true` began.

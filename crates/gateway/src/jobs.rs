@@ -130,8 +130,6 @@ impl Gateway {
             self.jobs.auditing = next.is_none();
         } else if self.jobs.auditing {
             self.audit(now);
-            self.watch_sas(now);
-            self.promote_sas(now);
         }
     }
 
@@ -155,6 +153,8 @@ impl Gateway {
             self.jobs.auditing = false;
             self.audits += 1;
             self.audited = Some(now);
+            self.watch_sas(now);
+            self.promote_sas(now);
         }
         for finding in findings {
             self.repair(finding, now);

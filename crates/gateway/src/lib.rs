@@ -206,6 +206,12 @@ impl Gateway {
         self.run(packet, now);
     }
 
+    /// Packets of either tier were lost after [`Gateway::poll_transmit`] or the engine let go of
+    /// them.
+    pub fn handle_lost(&mut self, reason: DropReason, packets: u64) {
+        self.counters.lose(reason, packets);
+    }
+
     /// A packet that the fast path took out of an SA and punted: it stands behind a blank Ethernet
     /// header and comes in by the interface of its tunnel.
     pub fn handle_opened(
@@ -221,7 +227,7 @@ impl Gateway {
         let (headers, vr) = match parsed {
             Ok((headers, Some(vr))) => (headers, vr),
             Ok((_, None)) => {
-                self.counters.drop(reason::DropReason::InterfaceDown, tunnel);
+                self.counters.drop(DropReason::InterfaceDown, tunnel);
                 return;
             }
             Err(reason) => {
@@ -239,12 +245,6 @@ impl Gateway {
             self.maybe_trace(&mut packet, now);
         }
         self.run(packet, now);
-    }
-
-    /// Packets of either tier were lost after [`Gateway::poll_transmit`] or the engine let go of
-    /// them.
-    pub fn handle_lost(&mut self, reason: DropReason, packets: u64) {
-        self.counters.lose(reason, packets);
     }
 
     /// A port's link or MAC address, as seen now.

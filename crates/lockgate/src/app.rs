@@ -49,13 +49,12 @@ async fn run(command: Command, socket: &Path, t: &mut Terminal<'_>) -> Result<()
         Command::Trace(args) if !args.simulate => {
             return trace(&mut Client::connect(socket).await?, t, args).await;
         }
-        Command::Events { follow: true, since, filter } => {
-            let filter = words(filter);
+        Command::Events { follow: true, since } => {
             let mut client = Client::connect(socket).await?;
-            return client.follow_events(filter.as_deref(), since, |line| t.event(line)).await;
+            return client.follow_events(since, |line| t.event(line)).await;
         }
-        Command::Events { follow: false, since, filter } => {
-            return events(&mut Client::connect(socket).await?, t, since, words(filter)).await;
+        Command::Events { follow: false, since } => {
+            return events(&mut Client::connect(socket).await?, t, since).await;
         }
         Command::Trace(args) => Request::Simulate(packet::packet(&args).map_err(usage)?),
         Command::Explain(Explain::Session { pick }) => Request::ExplainSession(session_pick(&pick)),
@@ -250,11 +249,10 @@ async fn events(
     client: &mut Client,
     t: &mut Terminal<'_>,
     since: Option<u64>,
-    filter: Option<String>,
 ) -> Result<(), Failure> {
     let mut since = since;
     loop {
-        let request = Request::Events { filter: filter.clone(), since, limit: None };
+        let request = Request::Events { filter: None, since, limit: None };
         let answer = client.ask(&request).await?;
         t.answer(&answer);
         let Response::Events(view) = answer.response else { return Err(unexpected()) };

@@ -128,7 +128,6 @@ pub enum Command {
     #[command(subcommand)]
     Clear(Clear),
     /// Show what happened
-    #[command(after_help = FILTER_HELP)]
     Events {
         /// Go on printing as events happen
         #[arg(long, short)]
@@ -136,8 +135,6 @@ pub enum Command {
         /// Only events after this sequence number
         #[arg(long, value_name = "NUMBER")]
         since: Option<u64>,
-        /// Which events
-        filter: Vec<String>,
     },
     /// Print the completion script of a shell
     Completions {
@@ -381,26 +378,14 @@ pub enum Clear {
 /// Whose statistics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Statistics {
-    /// Hits of policies and local rules
+    /// Hits and traffic of policies and local rules
     Policies,
-    /// Port counters
-    Ports,
-    /// Engine counters
-    Engines,
-    /// Anomaly counters
-    Anomaly,
-    /// Refusals and demotions by reason
-    Offload,
 }
 
 impl From<Statistics> for api::StatisticsKind {
     fn from(statistics: Statistics) -> Self {
         match statistics {
             Statistics::Policies => Self::Policies,
-            Statistics::Ports => Self::Ports,
-            Statistics::Engines => Self::Engines,
-            Statistics::Anomaly => Self::Anomaly,
-            Statistics::Offload => Self::Offload,
         }
     }
 }

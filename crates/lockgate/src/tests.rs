@@ -259,7 +259,7 @@ async fn events_are_pages_or_a_stream_of_lines() {
             seen.push(event.seq);
             seen.len() < 3
         };
-        client.follow_events(Some("severity info"), None, each).await.expect("followed");
+        client.follow_events(None, each).await.expect("followed");
         assert_eq!(seen, [1, 2, 3]);
     })
     .await;

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use ports::{Checksum, Frame, FramePool, Gso, GsoKind, PortCapabilities};
+use ports::{Checksum, Frame, FramePool, GsoKind, PortCapabilities};
 use reason::DropReason;
 
 /// Packets that cannot leave.
@@ -58,29 +58,18 @@ const fn one(reason: DropReason) -> Lost {
 }
 
 fn segment(frame: &Frame, pool: &Arc<FramePool>, into: &mut Vec<Frame>) -> Result<(), Lost> {
-    let Some(Gso { kind, size, ecn }) = frame.offloads.gso else { return Ok(()) };
     let headers = wire::parse(frame.bytes()).map_err(one)?;
-    let tcp = matches!(kind, GsoKind::Tcp4 | GsoKind::Tcp6);
-    let mut segments =
-        wire::gso::Segmenter::new(frame.bytes(), &headers, tcp, size, ecn).map_err(one)?;
-    let room = usize::from(headers.payload) + usize::from(size);
-    while segments.remaining() > 0 {
-        let packets = u64::from(segments.remaining());
-        let Some(mut piece) = pool.alloc(room) else {
-            return Err(Lost { reason: DropReason::BuffersExhausted, packets });
-        };
-        let Some(length) = segments.next(piece.bytes_mut()) else {
-            return Err(Lost { reason: DropReason::SuperPacketInvalid, packets });
-        };
-        piece.truncate(length);
-        into.push(piece);
-    }
-    Ok(())
+    let before = into.len();
+    ports::segment(frame, &headers, pool, into).map_err(|reason| {
+        let size = frame.offloads.gso.map_or(0, |gso| gso.size);
+        let all = u64::from(wire::gso::segment_count(headers.payload_len(), size));
+        Lost { reason, packets: all.saturating_sub((into.len() - before) as u64) }
+    })
 }
 
 #[cfg(test)]
 mod tests {
-    use ports::Offloads;
+    use ports::{Gso, Offloads};
     use wire::{Tuple, build, proto};
 
     use super::*;
@@ -120,7 +109,7 @@ mod tests {
         let mut out = Vec::new();
         let mut frame = super_packet(&pool, GsoKind::Udp);
         let lost = finish(frame, PLAIN, &pool, &mut out);
-        assert_eq!(lost, Err(Lost { reason: DropReason::SuperPacketInvalid, packets: 1 }));
+        assert_eq!(lost, Err(Lost { reason: DropReason::SuperPacketInvalid, packets: 5 }));
         frame = super_packet(&pool, GsoKind::Tcp4);
         frame.offloads.gso = None;
         frame.offloads.checksum = Checksum::Partial { start: 6000, offset: 16 };

@@ -59,8 +59,8 @@ pub struct CounterView {
 pub struct ClearedView {
     /// `sessions`, `neighbours`, `counters` or the kind of statistics.
     pub what: Name,
-    /// How many; for sessions those that matched when the request came.
+    /// How many; for sessions those that are looked through, whether the filter matches or not.
     pub count: u64,
-    /// Still being cleared, slice by slice.
+    /// Still to be looked through, slice by slice.
     pub pending: u64,
 }

@@ -90,4 +90,17 @@ pub struct PolicyLookupView {
     pub destination_port: u16,
     /// The route.
     pub route: Option<RuleRef>,
+    /// Rules tried before the decision that do not match; those that fail the fewest conditions
+    /// first, 16 at most.
+    pub near_misses: Vec<NearMissView>,
+}
+
+/// A rule that does not match, and why.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NearMissView {
+    /// The rule.
+    pub rule: RuleRef,
+    /// The conditions that fail: `enabled`, `schedule`, `from`, `to`, `source`, `destination`,
+    /// `service`.
+    pub failed: Vec<Name>,
 }

@@ -91,10 +91,14 @@ impl Gateway {
                 let count = self.clear_neighbours(interface.as_deref(), address, now)?;
                 cleared("neighbours", count, 0)
             }
-            Request::ClearStatistics { what } => self.clear_statistics(what, now),
+            Request::ClearStatistics { what } => self.clear_statistics(what),
             Request::Events { filter, since, limit } => {
-                let filter = parse(filter.as_deref())?;
-                Response::Events(self.show_events(&filter, since, limit))
+                if !parse(filter.as_deref())?.is_everything() {
+                    return Err(ApiError::unsupported(
+                        "events cannot be filtered yet; ask for all of them",
+                    ));
+                }
+                Response::Events(self.show_events(since, limit))
             }
             Request::ShowPorts => {
                 return Err(ApiError::unsupported(
@@ -112,18 +116,14 @@ impl Gateway {
         })
     }
 
-    fn clear_statistics(&mut self, what: StatisticsKind, now: Time) -> Response {
+    fn clear_statistics(&mut self, what: StatisticsKind) -> Response {
         match what {
             StatisticsKind::Policies => {
+                self.account_live();
                 self.policies.clear_counters();
-                cleared("policies", 1, 0)
-            }
-            StatisticsKind::Ports
-            | StatisticsKind::Engines
-            | StatisticsKind::Anomaly
-            | StatisticsKind::Offload => {
-                self.clear_baseline(now);
-                cleared("counters", 1, 0)
+                let c = &self.config;
+                let rules = c.policies.len() + c.local_in.len() + c.local_out.len();
+                cleared("policies", rules as u64, 0)
             }
         }
     }

@@ -1,7 +1,8 @@
 //! Policies and local rules as views, and the look-up of a hypothetical packet.
 
 use api::{
-    ApiError, LookupKey, PoliciesView, PolicyLookupView, PolicyView, ReasonView, RuleRef, Traffic,
+    ApiError, LookupKey, NearMissView, PoliciesView, PolicyLookupView, PolicyView, ReasonView,
+    Traffic,
 };
 use config::model::{Action, LocalRule, OffloadMode, Policy};
 use reason::{DropReason, NotEligible};
@@ -14,9 +15,15 @@ use super::{
 };
 use crate::{
     Gateway,
-    policy::{Condition, Counters, Key, Table},
+    policy::{Counters, Key, Table},
     route::Lookup,
 };
+
+/// Rules held against a key, from the first on, to find those that nearly match.
+const EXPLAINED: usize = 4_096;
+
+/// Most of them shown.
+const NEAR_MISSES: usize = 16;
 
 impl Gateway {
     pub(super) fn show_policies(
@@ -26,10 +33,7 @@ impl Gateway {
         now: Time,
     ) -> PoliciesView {
         // Rules hear of the traffic of live sessions with every audit; those of a small table now.
-        let live: Vec<_> = self.sessions.page(0, SCAN).map(|(id, _)| id).collect();
-        for id in live {
-            self.account(id);
-        }
+        self.account_live();
         let (rows, start) = (rows(limit), cursor.unwrap_or(0) as usize);
         let forward = self.config.policies.len();
         let local_in = self.config.local_in.len();
@@ -51,6 +55,14 @@ impl Gateway {
             })
             .collect();
         PoliciesView { policies, total: total as u64, next: (end < total).then_some(end as u64) }
+    }
+
+    /// Tells the rules what the sessions of a small table have moved.
+    pub(super) fn account_live(&mut self) {
+        let live: Vec<_> = self.sessions.page(0, SCAN).map(|(id, _)| id).collect();
+        for id in live {
+            self.account(id);
+        }
     }
 
     pub(super) fn policy_lookup(
@@ -93,6 +105,7 @@ impl Gateway {
             destination,
             destination_port: port,
             route: None,
+            near_misses: Vec::new(),
         };
         let ask = |to| Key {
             from,
@@ -105,6 +118,7 @@ impl Gateway {
         };
         match self.routes.lookup(vr, destination) {
             Lookup::Local(_) => {
+                view.near_misses = self.near_misses(Table::LocalIn, &ask(from));
                 let index = self.policies.local_in(&ask(from));
                 let found = index.and_then(|i| self.config.local_in.get(i).map(|r| (i, r)));
                 self.answer_with(
@@ -120,6 +134,7 @@ impl Gateway {
                 view.egress = self.interface_name(egress);
                 view.to_zone = self.zone(to);
                 view.route = Some(rule("route", None, &set.destination.to_string(), set.line));
+                view.near_misses = self.near_misses(Table::Forward, &ask(to));
                 let index = self.policies.forward(&ask(to));
                 let found = index.and_then(|i| self.config.policies.get(i).map(|p| (i, p)));
                 self.answer_with(
@@ -255,12 +270,27 @@ impl Gateway {
         findings
     }
 
-    /// Why each of the first policies does not match a key, for `policy lookup`.
-    pub fn explain_policies(&self, key: &Key, max: usize) -> Vec<(RuleRef, Vec<Condition>)> {
-        let explained = self.policies.explain(Table::Forward, key, max);
-        let named = explained.into_iter().filter_map(|e| {
-            let p = self.config.policies.get(e.index)?;
-            Some((rule("policy", Some(p.id), &p.name, p.line), e.failed))
+    /// The rules before the one that decides that came closest to it.
+    fn near_misses(&self, table: Table, key: &Key) -> Vec<NearMissView> {
+        let mut missed = self.policies.explain(table, key, EXPLAINED);
+        missed.retain(|rule| !rule.matched);
+        missed.sort_by_key(|rule| rule.failed.len());
+        missed.truncate(NEAR_MISSES);
+        let named = missed.into_iter().filter_map(|missed| {
+            let config = &self.config;
+            let local = |kind, rules: &[LocalRule]| {
+                rules.get(missed.index).map(|r| rule(kind, None, &r.name, r.line))
+            };
+            let rule = match table {
+                Table::Forward => {
+                    let policy = config.policies.get(missed.index);
+                    policy.map(|p| rule("policy", Some(p.id), &p.name, p.line))
+                }
+                Table::LocalIn => local("local-in", &config.local_in),
+                Table::LocalOut => local("local-out", &config.local_out),
+            }?;
+            let failed = missed.failed.iter().map(|condition| condition.name().into());
+            Some(NearMissView { rule, failed: failed.collect() })
         });
         named.collect()
     }

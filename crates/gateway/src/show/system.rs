@@ -2,7 +2,7 @@
 
 use api::{
     AnomalyView, EventView, EventsView, ReasonCount, ReasonView, SensorSourceView, SensorView,
-    SystemView, TableView, filter::Filter,
+    SystemView, TableView,
 };
 use config::model::{Sensor, SensorAction};
 use reason::{DropReason, Severity};
@@ -135,12 +135,7 @@ impl Gateway {
         }
     }
 
-    pub(super) fn show_events(
-        &self,
-        filter: &Filter,
-        since: Option<u64>,
-        limit: Option<u32>,
-    ) -> EventsView {
+    pub(super) fn show_events(&self, since: Option<u64>, limit: Option<u32>) -> EventsView {
         let (after, rows) = (since.unwrap_or(0), rows(limit));
         let oldest = self.events.since(0).next().map_or(self.events.newest() + 1, |e| e.number);
         let mut view = EventsView {
@@ -154,10 +149,7 @@ impl Gateway {
                 break;
             }
             view.last = event.number;
-            // Events are words; a filter about packets cannot match them.
-            if filter.is_everything() {
-                view.events.push(self.event_view(event));
-            }
+            view.events.push(self.event_view(event));
         }
         view
     }

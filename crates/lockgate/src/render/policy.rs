@@ -128,6 +128,11 @@ pub fn lookup(view: &PolicyLookupView, style: &Style) -> String {
     if let Some(reason) = &view.reason {
         out.push_str(&super::trace::reason_lines(reason, "  ", style));
     }
+    for (n, miss) in view.near_misses.iter().enumerate() {
+        let title = if n == 0 { "not matched" } else { "" };
+        let failed = miss.failed.join(", ");
+        out.push_str(&format!("  {title:<11}  {} fails: {failed}\n", rule(&miss.rule)));
+    }
     out
 }
 

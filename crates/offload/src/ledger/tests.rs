@@ -4,8 +4,8 @@ use wire::{Tuple, proto};
 
 use super::*;
 use crate::{
-    Adjacency, AdjacencyId, Capabilities, Engine, EngineEvent, EngineInterface, EngineStats, SaProgram,
-    FlowProgram, Retry,
+    Adjacency, AdjacencyId, Capabilities, Engine, EngineEvent, EngineInterface, EngineStats,
+    FlowProgram, Retry, SaProgram,
 };
 
 const SOFT: EngineId = EngineId(0);

@@ -262,4 +262,42 @@ fn a_policy_counts_all_traffic_of_its_sessions_and_what_it_denies() {
 
     rig.send("lan0", &rig.out(proto::TCP, 50_000, 23, false).tcp(SYN, 1, 0));
     assert_eq!(traffic(&mut rig, 11), (1, 40));
+
+    rig.banner("cleared");
+    rig.send("lan0", &rig.packet("lan0", flow).payload(b"x"));
+    let clear = api::Request::ClearStatistics { what: api::StatisticsKind::Policies };
+    rig.net.answered(rig.gateway, clear);
+    assert_eq!((traffic(&mut rig, 1), traffic(&mut rig, 11)), ((0, 0), (0, 0)));
+}
+
+#[test]
+fn a_filter_of_events_is_refused_instead_of_matching_nothing() {
+    let mut rig = Rig::new("events-filter", ALLOW);
+    let ask = |filter: &str| api::Request::Events {
+        filter: Some(filter.into()),
+        since: None,
+        limit: None,
+    };
+    let refused = rig.net.ask(rig.gateway, ask("port 443"));
+    assert!(matches!(refused, Err(api::ApiError::Unsupported { .. })), "{refused:?}");
+    assert!(rig.net.ask(rig.gateway, ask("")).is_ok());
+}
+
+#[test]
+fn a_lookup_says_which_conditions_the_nearest_policies_fail() {
+    let mut rig = Rig::new("policy-lookup", DENY);
+    let key = api::LookupKey {
+        interface: None,
+        vr: None,
+        src: ip("10.1.0.5"),
+        dst: ip("203.0.113.9"),
+        proto: proto::TCP,
+        src_port: 50_000,
+        dst_port: 443,
+    };
+    let answer = rig.net.answered(rig.gateway, api::Request::PolicyLookup(key));
+    let api::Response::PolicyLookup(view) = answer else { panic!("{answer:?}") };
+    assert_eq!(view.reason.map(|r| r.name.to_string()).as_deref(), Some("implicit-deny"));
+    let missed: Vec<_> = view.near_misses.iter().map(|m| (m.rule.id, m.failed.join(" "))).collect();
+    assert_eq!(missed, [(Some(1), "service".to_owned()), (Some(2), "service".to_owned())]);
 }

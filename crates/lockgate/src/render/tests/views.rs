@@ -307,6 +307,16 @@ pub fn policy_lookup() -> Response {
         destination: ip("10.1.1.80"),
         destination_port: 8080,
         route: Some(rule("route", None, "10.1.1.0/24", 0)),
+        near_misses: vec![
+            NearMissView {
+                rule: rule("policy", Some(14), "web-in", 96),
+                failed: vec!["service".into()],
+            },
+            NearMissView {
+                rule: rule("policy", Some(12), "lan-out", 88),
+                failed: vec!["from".into(), "to".into(), "source".into()],
+            },
+        ],
     }))
 }
 
