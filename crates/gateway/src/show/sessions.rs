@@ -221,8 +221,9 @@ impl Gateway {
                 State::Installed(_) | State::Hitting(_) if hitting => PlacementStatus::Hitting,
                 State::Installed(_) | State::Hitting(_) => PlacementStatus::Installed,
             },
-            eligible: fact(eligible, true),
-            installed: fact(installed, installed),
+            // How long an engine has had a direction that hits, only the history knows.
+            eligible: fact(eligible, !matches!(state, State::Hitting(_))),
+            installed: fact(installed, matches!(state, State::Installed(_))),
             hitting: fact(hitting, matches!(state, State::Hitting(_))),
             installed_by_packet: None,
             traffic: Traffic { packets: stats.packets, bytes: stats.bytes },
@@ -248,6 +249,7 @@ impl Gateway {
         view: &mut PlacementView,
     ) {
         let refused = matches!(view.status, PlacementStatus::Refused);
+        let record = session.ledger.direction(d);
         let mut times = 0;
         for entry in self.promotion.ledger.history().of(id.index, session.created) {
             if entry.direction != d {
@@ -281,6 +283,13 @@ impl Gateway {
                         evidence: String::new(),
                         ago_ms: ago(now, entry.time),
                     });
+                }
+                // The record itself says since when it hits, once it does.
+                Event::Installed(handle) if record.state().handle() == Some(handle) => {
+                    let since = Some(ago(now, entry.time));
+                    if view.installed.holds {
+                        (view.eligible.for_ms, view.installed.for_ms) = (since, since);
+                    }
                 }
                 Event::NotEligible(_) | Event::Installed(_) | Event::FirstHit => {}
             }
