@@ -172,6 +172,216 @@ const CASES: &[(&str, &str)] = &[
         "nat-beside-central",
         "[[central-snat]]\nname = \"c\"\nnat = \"interface\"\n[[policy]]\nid = 1\naction = \"allow\"\nnat = \"interface\"",
     ),
+    (
+        "missing-key",
+        r##"[[ipsec]]
+name = "t"
+local = "203.0.113.2"
+remote = "198.51.100.7"
+out = { spi = 0x2001, algorithm = "aes256gcm16", key = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff01020304" }
+in = { spi = 0x1001, algorithm = "aes256gcm16", key = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff01020304" }
+"##,
+    ),
+    (
+        "missing-key",
+        r##"[[ipsec]]
+name = "t"
+local = "203.0.113.2"
+remote = "198.51.100.7"
+selectors = [{ local = "10.0.0.0/24", remote = "10.9.0.0/16" }]"##,
+    ),
+    (
+        "out-of-range",
+        r##"[[ipsec]]
+name = "t"
+local = "203.0.113.2"
+remote = "198.51.100.7"
+out = { spi = 255, algorithm = "aes256gcm16", key = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff01020304" }
+in = { spi = 0x1001, algorithm = "aes256gcm16", key = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff01020304" }
+selectors = [{ local = "10.0.0.0/24", remote = "10.9.0.0/16" }]"##,
+    ),
+    (
+        "bad-value",
+        r##"[[ipsec]]
+name = "t"
+local = "203.0.113.2"
+remote = "198.51.100.7"
+out = { spi = 0x2001, algorithm = "aes256gcm8", key = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff01020304" }
+in = { spi = 0x1001, algorithm = "aes256gcm16", key = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff01020304" }
+selectors = [{ local = "10.0.0.0/24", remote = "10.9.0.0/16" }]"##,
+    ),
+    (
+        "bad-value",
+        r##"[[ipsec]]
+name = "t"
+local = "203.0.113.2"
+remote = "198.51.100.7"
+out = { spi = 0x2001, algorithm = "des", key = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff01020304" }
+in = { spi = 0x1001, algorithm = "aes256gcm16", key = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff01020304" }
+selectors = [{ local = "10.0.0.0/24", remote = "10.9.0.0/16" }]"##,
+    ),
+    (
+        "bad-value",
+        r##"[[ipsec]]
+name = "t"
+local = "203.0.113.2"
+remote = "198.51.100.7"
+out = { spi = 0x2001, algorithm = "aes256gcm16", key = "xyz" }
+in = { spi = 0x1001, algorithm = "aes256gcm16", key = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff01020304" }
+selectors = [{ local = "10.0.0.0/24", remote = "10.9.0.0/16" }]"##,
+    ),
+    (
+        "wrong-key-length",
+        r##"[[ipsec]]
+name = "t"
+local = "203.0.113.2"
+remote = "198.51.100.7"
+out = { spi = 0x2001, algorithm = "aes256gcm16", key = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff01020304" }
+in = { spi = 0x2001, algorithm = "aes256gcm16", key = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff" }
+selectors = [{ local = "10.0.0.0/24", remote = "10.9.0.0/16" }]"##,
+    ),
+    (
+        "null-cipher",
+        r##"[[ipsec]]
+name = "t"
+local = "203.0.113.2"
+remote = "198.51.100.7"
+out = { spi = 0x2001, algorithm = "null-sha256", key = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff" }
+in = { spi = 0x1001, algorithm = "aes256gcm16", key = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff01020304" }
+selectors = [{ local = "10.0.0.0/24", remote = "10.9.0.0/16" }]"##,
+    ),
+    (
+        "mixed-versions",
+        r##"[[ipsec]]
+name = "t"
+local = "203.0.113.2"
+remote = "2001:db8::7"
+out = { spi = 0x2001, algorithm = "aes256gcm16", key = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff01020304" }
+in = { spi = 0x1001, algorithm = "aes256gcm16", key = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff01020304" }
+selectors = [{ local = "10.0.0.0/24", remote = "10.9.0.0/16" }]"##,
+    ),
+    (
+        "mixed-versions",
+        r##"[[ipsec]]
+name = "t"
+local = "203.0.113.2"
+remote = "198.51.100.7"
+out = { spi = 0x2001, algorithm = "aes256gcm16", key = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff01020304" }
+in = { spi = 0x1001, algorithm = "aes256gcm16", key = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff01020304" }
+selectors = [{ local = "10.0.0.0/24", remote = "2001:db8::/32" }]"##,
+    ),
+    (
+        "out-of-range",
+        r##"[[ipsec]]
+name = "t"
+local = "203.0.113.2"
+remote = "198.51.100.7"
+out = { spi = 0x2001, algorithm = "aes256gcm16", key = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff01020304" }
+in = { spi = 0x1001, algorithm = "aes256gcm16", key = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff01020304" }
+selectors = [{ local = "10.0.0.0/24", remote = "10.9.0.0/16" }]
+replay-window = 16"##,
+    ),
+    (
+        "out-of-range",
+        r##"[[ipsec]]
+name = "t"
+local = "203.0.113.2"
+remote = "198.51.100.7"
+out = { spi = 0x2001, algorithm = "aes256gcm16", key = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff01020304" }
+in = { spi = 0x1001, algorithm = "aes256gcm16", key = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff01020304" }
+selectors = [{ local = "10.0.0.0/24", remote = "10.9.0.0/16" }]
+dscp = 64"##,
+    ),
+    (
+        "unfitting-key",
+        r##"[[ipsec]]
+name = "t"
+local = "203.0.113.2"
+remote = "198.51.100.7"
+out = { spi = 0x2001, algorithm = "aes256gcm16", key = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff01020304" }
+in = { spi = 0x1001, algorithm = "aes256gcm16", key = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff01020304" }
+selectors = [{ local = "10.0.0.0/24", remote = "10.9.0.0/16" }]
+local-port = 4500"##,
+    ),
+    (
+        "unknown-name",
+        r##"[[interface]]
+name = "v"
+tunnel = "paris""##,
+    ),
+    (
+        "unfitting-key",
+        r##"[[ipsec]]
+name = "t"
+local = "203.0.113.2"
+remote = "198.51.100.7"
+out = { spi = 0x2001, algorithm = "aes256gcm16", key = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff01020304" }
+in = { spi = 0x1001, algorithm = "aes256gcm16", key = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff01020304" }
+[[interface]]
+name = "v"
+tunnel = "t"
+vlan = 5"##,
+    ),
+    (
+        "duplicate-tunnel",
+        r##"[[ipsec]]
+name = "t"
+local = "203.0.113.2"
+remote = "198.51.100.7"
+out = { spi = 0x2001, algorithm = "aes256gcm16", key = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff01020304" }
+in = { spi = 0x1001, algorithm = "aes256gcm16", key = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff01020304" }
+[[interface]]
+name = "v"
+tunnel = "t"
+[[interface]]
+name = "w"
+tunnel = "t""##,
+    ),
+    (
+        "duplicate-spi",
+        r##"[[ipsec]]
+name = "t"
+local = "203.0.113.2"
+remote = "198.51.100.7"
+out = { spi = 0x2001, algorithm = "aes256gcm16", key = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff01020304" }
+in = { spi = 0x1001, algorithm = "aes256gcm16", key = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff01020304" }
+selectors = [{ local = "10.0.0.0/24", remote = "10.9.0.0/16" }]
+[[ipsec]]
+name = "u"
+local = "203.0.113.2"
+remote = "198.51.100.7"
+out = { spi = 0x2001, algorithm = "aes256gcm16", key = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff01020304" }
+in = { spi = 0x1001, algorithm = "aes256gcm16", key = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff01020304" }
+selectors = [{ local = "10.0.0.0/24", remote = "10.8.0.0/16" }]"##,
+    ),
+    (
+        "overlapping-selectors",
+        r##"[[ipsec]]
+name = "t"
+local = "203.0.113.2"
+remote = "198.51.100.7"
+out = { spi = 0x2001, algorithm = "aes256gcm16", key = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff01020304" }
+in = { spi = 0x1001, algorithm = "aes256gcm16", key = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff01020304" }
+selectors = [{ local = "10.0.0.0/24", remote = "10.9.0.0/16" }]
+[[ipsec]]
+name = "u"
+local = "203.0.113.2"
+remote = "198.51.100.7"
+out = { spi = 0x2001, algorithm = "aes256gcm16", key = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff01020304" }
+in = { spi = 0x1002, algorithm = "aes256gcm16", key = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff01020304" }
+selectors = [{ local = "10.0.0.0/25", remote = "10.9.9.0/24" }]"##,
+    ),
+    (
+        "compression",
+        r##"[[ipsec]]
+name = "t"
+local = "203.0.113.2"
+remote = "198.51.100.7"
+out = { spi = 0x2001, algorithm = "aes256gcm16", key = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff01020304" }
+in = { spi = 0x1001, algorithm = "aes256gcm16", key = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff01020304" }
+selectors = [{ local = "10.0.0.0/24", remote = "10.9.0.0/16" }]
+compression = true"##,
+    ),
 ];
 
 /// What is accepted with a doubt.

@@ -31,12 +31,40 @@ servers = "10.2.0.0/24"
 days = "mon-fri"
 "#;
 
+const SA: &str = r#"{ spi = 0x1001, algorithm = "aes256gcm16", key = "0x…" }"#;
+
+const IPSEC: &[(&str, &str)] = &[
+    ("name", "\"mine\""),
+    ("local", "\"203.0.113.2\""),
+    ("remote", "\"198.51.100.7\""),
+    ("out", SA),
+    ("in", SA),
+    ("selectors", "[{ local = \"10.1.0.0/16\", remote = \"10.2.0.0/16\" }]"),
+];
+
+const UDP: &[(&str, &str)] = &[
+    ("name", "\"mine\""),
+    ("local", "\"203.0.113.2\""),
+    ("remote", "\"198.51.100.7\""),
+    ("out", SA),
+    ("in", SA),
+    ("selectors", "[{ local = \"10.1.0.0/16\", remote = \"10.2.0.0/16\" }]"),
+    ("udp-encapsulation", "true"),
+];
+
 /// Keys that a table needs beside the one under test.
 fn companions(section: &Section, key: &str) -> &'static [(&'static str, &'static str)] {
     match (section.path, key) {
         ("virtual-router", _) => &[("name", "\"mine\"")],
         ("port", "read" | "write") => &[("name", "\"mine\""), ("kind", "\"pcap\"")],
         ("port", _) => &[("name", "\"mine\"")],
+        ("interface", "tunnel") => &[("name", "\"mine\"")],
+        ("ipsec", key) if matches!(key, "local-port" | "remote-port") => UDP,
+        ("ipsec", _) => IPSEC,
+        ("selectors", _) => &[("local", "\"10.1.0.0/16\""), ("remote", "\"10.2.0.0/16\"")],
+        ("in, out", _) => {
+            &[("spi", "0x1001"), ("algorithm", "\"aes256gcm16\""), ("key", "\"0x…\"")]
+        }
         ("interface", "address") => &[
             ("name", "\"mine\""),
             ("port", "\"lan0\""),
@@ -95,9 +123,26 @@ fn written(section: &Section, key: &str, value: &str) -> String {
         ("forward", _) => format!(
             "{base}[[vip]]\nname = \"v\"\nexternal = \"203.0.113.9\"\nmapped = \"10.1.0.9\"\nforward = {{ {inline} }}\n"
         ),
+        ("selectors", _) => format!("{base}{}selectors = [{{ {inline} }}]\n", tunnel("selectors")),
+        ("in, out", _) => format!("{base}{}in = {{ {inline} }}\n", tunnel("in")),
+        ("soft-lifetime, hard-lifetime", _) => {
+            format!("{base}{}hard-lifetime = {{ {inline} }}\n", tunnel(""))
+        }
+        ("interface", _) if key == "tunnel" => {
+            let tunnel = tunnel("").replace("\"mine\"", "\"to-paris\"");
+            format!("{base}{tunnel}[[interface]]\n{lines}")
+        }
         (path, Form::Array) => format!("{base}[[{path}]]\n{lines}"),
         (path, _) => format!("{base}[{path}]\n{lines}"),
     }
+    // the examples show no key, so that nobody takes it
+    .replace("0x…", &format!("0x{}", "5a".repeat(36)))
+}
+
+/// A tunnel that lacks one key.
+fn tunnel(without: &str) -> String {
+    let keys = IPSEC.iter().filter(|(name, _)| *name != without);
+    keys.fold("[[ipsec]]\n".to_owned(), |text, (name, value)| format!("{text}{name} = {value}\n"))
 }
 
 #[test]

@@ -79,7 +79,7 @@ pub(crate) struct Located {
 }
 
 /// Finds the ESP header of a packet that was classified as ESP.
-#[inline]
+#[inline(always)]
 pub(crate) fn locate(bytes: &[u8]) -> Result<Located, DropReason> {
     let ip = headers::read(bytes)?;
     let place = headers::upper(bytes, &ip, false)?;

@@ -41,7 +41,7 @@ pub(crate) struct Ip {
 }
 
 /// Reads the base header; the packet must be in `bytes` as a whole.
-#[inline]
+#[inline(always)]
 pub(crate) fn read(bytes: &[u8]) -> Result<Ip, DropReason> {
     match bytes.first().map(|b| b >> 4) {
         Some(4) => {
@@ -105,7 +105,7 @@ pub(crate) struct Place {
 ///
 /// Outside are hop-by-hop options, routing, and destination options: in front of a routing header
 /// only when protecting, anywhere when arriving. Fragments are refused.
-#[inline]
+#[inline(always)]
 pub(crate) fn upper(bytes: &[u8], ip: &Ip, protect: bool) -> Result<Place, DropReason> {
     if ip.fragment {
         return Err(DropReason::EspFragment);
@@ -116,6 +116,7 @@ pub(crate) fn upper(bytes: &[u8], ip: &Ip, protect: bool) -> Result<Place, DropR
     }
 }
 
+#[inline(never)]
 fn upper_v6(bytes: &[u8], ip: &Ip, protect: bool) -> Result<Place, DropReason> {
     let mut place = Place { at: IPV6_LEN, named_at: 6, protocol: ip.protocol };
     for _ in 0..=MAX_EXTENSIONS {

@@ -7,8 +7,17 @@ use zeroize::Zeroizing;
 
 /// The secret bytes of an SA in the order RFC 7296 §2.17 takes them: the encryption key, then the
 /// salt of counter modes or the integrity key.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone)]
 pub struct KeyMaterial(Zeroizing<Vec<u8>>);
+
+/// Takes the same time wherever the keys differ.
+impl PartialEq for KeyMaterial {
+    fn eq(&self, other: &Self) -> bool {
+        aead::constant_time_eq(&self.0, &other.0)
+    }
+}
+
+impl Eq for KeyMaterial {}
 
 /// The text was not an even number of hexadecimal digits. It is not repeated here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

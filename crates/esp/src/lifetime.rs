@@ -56,20 +56,25 @@ pub enum Expiry {
 /// Counts what the lifetimes of an SA bound, over all writers.
 ///
 /// A packet passes while the bound is not reached, so writers that work at the same moment may
-/// carry it a packet each beyond.
+/// each carry it a packet, or the rest of a burst, beyond.
+#[repr(C)]
 pub(crate) struct Meter {
-    soft: Lifetime,
-    hard: Lifetime,
-    created: Time,
     /// When the hard lifetime in seconds ends.
     ends: Time,
     /// Whether packets or bytes are bounded; otherwise nothing is counted here.
     counts: bool,
     packets: AtomicU64,
     bytes: AtomicU64,
+    // read for every packet only when something is bounded
+    hard: Lifetime,
+    soft: Lifetime,
+    created: Time,
 }
 
 impl Meter {
+    /// Bytes at the front that are read for every packet.
+    pub(crate) const HOT: usize = std::mem::offset_of!(Self, packets);
+
     pub(crate) fn new(soft: Lifetime, hard: Lifetime, created: Time) -> Self {
         let bound = [soft.packets, soft.bytes, hard.packets, hard.bytes];
         let ends = hard.seconds.map_or(Time::MAX, |s| created + std::time::Duration::from_secs(s));

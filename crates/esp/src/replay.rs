@@ -157,6 +157,15 @@ impl Replay {
         }
     }
 
+    /// Asks the CPU for the slot the next number will most likely be in.
+    #[inline]
+    pub(crate) fn prefetch(&self) {
+        let (slot, _) = self.place(self.top.load(Ordering::Relaxed).wrapping_add(1));
+        if let Some(slot) = self.slots.get(slot) {
+            ports::prefetch(std::ptr::from_ref(slot).cast());
+        }
+    }
+
     /// The slot of a number's block, and which turn of the slots the block belongs to.
     #[inline]
     fn place(&self, number: u64) -> (usize, u32) {

@@ -25,9 +25,10 @@ const REASONS: [DropReason; 14] = [
     DropReason::IpLengthMismatch,
 ];
 
-/// Two cache lines, as processors fetch them in pairs.
+/// Two cache lines, as processors fetch them in pairs; what changes with every packet is in the
+/// first.
 #[derive(Default)]
-#[repr(align(128))]
+#[repr(C, align(128))]
 struct Counters {
     packets: AtomicU64,
     bytes: AtomicU64,
@@ -50,6 +51,12 @@ impl Tallies {
         let row = REASONS.iter().position(|r| *r == reason);
         let row = row.expect("invariant: every reason this crate gives has a counter");
         add(&self.own(writer).errors[row], 1);
+    }
+
+    /// Where the counters are that change with every packet of a writer.
+    #[inline]
+    pub(crate) fn line(&self, writer: usize) -> *const u8 {
+        std::ptr::from_ref(self.own(writer)).cast()
     }
 
     #[inline]

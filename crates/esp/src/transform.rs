@@ -21,9 +21,10 @@ const COUNTER_IV: usize = 8;
 /// that it cannot be one whose ICV is known.
 const IV_LABEL: &[u8] = b"lockgate cbc iv";
 
+#[expect(clippy::large_enum_variant, reason = "the usual case must not cost a second cache miss")]
 pub(crate) enum Transform {
-    Counter { key: aead::Key, salt: [u8; SALT_LEN] },
-    Gmac { key: aead::Key, salt: [u8; SALT_LEN] },
+    Counter { key: aead::Key, salt: Zeroizing<[u8; SALT_LEN]> },
+    Gmac { key: aead::Key, salt: Zeroizing<[u8; SALT_LEN]> },
     Composed { cbc: Option<Box<CbcPart>>, mac: Mac, icv: usize },
 }
 
@@ -47,7 +48,7 @@ impl Transform {
         let parts = key.bytes().split_at_checked(suite.encryption_key_len());
         let (encryption, rest) = parts.ok_or(wrong)?;
         let aead = |algorithm| aead::Key::new(algorithm, encryption, selection);
-        let salt = || rest.first_chunk().copied().ok_or(wrong);
+        let salt = || rest.first_chunk().copied().map(Zeroizing::new).ok_or(wrong);
         Ok(match suite.cipher {
             Cipher::Aes128Gcm => {
                 Self::Counter { key: aead(aead::Algorithm::Aes128Gcm)?, salt: salt()? }

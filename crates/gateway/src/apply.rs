@@ -119,6 +119,14 @@ impl Gateway {
     }
 }
 
+/// The name of the port or tunnel an interface stands on.
+fn carrier_name<'a>(config: &'a Config, interface: &Interface) -> Option<&'a str> {
+    match interface.tunnel() {
+        None => config.port_of(interface).map(|port| port.name.as_str()),
+        Some(_) => config.tunnel_of(interface).map(|(_, tunnel)| tunnel.name.as_str()),
+    }
+}
+
 /// Where interfaces and virtual routers of one configuration are in the next; nowhere if they went.
 struct Moves {
     interfaces: Vec<Option<IfId>>,
@@ -170,14 +178,6 @@ impl Moves {
                 *slot = value;
             }
         }
-    }
-}
-
-/// The name of the port or tunnel an interface stands on.
-fn carrier_name<'a>(config: &'a Config, interface: &Interface) -> Option<&'a str> {
-    match interface.tunnel() {
-        None => config.port_of(interface).map(|port| port.name.as_str()),
-        Some(_) => config.tunnel_of(interface).map(|(_, tunnel)| tunnel.name.as_str()),
     }
 }
 

@@ -12,6 +12,7 @@ pub mod packet;
 pub mod pcap;
 mod pool;
 mod port;
+mod prefetch;
 mod segment;
 mod sys;
 pub mod tuntap;
@@ -23,4 +24,5 @@ pub use pool::{FrameClass, FramePool, LARGE_ROOM, SMALL_ROOM};
 pub use port::{
     LinkState, MAX_BURST, Port, PortCapabilities, PortCounters, PortDescription, PortHint, PortId,
 };
+pub use prefetch::prefetch;
 pub use segment::segment;

@@ -168,6 +168,14 @@ fn tunnel(
             .emit();
     }
     let hard = lifetime(tab, "hard-lifetime");
+    if tab.flag("compression") {
+        tab.doc
+            .error("compression", &tab.span_of("compression"), "IP compression is not done")
+            .found("`compression = true`")
+            .expected("no compression")
+            .help("switch IP compression off at the peer too; it leaks contents by length")
+            .emit();
+    }
     let ipsec = Ipsec {
         mode,
         selectors,

@@ -103,7 +103,7 @@ pub fn udp6(payload: usize, tos: u8) -> Vec<u8> {
 
 fn udp(p: &mut Vec<u8>, source: &str, destination: &str, payload: usize) {
     let at = p.len();
-    p.extend([0x30, 0x39, 0, 53]);
+    p.extend([0x30, 0x39, 0x1e, 0x61]);
     p.extend((8 + payload as u16).to_be_bytes());
     p.extend([0, 0]);
     p.extend((0..payload).map(|i| (i * 31 + payload) as u8));
@@ -118,7 +118,14 @@ pub fn packet_for(parameters: &Parameters, payload: usize) -> Vec<u8> {
 }
 
 pub fn seal(out: &Outbound, packet: &[u8]) -> Frame {
-    let mut frame = Frame::from_vec(packet.to_vec());
+    let mut frame = roomy(packet);
     out.seal(&mut frame, 0, NOW).expect("sealed");
+    frame
+}
+
+/// A frame with room for a lot of padding.
+pub fn roomy(packet: &[u8]) -> Frame {
+    let mut frame = Frame::from_vec([packet, &[0; 4000]].concat());
+    frame.truncate(packet.len());
     frame
 }

@@ -8,11 +8,11 @@ use std::{
 use lockgate_gateway::{Gateway, Parts};
 use offload::{
     Adjacency, AdjacencyId, Capabilities, Direction, Engine, EngineEvent, EngineInterface,
-    EngineStats, EpochTable, FlowProgram, FlowStats, Handle, Refusal, SaProgram, ledger::Kind,
-    tcp_window::TcpWindows,
+    EngineStats, EpochTable, FlowProgram, FlowStats, Handle, Refusal, Retry, SaProgram,
+    ledger::Kind, tcp_window::TcpWindows,
 };
 use ports::{FramePool, PortId};
-use reason::{DemotionReason, PuntCause};
+use reason::{DemotionReason, PuntCause, RefusalReason};
 use wire::{Mac, Time, Tuple, build, proto};
 
 /// Who sends.
@@ -83,7 +83,8 @@ impl Engine for Forgetful {
         Ok(handle)
     }
     fn install_sa(&mut self, _: SaProgram, _: Time) -> Result<Handle, Refusal> {
-        unreachable!("no tunnel is configured")
+        let evidence = [Some(("limit", 0)), None, None];
+        Err(Refusal { reason: RefusalReason::SaTableFull, evidence, retry: Retry::Never })
     }
     fn move_sa(&mut self, _: Handle, _: AdjacencyId) -> bool {
         false
@@ -148,7 +149,7 @@ impl Bench {
             epochs: Arc::new(EpochTable::new(1)),
             windows: Arc::new(TcpWindows::new(config.limits.sessions)),
             frames: Arc::clone(&frames),
-            ciphers: aead::Selection::default(),
+            ciphers: Default::default(),
             seed: 1,
             stopwatch: || 0,
         };

@@ -5,7 +5,7 @@ use wire::{Tuple, proto};
 use super::*;
 use crate::{
     Adjacency, AdjacencyId, Capabilities, Engine, EngineEvent, EngineInterface, EngineStats,
-    FlowProgram, Retry,
+    FlowProgram, Retry, SaProgram,
 };
 
 const SOFT: EngineId = EngineId(0);
@@ -195,6 +195,15 @@ impl Engine for List {
     fn clear_adjacency(&mut self, _: AdjacencyId) {}
     fn install(&mut self, _: &FlowProgram, _: Time) -> Result<Handle, Refusal> {
         Err(full())
+    }
+    fn install_sa(&mut self, _: SaProgram, _: Time) -> Result<Handle, Refusal> {
+        Err(full())
+    }
+    fn move_sa(&mut self, _: Handle, _: AdjacencyId) -> bool {
+        false
+    }
+    fn remove_sa(&mut self, _: Handle) -> bool {
+        false
     }
     fn remove(&mut self, handle: Handle, _: DemotionReason) -> bool {
         let before = self.0.len();

@@ -62,6 +62,7 @@ fn every_cause_is_reached_and_leaves_the_frame_as_it_came() {
         (PuntCause::NotForUs, plain(host(udp(0)).macs(HOST, ROUTER))),
         (PuntCause::NotForUs, plain(host(udp(0)).macs(HOST, Mac::BROADCAST))),
         (PuntCause::InterfaceUnknown, plain(host(udp(0)).vlan(99))),
+        (PuntCause::SaMiss, plain(host(Tuple { proto: proto::ESP, ..udp(0) }))),
     ];
     let mut reached = BTreeSet::new();
     for (cause, frame) in cases {
