@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Two gateways, keyed by hand, over a network with a NAT and a narrow link in between.
-# Needs root, iproute2, nftables, ping, curl, iperf3, python3, tcpdump. Usage: ipsec.sh PATH_OF_LOCKGATE
+# Needs root, iproute2, nftables, ethtool, ping, curl, iperf3, python3, tcpdump. Usage: ipsec.sh PATH_OF_LOCKGATE
 #
 #   host lia ── (lga) paris ── 192.0.2.0/24 ── router lnr ── 203.0.113.0/24, MTU 1400 ── (lgb) oslo ── host lib
 #   10.1.0.5           192.0.2.2          NAT for UDP 4500                        203.0.113.3           10.2.0.5
@@ -15,8 +15,8 @@ PASSED=0 FAILED=0 BACKGROUND=()
 SPACES="lia lga lnr lgb lib"
 
 if [ "$(id -u)" != 0 ]; then echo "ipsec.sh needs root for network namespaces" >&2; exit 1; fi
-for tool in ip nft ping curl iperf3 python3 tcpdump; do
-  command -v "$tool" >/dev/null || { echo "ipsec.sh needs $tool: apt-get install iproute2 nftables iputils-ping curl iperf3 python3 tcpdump" >&2; exit 1; }
+for tool in ip nft ethtool ping curl iperf3 python3 tcpdump; do
+  command -v "$tool" >/dev/null || { echo "ipsec.sh needs $tool: apt-get install iproute2 nftables ethtool iputils-ping curl iperf3 python3 tcpdump" >&2; exit 1; }
 done
 cleanup() {
   for pid in "${BACKGROUND[@]}"; do kill "$pid" 2>/dev/null; done
@@ -44,7 +44,7 @@ has() {
 until_ok() { local end=$((SECONDS + $1)); shift; until "$@" >/dev/null 2>&1; do [ $SECONDS -lt $end ] || return 1; read -rt 0.1 <> <(:); done; return 0; }
 
 link() { ip link add "$2" netns "$1" type veth peer name "$4" netns "$3"; }
-link lga lan lia eth0; link lga wan lnr a; link lgb wan lnr b; link lgb lan lib eth0
+link lga lan lia eth0; link lga wan lnr to-a; link lgb wan lnr to-b; link lgb lan lib eth0
 for where in "lga lan" "lga wan" "lgb lan" "lgb wan"; do
   # shellcheck disable=SC2086
   set -- $where
@@ -58,14 +58,19 @@ for site in 1 2; do
   in_ns $ns ip route add 10.1$((3 - site)).0.0/24 via 10.1$site.0.1 src 10.1$site.0.5
   in_ns $ns ip -6 route add 2001:db8:$((3 - site))::/64 via 2001:db8:$site::1
 done
-in_ns lnr ip addr add 192.0.2.1/24 dev a; in_ns lnr ip addr add 203.0.113.1/24 dev b
-in_ns lnr ip link set a up; in_ns lnr ip link set b mtu 1400 up; in_ns lgb ip link set wan mtu 1400
+in_ns lnr ip addr add 192.0.2.1/24 dev to-a; in_ns lnr ip addr add 203.0.113.1/24 dev to-b
+in_ns lnr ip link set to-a up; in_ns lnr ip link set to-b mtu 1400 up; in_ns lgb ip link set wan mtu 1400
 in_ns lnr sysctl -qw net.ipv4.ip_forward=1
 # Not Ethernet's business here: the router must judge sizes packet by packet.
-in_ns lnr ethtool -K a gro off tx off gso off tso off >/dev/null 2>&1
-in_ns lnr ethtool -K b gro off tx off gso off tso off >/dev/null 2>&1
+in_ns lnr ethtool -K to-a gro off tx off gso off tso off >/dev/null 2>&1
+in_ns lnr ethtool -K to-b gro off tx off gso off tso off >/dev/null 2>&1
 in_ns lnr nft -f - <<'N'
-table ip nat { chain out { type nat hook postrouting priority 100; oifname "b" udp dport 4500 masquerade; } }
+table ip nat {
+  chain out {
+    type nat hook postrouting priority 100
+    oifname "to-b" udp dport 4500 masquerade
+  }
+}
 N
 
 gateway() { # SITE LOCAL NEXT MTU SOCKET NATT-REMOTE PLAIN-REMOTE
@@ -98,7 +103,7 @@ head -c 3000000 /dev/urandom > "$WORK/blob"
 sum() { md5sum < "$1" | cut -d' ' -f1; }
 fetch() { in_ns lia curl -gsS -m 20 -o "$WORK/got" "$1" && [ "$(sum "$WORK/got")" = "$(sum "$WORK/blob")" ]; }
 until_ok 5 in_ns lib curl -gsS -m 1 -o /dev/null 'http://[::1]:8080/blob'
-in_ns lnr tcpdump -i b -w "$WORK/wire.pcap" -U -s 200 not arp >/dev/null 2>&1 & BACKGROUND+=($!)
+in_ns lnr tcpdump -i to-b -w "$WORK/wire.pcap" -U -s 200 not arp >/dev/null 2>&1 & BACKGROUND+=($!)
 until_ok 5 test -s "$WORK/wire.pcap"
 
 for tunnel in plain natt; do
@@ -113,6 +118,8 @@ for tunnel in plain natt; do
     check "ping with 4000 bytes (fragments)" in_ns lia ping -c 2 -i 0.2 -s 4000 -W 2 "$host"
     check "a checksummed transfer over the narrow link" fetch "$url"
   done
+  # What is wrong for one tunnel is seldom right for the next: look at it now.
+  [ $FAILED = 0 ] || break
 done
 echo "== a path narrower than the interface below"
 has "a packet too big for the path is told to its sender" 'Frag needed|Packet too big|too long|mtu' in_ns lia ping -c 3 -i 0.3 -W 1 -M do -s 1372 10.2.0.5
@@ -143,7 +150,7 @@ done
 has "a trace shows what was opened" 'decap' paris trace --simulate 'udp 10.1.0.5:4000 -> 10.2.0.5:53 in lan'
 has "a simulated packet names the tunnel" 'plain' paris trace --simulate 'udp 10.1.0.5:4000 -> 10.2.0.5:53 in lan'
 has "no key is shown" '^0$' sh -c "$(printf '%q ' ip netns exec lga "$LOCKGATE" --socket "$WORK/a.sock" show sa --detail) | grep -c 0102030405"
-inside() { [ "$(tcpdump -nr "$WORK/wire.pcap" 'not esp and not udp port 4500 and not icmp' 2>/dev/null | grep -vc 'ip-proto-50\|frag')" = 0 ]; }
+inside() { [ "$(tcpdump -nr "$WORK/wire.pcap" 'net 10.0.0.0/8 or net 2001:db8:1::/64 or net 2001:db8:2::/64' 2>/dev/null | wc -l)" = 0 ]; }
 check "nothing crossed the network in clear" inside
 has "ESP crossed it" 'ESP' tcpdump -nr "$WORK/wire.pcap" -c 3 esp
 has "and ESP in UDP, behind the NAT's address" '203.0.113.1\.[0-9]+ > 203.0.113.3.4500: UDP-encap: ESP' tcpdump -nr "$WORK/wire.pcap" -c 3 'udp port 4500 and dst 203.0.113.3'
