@@ -16,4 +16,5 @@ mod setup;
 mod sizes;
 mod tcp;
 mod trace;
+mod transport;
 mod tunnel;
