@@ -198,7 +198,8 @@ pub struct SessionPick {
     /// By id.
     #[serde(default)]
     pub id: Option<u64>,
-    /// The first that the filter matches.
+    /// The first that the filter matches in the first page of the table; page through
+    /// [`Request::ShowSessions`] to look further.
     #[serde(default)]
     pub filter: Option<String>,
 }

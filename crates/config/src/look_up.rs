@@ -4,8 +4,7 @@ use core::fmt;
 
 use crate::model::{
     Action, Attachment, Config, IfId, Interface, IpRange, OffloadMode, Policy, Pool, PoolId, Port,
-    SensorAction, Service, Steering, Tunnel, TunnelId, VirtualRouter, VrId, Weakening, Zone,
-    ZoneId,
+    SensorAction, Service, Steering, Tunnel, TunnelId, VirtualRouter, VrId, Weakening, ZoneId,
 };
 use wire::VlanId;
 
@@ -42,17 +41,6 @@ impl Config {
     pub fn tunnel_of(&self, interface: &Interface) -> Option<(TunnelId, &Tunnel)> {
         let id = interface.tunnel()?;
         Some((id, self.tunnels.get(usize::from(id.0))?))
-    }
-
-    /// The port of that name, with its position.
-    pub fn port_by_name(&self, name: &str) -> Option<(usize, &Port)> {
-        self.ports.iter().enumerate().find(|(_, port)| port.name == name)
-    }
-
-    /// The zone of that name.
-    pub fn zone_by_name(&self, name: &str) -> Option<(ZoneId, &Zone)> {
-        let position = self.zones.iter().position(|zone| zone.name == name)?;
-        Some((ZoneId(position as u16), self.zones.get(position)?))
     }
 
     /// Name of a zone; `?` where there is none of that id.

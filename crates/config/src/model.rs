@@ -538,7 +538,8 @@ pub enum OffloadMode {
 pub struct Offload {
     /// The switch for everything.
     pub mode: OffloadMode,
-    /// Packets a session must have seen before it is promoted (both directions together).
+    /// Packets (both directions together) that must have passed before the next one promotes a
+    /// session.
     pub after_packets: u32,
     /// One-way sessions are promoted after this many packets; zero never.
     pub one_way_packets: u32,

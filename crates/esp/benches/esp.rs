@@ -137,10 +137,31 @@ fn raw_open(key: &Key, len: usize, count: u64) -> Duration {
     )
 }
 
+/// Walks round the SAs in long steps, without a division per step.
+struct Turn {
+    at: usize,
+    step: usize,
+    len: usize,
+}
+
+impl Turn {
+    /// Starts `ahead` steps in.
+    fn new(len: usize, ahead: usize) -> Self {
+        Self { at: STRIDE * ahead % len, step: STRIDE % len, len }
+    }
+
+    fn next(&mut self) -> usize {
+        let now = self.at;
+        self.at += self.step;
+        self.at -= if self.at >= self.len { self.len } else { 0 };
+        now
+    }
+}
+
 fn esp_seal(sas: &[Outbound], len: usize, count: u64) -> Duration {
     let packet = inner(len);
     let frames = std::cell::RefCell::new(frames(&packet));
-    let mut turn = 0;
+    let (mut turn, mut ahead) = (Turn::new(sas.len(), 0), Turn::new(sas.len(), AHEAD));
     timed(
         count,
         || {
@@ -148,10 +169,10 @@ fn esp_seal(sas: &[Outbound], len: usize, count: u64) -> Duration {
         },
         || {
             for frame in frames.borrow_mut().iter_mut() {
-                let now = turn;
-                turn = (turn + STRIDE) % sas.len();
-                sas[(turn + AHEAD * STRIDE) % sas.len()].prefetch(1);
-                sas[now].seal(frame, 1, NOW).expect("sealed");
+                if sas.len() > 1 {
+                    sas[ahead.next()].prefetch(1);
+                }
+                sas[turn.next()].seal(frame, 1, NOW).expect("sealed");
             }
         },
     )
@@ -161,25 +182,23 @@ fn esp_seal(sas: &[Outbound], len: usize, count: u64) -> Duration {
 fn esp_open(sas: &[Inbound], senders: &[Outbound], len: usize, count: u64) -> Duration {
     let packet = inner(len);
     let frames = std::cell::RefCell::new(frames(&packet));
-    let (mut turn, mut made) = (0, 0);
-    let step = |turn: &mut usize| {
-        *turn = (*turn + STRIDE) % sas.len();
-        *turn
-    };
+    let (mut turn, mut made) = (Turn::new(sas.len(), 0), Turn::new(sas.len(), 0));
+    let (mut next, mut ahead) = (Turn::new(sas.len(), AHEAD / 2), Turn::new(sas.len(), AHEAD));
     timed(
         count,
         || {
             for frame in frames.borrow_mut().iter_mut() {
                 assert!(frame.refill(&packet));
-                senders[step(&mut made)].seal(frame, 0, NOW).expect("sealed");
+                senders[made.next()].seal(frame, 0, NOW).expect("sealed");
             }
         },
         || {
             for frame in frames.borrow_mut().iter_mut() {
-                let now = step(&mut turn);
-                sas[(now + (AHEAD + 1) * STRIDE) % sas.len()].prefetch(1);
-                sas[(now + STRIDE) % sas.len()].prefetch_window();
-                sas[now].open(frame, 1, NOW).expect("opened");
+                if sas.len() > 1 {
+                    sas[ahead.next()].prefetch(1);
+                    sas[next.next()].prefetch_window();
+                }
+                sas[turn.next()].open(frame, 1, NOW).expect("opened");
             }
         },
     )

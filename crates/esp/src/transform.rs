@@ -21,11 +21,10 @@ const COUNTER_IV: usize = 8;
 /// that it cannot be one whose ICV is known.
 const IV_LABEL: &[u8] = b"lockgate cbc iv";
 
-#[expect(clippy::large_enum_variant, reason = "the usual case must not cost a second cache miss")]
 pub(crate) enum Transform {
     Counter { key: aead::Key, salt: Zeroizing<[u8; SALT_LEN]> },
     Gmac { key: aead::Key, salt: Zeroizing<[u8; SALT_LEN]> },
-    Composed { cbc: Option<Box<CbcPart>>, mac: Mac, icv: usize },
+    Composed { cbc: Option<Box<CbcPart>>, mac: Box<Mac>, icv: usize },
 }
 
 pub(crate) struct CbcPart {
@@ -69,7 +68,7 @@ impl Transform {
                 let Integrity::Hmac(algorithm) = suite.integrity else {
                     return Err(wrong);
                 };
-                let mac = Mac::new(algorithm, rest);
+                let mac = Box::new(Mac::new(algorithm, rest));
                 let cbc = if encryption.is_empty() {
                     None
                 } else {

@@ -106,7 +106,8 @@ impl Gateway {
     /// is told: the error itself might have to wait.
     fn drop_what_waits(&mut self, now: Time) {
         for mut packet in self.neighbours.take_held() {
-            self.counters.drop(DropReason::NeighbourUnresolved, packet.ingress);
+            let lost = packet.count();
+            self.counters.drop_packets(DropReason::NeighbourUnresolved, packet.ingress, lost);
             self.close_trace(&mut packet);
         }
         self.reassembler.clear(DropReason::FragmentTimeout);

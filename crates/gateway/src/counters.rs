@@ -91,9 +91,14 @@ impl Counters {
 
     /// Counts a dropped packet.
     pub fn drop(&mut self, reason: DropReason, ingress: IfId) {
-        self.drops[reason.index()] += 1;
+        self.drop_packets(reason, ingress, 1);
+    }
+
+    /// Counts dropped packets: a super-packet as those it stands for.
+    pub fn drop_packets(&mut self, reason: DropReason, ingress: IfId, packets: u64) {
+        self.drops[reason.index()] += packets;
         if let Some(count) = self.interface_drops.get_mut(usize::from(ingress.0)) {
-            *count += 1;
+            *count += packets;
         }
     }
 

@@ -127,7 +127,8 @@ impl Gateway {
 
     /// A packet whose next hop never answered (RFC 1812 §5.2.7.1: host unreachable).
     fn give_up(&mut self, mut packet: Packet, now: Time) {
-        self.counters.drop(DropReason::NeighbourUnresolved, packet.ingress);
+        let lost = packet.count();
+        self.counters.drop_packets(DropReason::NeighbourUnresolved, packet.ingress, lost);
         if packet.origin == crate::packet::Origin::Received && packet.wrapped.is_none() {
             let kind = crate::local::IcmpErrorKind::HostUnreachable;
             self.send_icmp_error(kind, packet.frame.bytes(), packet.ingress, now);

@@ -10,6 +10,7 @@ use wire::Time;
 
 use crate::{
     Gateway, events::EventKind, neighbour::NeighbourId, promote::ENGINE, session::SessionId,
+    show::Census,
 };
 
 /// Session slots looked at in one slice.
@@ -28,6 +29,9 @@ pub(crate) struct Jobs {
     /// What the ledger says is looked for in the engine, from this slot on.
     watch: Option<u32>,
     watch_at: Time,
+    /// Sessions counted so far by the walk of `watch`, and when and what the last one counted.
+    counting: Census,
+    counted: Option<(Time, Census)>,
     /// What the engine has is looked for in the ledger; follows `watch`.
     auditing: bool,
     audit: DriftAudit,
@@ -46,6 +50,8 @@ impl Jobs {
             mark: None,
             watch: None,
             watch_at,
+            counting: Census::default(),
+            counted: None,
             auditing: false,
             audit: DriftAudit::default(),
         }
@@ -68,6 +74,11 @@ impl Jobs {
             || !self.clear.is_empty()
             || self.watch.is_some()
             || self.auditing
+    }
+
+    /// Sessions as the last whole walk counted them, and when it ended.
+    pub(crate) const fn census(&self) -> Option<&(Time, Census)> {
+        self.counted.as_ref()
     }
 
     /// When the next regular job is due.
@@ -127,7 +138,10 @@ impl Gateway {
                 self.watch(id, now);
             }
             self.jobs.watch = next;
-            self.jobs.auditing = next.is_none();
+            if next.is_none() {
+                self.jobs.counted = Some((now, std::mem::take(&mut self.jobs.counting)));
+                self.jobs.auditing = true;
+            }
         } else if self.jobs.auditing {
             self.audit(now);
         }
@@ -153,6 +167,7 @@ impl Gateway {
             self.jobs.auditing = false;
             self.audits += 1;
             self.audited = Some(now);
+            self.forget_path_mtus(now);
             self.watch_sas(now);
             self.promote_sas(now);
         }
@@ -186,6 +201,9 @@ impl Gateway {
     /// meanwhile, and that its rule hears of its traffic.
     fn watch(&mut self, id: SessionId, now: Time) {
         self.account(id);
+        if let Some(session) = self.sessions.get(id) {
+            self.jobs.counting.count(session);
+        }
         for direction in Direction::BOTH {
             let Some(session) = self.sessions.get(id) else { return };
             let state = session.ledger.direction(direction).state();

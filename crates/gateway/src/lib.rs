@@ -128,6 +128,7 @@ pub struct Gateway {
     audits: u64,
     audited: Option<Time>,
     baseline: show::Baseline,
+    places: show::Places,
     started: Time,
 }
 
@@ -169,6 +170,7 @@ impl Gateway {
             audits: 0,
             audited: None,
             baseline: show::Baseline::default(),
+            places: show::Places::default(),
             started: now,
             topology,
             config,

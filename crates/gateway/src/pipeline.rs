@@ -115,7 +115,7 @@ impl Gateway {
                 Verdict::Continue => {}
                 Verdict::Drop(reason) => {
                     if !packet.is_simulated() {
-                        self.counters.drop(reason, packet.ingress);
+                        self.counters.drop_packets(reason, packet.ingress, packet.count());
                     }
                     self.close_trace(&mut packet);
                     return None;

@@ -2,7 +2,7 @@
 
 use std::{io::Write, path::Path, time::Duration};
 
-use api::{ApiError, ConfigText, ExitCode, Request, Response, SessionPick};
+use api::{ApiError, ConfigText, Document, ExitCode, Request, Response, SessionPick};
 
 use crate::{
     cli::{Clear, Command, Explain, FlowArgs, Policy, Show, ShowNat, ShowOffload, TraceArgs},
@@ -57,7 +57,9 @@ async fn run(command: Command, socket: &Path, t: &mut Terminal<'_>) -> Result<()
             return events(&mut Client::connect(socket).await?, t, since).await;
         }
         Command::Trace(args) => Request::Simulate(packet::packet(&args).map_err(usage)?),
-        Command::Explain(Explain::Session { pick }) => Request::ExplainSession(session_pick(&pick)),
+        Command::Explain(Explain::Session { pick }) => {
+            return explain(&mut Client::connect(socket).await?, t, session_pick(&pick)).await;
+        }
         Command::Explain(Explain::Flow { flow }) => Request::ExplainFlow(key(&flow)?),
         Command::Policy(Policy::Lookup { flow }) => Request::PolicyLookup(key(&flow)?),
         Command::Clear(clear) => clear_request(clear),
@@ -243,6 +245,44 @@ async fn sessions(
     if !t.json {
         t.print(&render::sessions(&kept, rows, &t.style));
     }
+    Ok(())
+}
+
+/// Looks for the session page by page, so that the gateway never walks a large table at once.
+async fn explain(
+    client: &mut Client,
+    t: &mut Terminal<'_>,
+    pick: SessionPick,
+) -> Result<(), Failure> {
+    let (mut id, mut others) = (pick.id, 0);
+    let mut cursor = None;
+    while id.is_none() {
+        let request = Request::ShowSessions {
+            filter: pick.filter.clone(),
+            limit: None,
+            cursor,
+            offload: false,
+        };
+        let answer = client.ask(&request).await?;
+        let Response::Sessions(view) = answer.response else { return Err(unexpected()) };
+        id = view.sessions.first().map(|session| session.id);
+        others = view.sessions.len().saturating_sub(1) as u64;
+        cursor = view.next;
+        if cursor.is_none() {
+            break;
+        }
+    }
+    // Where none matches, the gateway says so itself.
+    let pick = id.map_or(pick, |id| SessionPick { id: Some(id), filter: None });
+    let mut answer = client.ask(&Request::ExplainSession(pick)).await?;
+    if let Response::Explained(view) = &mut answer.response
+        && others > 0
+    {
+        view.others = others;
+        let document = Document::from(answer.response.clone());
+        answer.document = serde_json::to_string(&document).unwrap_or_default();
+    }
+    t.answer(&answer);
     Ok(())
 }
 

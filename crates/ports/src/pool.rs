@@ -138,11 +138,6 @@ impl FramePool {
         self.small.capacity + self.large.capacity
     }
 
-    /// Buffers in all of one class.
-    pub fn capacity_of(&self, class: FrameClass) -> usize {
-        self.class(class).capacity
-    }
-
     /// How often no buffer was left, both classes.
     pub fn exhausted(&self) -> u64 {
         self.exhausted_of(FrameClass::Small) + self.exhausted_of(FrameClass::Large)

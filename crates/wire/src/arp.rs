@@ -133,7 +133,8 @@ mod tests {
         let ours = Mac([2, 0, 0, 0, 0, 1]);
         let answer = packet.answer(ours);
         let mut out = [0; 60];
-        let length = emit(&mut out, &Ether::reply_to(&headers, ours), &answer).unwrap();
+        let ether = Ether { src: ours, dst: headers.eth_src, vlan: headers.vlan };
+        let length = emit(&mut out, &ether, &answer).unwrap();
         assert_eq!(length, 42);
         let headers = crate::parse(&out[..length]).unwrap();
         assert_eq!((headers.eth_src, headers.eth_dst), (ours, HOST));

@@ -9,7 +9,7 @@ use core::{
 };
 
 use crate::{
-    Headers, Mac, VlanId,
+    Mac, VlanId,
     arp::{self, ArpPacket},
     bytes::put,
     checksum::{self, Sum},
@@ -133,11 +133,6 @@ pub struct Ether {
 }
 
 impl Ether {
-    /// The link layer of an answer to a frame: back to its sender, in its VLAN, from `our` address.
-    pub const fn reply_to(headers: &Headers, our: Mac) -> Self {
-        Self { src: our, dst: headers.eth_src, vlan: headers.vlan }
-    }
-
     /// Length in bytes.
     #[allow(clippy::len_without_is_empty, reason = "a header is never empty")]
     pub const fn len(&self) -> usize {

@@ -70,13 +70,6 @@ impl<'a> Segment<'a> {
         self.flags & flags == flags
     }
 
-    /// Sequence numbers the segment uses up: payload, SYN and FIN (SEG.LEN of RFC 9293 §3.4).
-    pub const fn sequence_len(&self) -> u32 {
-        self.payload_len
-            + (self.flags & flags::SYN != 0) as u32
-            + (self.flags & flags::FIN != 0) as u32
-    }
-
     /// The options, one by one.
     pub const fn options(&self) -> Options<'a> {
         Options { bytes: self.options, at: 0 }
@@ -243,7 +236,7 @@ mod tests {
         let frame = syn(&[2, 4, 5, 180, 4, 2, 8, 10, 0, 0, 0, 7, 0, 0, 0, 0, 1, 3, 3, 7]);
         let headers = parse(&frame).unwrap();
         let segment = Segment::of(&frame, &headers).unwrap();
-        assert_eq!((segment.seq, segment.sequence_len(), segment.window), (100, 1, 0xffff));
+        assert_eq!((segment.seq, segment.payload_len, segment.window), (100, 0, 0xffff));
         let options: Result<Vec<_>, _> = segment.options().collect();
         let expected = vec![
             (0, Opt::Mss(1460)),

@@ -375,6 +375,9 @@ pub struct SessionSummaryView {
     pub ended: u64,
     /// Sessions made in the last whole second.
     pub setup_per_second: u64,
+    /// How long ago the following were counted: 0 for a small table, else at the last audit
+    /// (`offload.audit-interval`); absent before the first.
+    pub counted_ms: Option<u64>,
     /// Sessions by protocol and state.
     pub by_state: Vec<StateCount>,
     /// Sessions with no direction on an engine.

@@ -390,7 +390,7 @@ pub static OFFLOAD: Section = Section {
     about: "What is promoted to the fast path.",
     keys: &[
         key("mode", OFFLOAD_MODE, "auto", "\"auto\"", "The switch for everything: promote what qualifies, drop what does not, or promote nothing."),
-        key("after-packets", int(1, 1_000_000), "3", "3", "Packets of a session, both directions together, before it is promoted."),
+        key("after-packets", int(1, 1_000_000), "3", "3", "Packets of a session, both directions together, after which the next one promotes it."),
         key("one-way-packets", int(0, 1_000_000), "16", "16", "Packets before a session with traffic one way only is promoted; 0 for never."),
         key("weaken", Kind::List("names of checks: \"tcp-window\""), "", "[\"tcp-window\"]", "Checks that an engine may leave out; refused when not named here."),
         key("audit-interval", Kind::Duration { min: 1, max: 3600 }, "10s", "\"10s\"", "How often ledger and engines are compared."),

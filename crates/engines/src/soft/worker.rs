@@ -157,6 +157,10 @@ impl SoftWorker {
 
     /// Serves the frames received on a port, all of them: `rx` is empty afterwards, and `out` has
     /// each of them once. Quiesces.
+    ///
+    /// Limit: frames of one flow leave out of order when one of them is an exception (too large for
+    /// its way out, outside its window, …) and a later one of the same burst is not: the exception
+    /// goes by the slow path, after the burst. A flow whose program is gone has no such frames.
     pub fn process(&mut self, port: PortId, rx: &mut Vec<Frame>, now: Time, out: &mut Output) {
         self.reader.shared.interfaces.refresh(&mut self.interfaces);
         self.reader.shared.sas.refresh(&mut self.reader.sas);

@@ -250,14 +250,6 @@ impl Routes {
         Lookup::None
     }
 
-    /// Whether an address is the gateway's own in this virtual router, and of which interface.
-    pub fn own(&self, vr: VrId, address: IpAddr) -> Option<IfId> {
-        match self.lookup(vr, address) {
-            Lookup::Local(interface) => Some(interface),
-            Lookup::Broadcast(_) | Lookup::Via(_) | Lookup::Blackhole(_) | Lookup::None => None,
-        }
-    }
-
     /// The reverse-path check (RFC 3704): whether a packet from `src` may come in by `ingress`.
     ///
     /// With equal routes back one of them by `ingress` suffices. A blackhole, an own address and a

@@ -188,8 +188,8 @@ fn virtual_routers_know_nothing_of_each_other() {
     config.interfaces[2].vr = VrId(1);
     config.routes.retain(|r| r.next_hop != via("198.51.100.1", WAN2));
     let routes = Routes::new(&config);
-    assert_eq!(routes.own(VrId(1), ip("198.51.100.0")), Some(WAN2));
-    assert_eq!(routes.own(VR, ip("198.51.100.0")), None);
+    assert_eq!(routes.lookup(VrId(1), ip("198.51.100.0")), Lookup::Local(WAN2));
+    assert!(!matches!(routes.lookup(VR, ip("198.51.100.0")), Lookup::Local(_)));
     assert_eq!(routes.lookup(VrId(1), ip("10.0.0.9")), Lookup::None);
 }
 

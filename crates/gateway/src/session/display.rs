@@ -5,26 +5,27 @@ use core::fmt;
 use super::{Kind, Session, SessionState};
 
 impl SessionState {
-    /// The state as RFC 9293 and RFC 9260 write it, or what there is to say of other protocols.
+    /// The state as RFC 9293 and RFC 9260 name it, in lower case, or what there is to say of other
+    /// protocols.
     pub const fn name(self) -> &'static str {
         match self {
-            Self::New => "NEW",
-            Self::OneWay => "ONE-WAY",
-            Self::BothWays => "BOTH-WAYS",
-            Self::SynSent => "SYN-SENT",
-            Self::SynReceived => "SYN-RECEIVED",
+            Self::New => "new",
+            Self::OneWay => "one-way",
+            Self::BothWays => "both-ways",
+            Self::SynSent => "syn-sent",
+            Self::SynReceived => "syn-received",
             Self::SimultaneousOpen
             | Self::SimultaneousOpenOriginal
-            | Self::SimultaneousOpenReply => "SIMULTANEOUS-OPEN",
-            Self::Established | Self::SctpEstablished => "ESTABLISHED",
-            Self::FinWaitOriginal | Self::FinWaitReply => "FIN-WAIT",
-            Self::LastAck => "LAST-ACK",
-            Self::TimeWait => "TIME-WAIT",
-            Self::Closed | Self::SctpClosed => "CLOSED",
-            Self::SctpCookieWait | Self::SctpInitAcked => "COOKIE-WAIT",
-            Self::SctpCookieEchoed => "COOKIE-ECHOED",
-            Self::SctpShutdownSent => "SHUTDOWN-SENT",
-            Self::SctpShutdownAckSent => "SHUTDOWN-ACK-SENT",
+            | Self::SimultaneousOpenReply => "simultaneous-open",
+            Self::Established | Self::SctpEstablished => "established",
+            Self::FinWaitOriginal | Self::FinWaitReply => "fin-wait",
+            Self::LastAck => "last-ack",
+            Self::TimeWait => "time-wait",
+            Self::Closed | Self::SctpClosed => "closed",
+            Self::SctpCookieWait | Self::SctpInitAcked => "cookie-wait",
+            Self::SctpCookieEchoed => "cookie-echoed",
+            Self::SctpShutdownSent => "shutdown-sent",
+            Self::SctpShutdownAckSent => "shutdown-ack-sent",
         }
     }
 }
@@ -41,7 +42,7 @@ impl fmt::Display for Kind {
     }
 }
 
-/// `tcp 10.0.0.5:51000 -> 203.0.113.9:443 as tcp 198.51.100.1:1024 -> 203.0.113.9:443 ESTABLISHED`
+/// `tcp 10.0.0.5:51000 -> 203.0.113.9:443 as tcp 198.51.100.1:1024 -> 203.0.113.9:443 established`
 impl fmt::Display for Session {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.original)?;

@@ -308,15 +308,14 @@ impl Session {
 
 const LOGGED: u16 = 1;
 const TRACED: u16 = 1 << 1;
-const DIRTY: u16 = 1 << 2;
-const FRAGMENTED: u16 = 1 << 3;
-const OPTIONS: u16 = 1 << 4;
+const FRAGMENTED: u16 = 1 << 2;
+const OPTIONS: u16 = 1 << 3;
 /// The look-up finds it.
-const LINKED: u16 = 1 << 5;
+const LINKED: u16 = 1 << 4;
 /// The table has counted it as half open.
-const HALF_OPEN: u16 = 1 << 6;
+const HALF_OPEN: u16 = 1 << 5;
 /// Nobody has the slot.
-const VACANT: u16 = 1 << 7;
+const VACANT: u16 = 1 << 6;
 
 macro_rules! flags {
     ($($(#[$doc:meta])* $visible:vis $get:ident $set:ident $FLAG:ident;)+) => {
@@ -341,8 +340,6 @@ flags! {
     pub is_logged set_logged LOGGED;
     /// Whether a running trace follows it.
     pub is_traced set_traced TRACED;
-    /// Whether it must be judged again before its next packet passes.
-    pub is_dirty set_dirty DIRTY;
     /// Whether its packets come in fragments.
     pub is_fragmented set_fragmented FRAGMENTED;
     /// Whether its packets carry IP options or extension headers.

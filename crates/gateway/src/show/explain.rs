@@ -2,7 +2,7 @@
 
 use api::{
     ApiError, DirectionView, ExplainView, HistoryView, LookupKey, Phase, PhaseResult, RemedyView,
-    SessionPick, Stage, filter::Filter,
+    SessionPick, Stage,
 };
 use offload::{
     Direction,
@@ -13,7 +13,7 @@ use wire::{Time, Tuple, proto};
 
 use super::{
     convert::{ago, direction, rule},
-    sessions::{evidence, name},
+    sessions::{SCAN, evidence, name},
 };
 use crate::{
     Gateway,
@@ -37,11 +37,14 @@ impl Gateway {
             return Ok(self.explain(id, session, None, 0, now));
         }
         let filter = super::parse(pick.filter.as_deref())?;
-        let mut matching = self.all_matching(&filter);
-        let (id, session) = matching.next().ok_or_else(|| {
-            ApiError::not_found("no session matches; `lockgate show sessions` lists them")
-        })?;
-        let others = matching.take(1_000).count() as u64;
+        let first = self.sessions.page(0, SCAN);
+        let mut matching = first.filter(|(id, _)| self.matches(*id, &filter));
+        let Some((id, session)) = matching.next() else {
+            return Err(ApiError::not_found(
+                "no session matches; `lockgate show sessions` lists them",
+            ));
+        };
+        let others = matching.count() as u64;
         Ok(self.explain(id, session, None, others, now))
     }
 
@@ -72,14 +75,6 @@ impl Gateway {
         let session =
             self.sessions.get(id).ok_or_else(|| ApiError::not_found("it has just ended"))?;
         Ok(self.explain(id, session, Some(direction(d)), 0, now))
-    }
-
-    fn all_matching<'a>(
-        &'a self,
-        filter: &'a Filter,
-    ) -> impl Iterator<Item = (SessionId, &'a Session)> + 'a {
-        let all = self.sessions.page(0, u32::MAX);
-        all.filter(move |(id, _)| self.matches(*id, filter))
     }
 
     fn explain(

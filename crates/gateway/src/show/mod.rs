@@ -21,7 +21,9 @@ use wire::Time;
 use crate::Gateway;
 
 pub(crate) use counters::Baseline;
+pub(crate) use sessions::Census;
 pub(crate) use subject::PacketSubject;
+pub(crate) use tables::Places;
 
 impl Gateway {
     /// Answers a request; those about ports and configuration files are not for the gateway.
@@ -35,7 +37,7 @@ impl Gateway {
                 let filter = parse(filter.as_deref())?;
                 Response::Sessions(self.show_sessions(&filter, limit, cursor, offload, now))
             }
-            Request::ShowSessionSummary => Response::SessionSummary(self.show_session_summary()),
+            Request::ShowSessionSummary => Response::SessionSummary(self.show_session_summary(now)),
             Request::ShowPolicies { limit, cursor } => {
                 Response::Policies(self.show_policies(limit, cursor, now))
             }

@@ -54,7 +54,7 @@ impl Gateway {
         view
     }
 
-    pub(super) fn show_session_summary(&self) -> SessionSummaryView {
+    pub(super) fn show_session_summary(&self, now: Time) -> SessionSummaryView {
         let gauges = self.sessions.gauges();
         let ledger = &self.promotion.ledger;
         let mut view = SessionSummaryView {
@@ -69,23 +69,15 @@ impl Gateway {
             hitting_flows: ledger.directions(LedgerKind::Hitting),
             ..SessionSummaryView::default()
         };
-        let mut states: BTreeMap<(u8, &'static str), u64> = BTreeMap::new();
-        for (_, session) in self.sessions.page(0, SUMMARY_SLOTS) {
-            *states.entry((session.original.proto, session.state().name())).or_default() += 1;
-            match word(session) {
-                OffloadWord::None => view.not_offloaded += 1,
-                OffloadWord::Partial => view.partly_offloaded += 1,
-                OffloadWord::Full => view.offloaded += 1,
-            }
+        if self.sessions.slots() <= SCAN {
+            let mut census = Census::default();
+            self.sessions.page(0, SCAN).for_each(|(_, session)| census.count(session));
+            census.fill(&mut view);
+            view.counted_ms = Some(0);
+        } else if let Some((at, census)) = self.jobs.census() {
+            census.fill(&mut view);
+            view.counted_ms = Some(ago(now, *at));
         }
-        view.by_state = states
-            .into_iter()
-            .map(|((proto, state), sessions)| StateCount {
-                proto: proto_name(proto),
-                state: state.into(),
-                sessions,
-            })
-            .collect();
         view
     }
 
@@ -229,8 +221,9 @@ impl Gateway {
                 State::Installed(_) | State::Hitting(_) if hitting => PlacementStatus::Hitting,
                 State::Installed(_) | State::Hitting(_) => PlacementStatus::Installed,
             },
-            eligible: fact(eligible, true),
-            installed: fact(installed, installed),
+            // How long an engine has had a direction that hits, only the history knows.
+            eligible: fact(eligible, !matches!(state, State::Hitting(_))),
+            installed: fact(installed, matches!(state, State::Installed(_))),
             hitting: fact(hitting, matches!(state, State::Hitting(_))),
             installed_by_packet: None,
             traffic: Traffic { packets: stats.packets, bytes: stats.bytes },
@@ -256,6 +249,7 @@ impl Gateway {
         view: &mut PlacementView,
     ) {
         let refused = matches!(view.status, PlacementStatus::Refused);
+        let record = session.ledger.direction(d);
         let mut times = 0;
         for entry in self.promotion.ledger.history().of(id.index, session.created) {
             if entry.direction != d {
@@ -289,6 +283,13 @@ impl Gateway {
                         evidence: String::new(),
                         ago_ms: ago(now, entry.time),
                     });
+                }
+                // The record itself says since when it hits, once it does.
+                Event::Installed(handle) if record.state().handle() == Some(handle) => {
+                    let since = Some(ago(now, entry.time));
+                    if view.installed.holds {
+                        (view.eligible.for_ms, view.installed.for_ms) = (since, since);
+                    }
                 }
                 Event::NotEligible(_) | Event::Installed(_) | Event::FirstHit => {}
             }
@@ -354,8 +355,37 @@ impl Gateway {
     }
 }
 
-/// Sessions the summary looks at: all of a usual table; a larger one is summed from its start.
-const SUMMARY_SLOTS: u32 = 1 << 18;
+/// Sessions counted for the summary.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Census {
+    states: BTreeMap<(u8, &'static str), u64>,
+    not_offloaded: u64,
+    partly_offloaded: u64,
+    offloaded: u64,
+}
+
+impl Census {
+    pub(crate) fn count(&mut self, session: &Session) {
+        *self.states.entry((session.original.proto, session.state().name())).or_default() += 1;
+        match word(session) {
+            OffloadWord::None => self.not_offloaded += 1,
+            OffloadWord::Partial => self.partly_offloaded += 1,
+            OffloadWord::Full => self.offloaded += 1,
+        }
+    }
+
+    fn fill(&self, view: &mut SessionSummaryView) {
+        view.not_offloaded = self.not_offloaded;
+        view.partly_offloaded = self.partly_offloaded;
+        view.offloaded = self.offloaded;
+        let counts = self.states.iter().map(|((proto, state), sessions)| StateCount {
+            proto: proto_name(*proto),
+            state: (*state).into(),
+            sessions: *sessions,
+        });
+        view.by_state = counts.collect();
+    }
+}
 
 fn word(session: &Session) -> OffloadWord {
     match Direction::BOTH

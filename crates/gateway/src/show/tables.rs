@@ -1,12 +1,14 @@
 //! Interfaces, routes, neighbours, virtual IPs and pools as views.
 
 use core::net::IpAddr;
+use std::collections::VecDeque;
 
 use api::{
     ApiError, InterfaceView, InterfacesView, NatPoolsView, NatVipsView, NeighbourView,
     NeighboursView, NextHopView, PoolView, RouteView, RoutesView, VipView, proto_name,
 };
 use config::model::{PoolKind, Rpf, VrId};
+use ipnet::IpNet;
 use wire::Time;
 
 use super::{
@@ -18,6 +20,39 @@ use crate::{
     neighbour::State,
     route::{Lookup, RouteSet, Row},
 };
+
+/// Places remembered at once; whoever reads a table in pages comes back soon.
+const PLACES: usize = 64;
+
+/// Where pages of the route table ended. A prefix does not fit into a cursor, so the cursor is the
+/// number of a place remembered here.
+#[derive(Debug, Default)]
+pub(crate) struct Places {
+    kept: VecDeque<(u64, Place)>,
+    next: u64,
+}
+
+/// After a destination in a virtual router.
+#[derive(Clone, Copy, Debug)]
+struct Place {
+    vr: VrId,
+    after: Option<IpNet>,
+}
+
+impl Places {
+    fn keep(&mut self, place: Place) -> u64 {
+        if self.kept.len() >= PLACES {
+            self.kept.pop_front();
+        }
+        self.next += 1;
+        self.kept.push_back((self.next, place));
+        self.next
+    }
+
+    fn find(&self, cursor: u64) -> Option<Place> {
+        self.kept.iter().find(|(number, _)| *number == cursor).map(|(_, place)| *place)
+    }
+}
 
 impl Gateway {
     pub(super) fn show_interfaces(&self) -> InterfacesView {
@@ -57,7 +92,7 @@ impl Gateway {
     }
 
     pub(super) fn show_routes(
-        &self,
+        &mut self,
         vr: Option<&str>,
         destination: Option<IpAddr>,
         limit: Option<u32>,
@@ -84,30 +119,28 @@ impl Gateway {
                 next: None,
             });
         }
-        // A cursor counts rows from the start; pages of a table this size are read in order.
-        let (start, rows) = (cursor.unwrap_or(0) as usize, rows(limit));
+        let rows = rows(limit);
+        let mut place = match cursor {
+            None => Place { vr: only.unwrap_or(VrId(0)), after: None },
+            Some(cursor) => self.places.find(cursor).ok_or_else(|| {
+                ApiError::bad_request("the cursor is no longer known; start again without it")
+            })?,
+        };
         let mut view = RoutesView { total, ..RoutesView::default() };
-        let mut seen = 0;
-        for index in 0..self.config.virtual_routers.len() {
-            let vr = VrId(index as u16);
-            if only.is_some_and(|only| only != vr) {
-                continue;
+        let last = only.map_or(self.config.virtual_routers.len(), |vr| usize::from(vr.0) + 1);
+        while usize::from(place.vr.0) < last {
+            if view.routes.len() >= rows {
+                view.next = Some(self.places.keep(place));
+                break;
             }
-            let mut after = None;
-            loop {
-                let page = self.routes.page(vr, after, rows);
-                let Some(last) = page.last() else { break };
-                after = Some(last.set.destination);
-                for Row { set, best } in page {
-                    if seen >= start && view.routes.len() < rows {
-                        view.routes.push(self.route_view(vr, set, best));
-                    } else if seen >= start {
-                        view.next = Some(seen as u64);
-                        return Ok(view);
-                    }
-                    seen += 1;
-                }
-            }
+            // Rows of one destination stay together, so a page may be a few rows longer.
+            let page = self.routes.page(place.vr, place.after, rows - view.routes.len());
+            place = match page.last() {
+                Some(row) => Place { after: Some(row.set.destination), ..place },
+                None => Place { vr: VrId(place.vr.0 + 1), after: None },
+            };
+            let views = page.iter().map(|Row { set, best }| self.route_view(place.vr, set, *best));
+            view.routes.extend(views);
         }
         Ok(view)
     }

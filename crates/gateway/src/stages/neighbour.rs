@@ -72,13 +72,14 @@ impl Gateway {
         // A scan of a subnet must not take the buffers that forwarding needs.
         if self.frames.in_use() > self.frames.capacity() / 4 * 3 {
             let mut packet = packet;
-            self.counters.drop(DropReason::NeighbourQueueFull, packet.ingress);
+            let lost = packet.count();
+            self.counters.drop_packets(DropReason::NeighbourQueueFull, packet.ingress, lost);
             self.close_trace(&mut packet);
             return;
         }
         let held = self.neighbours.hold(crate::neighbour::NeighbourId(id), Box::new(packet));
         if let Err((mut displaced, reason)) = held {
-            self.counters.drop(reason, displaced.ingress);
+            self.counters.drop_packets(reason, displaced.ingress, displaced.count());
             self.close_trace(&mut displaced);
         }
     }

@@ -165,7 +165,7 @@ impl Bench {
         out.map(|(_, frame)| frame.bytes().to_vec()).collect()
     }
 
-    fn packet(&mut self, port: PortId, tuple: Tuple) {
+    pub(crate) fn packet(&mut self, port: PortId, tuple: Tuple) {
         let mac = self.gateway.port_state(port).mac;
         let bytes = build::Packet::new(tuple).macs(PEER, mac).payload(b"x").build();
         self.send(port, &bytes);

@@ -3,3 +3,4 @@
 mod bench;
 mod discovery;
 mod drift;
+mod show;

@@ -89,6 +89,11 @@ pub fn summary(view: &SessionSummaryView, style: &Style) -> String {
         count(view.installed_flows),
         count(view.hitting_flows),
     ));
+    match view.counted_ms {
+        Some(0) => {}
+        Some(ago) => out.push_str(&format!("states counted {} ago\n", duration(ago))),
+        None => out.push_str("states are counted with the next audit\n"),
+    }
     let mut table = Table::new(&["PROTO", "STATE", ">SESSIONS", ">SHARE"]);
     for row in &view.by_state {
         table.row([

@@ -271,3 +271,21 @@ fn a_full_flow_table_refuses_and_takes_the_flow_when_there_is_room() {
     assert_eq!(after.get("refused.table-full"), 0, "{after}");
     assert_eq!(after.get("engine.flows"), 80, "{after}");
 }
+
+#[test]
+fn the_time_in_the_engine_does_not_begin_anew_when_it_hits() {
+    let mut rig = Rig::new("installed-since", ALLOW);
+    let flow = out_tuple(proto::UDP, 4000, 53, false);
+    exchange(&mut rig, flow);
+    for _ in 0..4 {
+        rig.wait(core::time::Duration::from_secs(7));
+        exchange(&mut rig, flow);
+    }
+    let session = rig.net.sessions(rig.gateway, "").remove(0);
+    assert_eq!(session.state, "both-ways");
+    for placement in session.placements {
+        assert_eq!(placement.status, api::PlacementStatus::Hitting);
+        assert!(placement.installed.for_ms >= Some(28_000), "{placement:?}");
+        assert!(placement.hitting.for_ms < placement.installed.for_ms, "{placement:?}");
+    }
+}

@@ -283,3 +283,17 @@ fn a_super_packet_counts_the_same_bytes_whichever_tier_serves_it() {
         assert_eq!(moved, (5, 5000 + 5 * 40), "offload {offload}");
     }
 }
+
+#[test]
+fn a_dropped_super_packet_counts_as_the_packets_it_stands_for() {
+    let mut rig = Rig::with("super-drop", &format!("{NEIGHBOURS}{BASE}"), true);
+    let packet = rig.out(wire::proto::UDP, 4000, 53, false);
+    let bytes = packet.payload(&[7; 5000]).partial_checksum().build();
+    let offloads = Offloads {
+        checksum: Checksum::Partial { start: 34, offset: 6 },
+        gso: Some(Gso { kind: GsoKind::Udp, size: 1000, ecn: false }),
+    };
+    rig.send_clip("lan0", Clip { bytes, offloads });
+    let after = rig.snapshot();
+    assert_eq!((after.get("drop.implicit-deny"), after.get("interface.lan.dropped")), (5, 5));
+}

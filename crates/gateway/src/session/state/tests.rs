@@ -133,7 +133,7 @@ fn every_state_has_a_name_a_timeout_and_a_verdict_on_offload() {
         let mut tcp = session(proto::TCP);
         tcp.state = state;
         assert!(!tcp.timeout(&timeouts()).is_zero());
-        assert!(state.name().bytes().all(|b| b.is_ascii_uppercase() || b == b'-'), "{state}");
+        assert!(state.name().bytes().all(|b| b.is_ascii_lowercase() || b == b'-'), "{state}");
         let against = tcp.established_for_offload();
         assert_eq!(against.contains(NotEligible::TcpClosing), state.is_closing(), "{state}");
         if state.is_half_open() {

@@ -232,6 +232,7 @@ pub fn session_summary() -> Response {
         created: 1_934_000,
         ended: 1_885_787,
         setup_per_second: 812,
+        counted_ms: Some(4_000),
         by_state: vec![state("tcp", "established", 40_000), state("udp", "one-way", 8_213)],
         not_offloaded: 9_000,
         partly_offloaded: 13,
