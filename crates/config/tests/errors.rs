@@ -178,8 +178,8 @@ const CASES: &[(&str, &str)] = &[
 name = "t"
 local = "203.0.113.2"
 remote = "198.51.100.7"
-out = { spi = 0x2001, algorithm = "aes256gcm16", key = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff01020304" }
-in = { spi = 0x1001, algorithm = "aes256gcm16", key = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff01020304" }
+out = { spi = 0x2001, algorithm = "aes128-sha256", key = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff0102030405060708090a0b0c0d0e0f10" }
+in = { spi = 0x1001, algorithm = "aes128-sha256", key = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff0102030405060708090a0b0c0d0e0f10" }
 "##,
     ),
     (
@@ -196,8 +196,8 @@ selectors = [{ local = "10.0.0.0/24", remote = "10.9.0.0/16" }]"##,
 name = "t"
 local = "203.0.113.2"
 remote = "198.51.100.7"
-out = { spi = 255, algorithm = "aes256gcm16", key = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff01020304" }
-in = { spi = 0x1001, algorithm = "aes256gcm16", key = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff01020304" }
+out = { spi = 255, algorithm = "aes128-sha256", key = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff0102030405060708090a0b0c0d0e0f10" }
+in = { spi = 0x1001, algorithm = "aes128-sha256", key = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff0102030405060708090a0b0c0d0e0f10" }
 selectors = [{ local = "10.0.0.0/24", remote = "10.9.0.0/16" }]"##,
     ),
     (
@@ -207,7 +207,7 @@ name = "t"
 local = "203.0.113.2"
 remote = "198.51.100.7"
 out = { spi = 0x2001, algorithm = "aes256gcm8", key = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff01020304" }
-in = { spi = 0x1001, algorithm = "aes256gcm16", key = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff01020304" }
+in = { spi = 0x1001, algorithm = "aes128-sha256", key = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff0102030405060708090a0b0c0d0e0f10" }
 selectors = [{ local = "10.0.0.0/24", remote = "10.9.0.0/16" }]"##,
     ),
     (
@@ -217,7 +217,7 @@ name = "t"
 local = "203.0.113.2"
 remote = "198.51.100.7"
 out = { spi = 0x2001, algorithm = "des", key = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff01020304" }
-in = { spi = 0x1001, algorithm = "aes256gcm16", key = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff01020304" }
+in = { spi = 0x1001, algorithm = "aes128-sha256", key = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff0102030405060708090a0b0c0d0e0f10" }
 selectors = [{ local = "10.0.0.0/24", remote = "10.9.0.0/16" }]"##,
     ),
     (
@@ -227,7 +227,7 @@ name = "t"
 local = "203.0.113.2"
 remote = "198.51.100.7"
 out = { spi = 0x2001, algorithm = "aes256gcm16", key = "xyz" }
-in = { spi = 0x1001, algorithm = "aes256gcm16", key = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff01020304" }
+in = { spi = 0x1001, algorithm = "aes128-sha256", key = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff0102030405060708090a0b0c0d0e0f10" }
 selectors = [{ local = "10.0.0.0/24", remote = "10.9.0.0/16" }]"##,
     ),
     (
@@ -236,7 +236,7 @@ selectors = [{ local = "10.0.0.0/24", remote = "10.9.0.0/16" }]"##,
 name = "t"
 local = "203.0.113.2"
 remote = "198.51.100.7"
-out = { spi = 0x2001, algorithm = "aes256gcm16", key = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff01020304" }
+out = { spi = 0x2001, algorithm = "aes128-sha256", key = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff0102030405060708090a0b0c0d0e0f10" }
 in = { spi = 0x2001, algorithm = "aes256gcm16", key = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff" }
 selectors = [{ local = "10.0.0.0/24", remote = "10.9.0.0/16" }]"##,
     ),
@@ -247,7 +247,7 @@ name = "t"
 local = "203.0.113.2"
 remote = "198.51.100.7"
 out = { spi = 0x2001, algorithm = "null-sha256", key = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff" }
-in = { spi = 0x1001, algorithm = "aes256gcm16", key = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff01020304" }
+in = { spi = 0x1001, algorithm = "aes128-sha256", key = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff0102030405060708090a0b0c0d0e0f10" }
 selectors = [{ local = "10.0.0.0/24", remote = "10.9.0.0/16" }]"##,
     ),
     (
@@ -256,8 +256,8 @@ selectors = [{ local = "10.0.0.0/24", remote = "10.9.0.0/16" }]"##,
 name = "t"
 local = "203.0.113.2"
 remote = "2001:db8::7"
-out = { spi = 0x2001, algorithm = "aes256gcm16", key = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff01020304" }
-in = { spi = 0x1001, algorithm = "aes256gcm16", key = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff01020304" }
+out = { spi = 0x2001, algorithm = "aes128-sha256", key = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff0102030405060708090a0b0c0d0e0f10" }
+in = { spi = 0x1001, algorithm = "aes128-sha256", key = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff0102030405060708090a0b0c0d0e0f10" }
 selectors = [{ local = "10.0.0.0/24", remote = "10.9.0.0/16" }]"##,
     ),
     (
@@ -266,8 +266,8 @@ selectors = [{ local = "10.0.0.0/24", remote = "10.9.0.0/16" }]"##,
 name = "t"
 local = "203.0.113.2"
 remote = "198.51.100.7"
-out = { spi = 0x2001, algorithm = "aes256gcm16", key = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff01020304" }
-in = { spi = 0x1001, algorithm = "aes256gcm16", key = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff01020304" }
+out = { spi = 0x2001, algorithm = "aes128-sha256", key = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff0102030405060708090a0b0c0d0e0f10" }
+in = { spi = 0x1001, algorithm = "aes128-sha256", key = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff0102030405060708090a0b0c0d0e0f10" }
 selectors = [{ local = "10.0.0.0/24", remote = "2001:db8::/32" }]"##,
     ),
     (
@@ -276,8 +276,8 @@ selectors = [{ local = "10.0.0.0/24", remote = "2001:db8::/32" }]"##,
 name = "t"
 local = "203.0.113.2"
 remote = "198.51.100.7"
-out = { spi = 0x2001, algorithm = "aes256gcm16", key = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff01020304" }
-in = { spi = 0x1001, algorithm = "aes256gcm16", key = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff01020304" }
+out = { spi = 0x2001, algorithm = "aes128-sha256", key = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff0102030405060708090a0b0c0d0e0f10" }
+in = { spi = 0x1001, algorithm = "aes128-sha256", key = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff0102030405060708090a0b0c0d0e0f10" }
 selectors = [{ local = "10.0.0.0/24", remote = "10.9.0.0/16" }]
 replay-window = 16"##,
     ),
@@ -287,8 +287,8 @@ replay-window = 16"##,
 name = "t"
 local = "203.0.113.2"
 remote = "198.51.100.7"
-out = { spi = 0x2001, algorithm = "aes256gcm16", key = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff01020304" }
-in = { spi = 0x1001, algorithm = "aes256gcm16", key = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff01020304" }
+out = { spi = 0x2001, algorithm = "aes128-sha256", key = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff0102030405060708090a0b0c0d0e0f10" }
+in = { spi = 0x1001, algorithm = "aes128-sha256", key = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff0102030405060708090a0b0c0d0e0f10" }
 selectors = [{ local = "10.0.0.0/24", remote = "10.9.0.0/16" }]
 dscp = 64"##,
     ),
@@ -298,8 +298,8 @@ dscp = 64"##,
 name = "t"
 local = "203.0.113.2"
 remote = "198.51.100.7"
-out = { spi = 0x2001, algorithm = "aes256gcm16", key = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff01020304" }
-in = { spi = 0x1001, algorithm = "aes256gcm16", key = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff01020304" }
+out = { spi = 0x2001, algorithm = "aes128-sha256", key = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff0102030405060708090a0b0c0d0e0f10" }
+in = { spi = 0x1001, algorithm = "aes128-sha256", key = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff0102030405060708090a0b0c0d0e0f10" }
 selectors = [{ local = "10.0.0.0/24", remote = "10.9.0.0/16" }]
 local-port = 4500"##,
     ),
@@ -315,8 +315,8 @@ tunnel = "paris""##,
 name = "t"
 local = "203.0.113.2"
 remote = "198.51.100.7"
-out = { spi = 0x2001, algorithm = "aes256gcm16", key = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff01020304" }
-in = { spi = 0x1001, algorithm = "aes256gcm16", key = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff01020304" }
+out = { spi = 0x2001, algorithm = "aes128-sha256", key = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff0102030405060708090a0b0c0d0e0f10" }
+in = { spi = 0x1001, algorithm = "aes128-sha256", key = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff0102030405060708090a0b0c0d0e0f10" }
 [[interface]]
 name = "v"
 tunnel = "t"
@@ -328,8 +328,8 @@ vlan = 5"##,
 name = "t"
 local = "203.0.113.2"
 remote = "198.51.100.7"
-out = { spi = 0x2001, algorithm = "aes256gcm16", key = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff01020304" }
-in = { spi = 0x1001, algorithm = "aes256gcm16", key = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff01020304" }
+out = { spi = 0x2001, algorithm = "aes128-sha256", key = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff0102030405060708090a0b0c0d0e0f10" }
+in = { spi = 0x1001, algorithm = "aes128-sha256", key = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff0102030405060708090a0b0c0d0e0f10" }
 [[interface]]
 name = "v"
 tunnel = "t"
@@ -343,15 +343,15 @@ tunnel = "t""##,
 name = "t"
 local = "203.0.113.2"
 remote = "198.51.100.7"
-out = { spi = 0x2001, algorithm = "aes256gcm16", key = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff01020304" }
-in = { spi = 0x1001, algorithm = "aes256gcm16", key = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff01020304" }
+out = { spi = 0x2001, algorithm = "aes128-sha256", key = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff0102030405060708090a0b0c0d0e0f10" }
+in = { spi = 0x1001, algorithm = "aes128-sha256", key = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff0102030405060708090a0b0c0d0e0f10" }
 selectors = [{ local = "10.0.0.0/24", remote = "10.9.0.0/16" }]
 [[ipsec]]
 name = "u"
 local = "203.0.113.2"
 remote = "198.51.100.7"
-out = { spi = 0x2001, algorithm = "aes256gcm16", key = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff01020304" }
-in = { spi = 0x1001, algorithm = "aes256gcm16", key = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff01020304" }
+out = { spi = 0x2001, algorithm = "aes128-sha256", key = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff0102030405060708090a0b0c0d0e0f10" }
+in = { spi = 0x1001, algorithm = "aes128-sha256", key = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff0102030405060708090a0b0c0d0e0f10" }
 selectors = [{ local = "10.0.0.0/24", remote = "10.8.0.0/16" }]"##,
     ),
     (
@@ -360,15 +360,15 @@ selectors = [{ local = "10.0.0.0/24", remote = "10.8.0.0/16" }]"##,
 name = "t"
 local = "203.0.113.2"
 remote = "198.51.100.7"
-out = { spi = 0x2001, algorithm = "aes256gcm16", key = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff01020304" }
-in = { spi = 0x1001, algorithm = "aes256gcm16", key = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff01020304" }
+out = { spi = 0x2001, algorithm = "aes128-sha256", key = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff0102030405060708090a0b0c0d0e0f10" }
+in = { spi = 0x1001, algorithm = "aes128-sha256", key = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff0102030405060708090a0b0c0d0e0f10" }
 selectors = [{ local = "10.0.0.0/24", remote = "10.9.0.0/16" }]
 [[ipsec]]
 name = "u"
 local = "203.0.113.2"
 remote = "198.51.100.7"
-out = { spi = 0x2001, algorithm = "aes256gcm16", key = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff01020304" }
-in = { spi = 0x1002, algorithm = "aes256gcm16", key = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff01020304" }
+out = { spi = 0x2001, algorithm = "aes128-sha256", key = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff0102030405060708090a0b0c0d0e0f10" }
+in = { spi = 0x1002, algorithm = "aes128-sha256", key = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff0102030405060708090a0b0c0d0e0f10" }
 selectors = [{ local = "10.0.0.0/25", remote = "10.9.9.0/24" }]"##,
     ),
     (
@@ -377,8 +377,8 @@ selectors = [{ local = "10.0.0.0/25", remote = "10.9.9.0/24" }]"##,
 name = "t"
 local = "203.0.113.2"
 remote = "198.51.100.7"
-out = { spi = 0x2001, algorithm = "aes256gcm16", key = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff01020304" }
-in = { spi = 0x1001, algorithm = "aes256gcm16", key = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff01020304" }
+out = { spi = 0x2001, algorithm = "aes128-sha256", key = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff0102030405060708090a0b0c0d0e0f10" }
+in = { spi = 0x1001, algorithm = "aes128-sha256", key = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff0102030405060708090a0b0c0d0e0f10" }
 selectors = [{ local = "10.0.0.0/24", remote = "10.9.0.0/16" }]
 compression = true"##,
     ),
@@ -400,6 +400,16 @@ const DOUBTS: &[(&str, &str)] = &[
         "[[vip]]\nname = \"v\"\nexternal = \"203.0.113.2\"\nmapped = \"10.0.0.5\"",
     ),
     ("nat-without-allow", "[[policy]]\nid = 1\naction = \"deny\"\nnat = \"interface\""),
+    (
+        "manual-aead",
+        r##"[[ipsec]]
+name = "t"
+local = "203.0.113.2"
+remote = "198.51.100.7"
+out = { spi = 0x2001, algorithm = "aes256gcm16", key = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff01020304" }
+in = { spi = 0x1001, algorithm = "aes256gcm16", key = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff01020304" }
+selectors = [{ local = "10.0.0.0/24", remote = "10.9.0.0/16" }]"##,
+    ),
     (
         "nat-without-address",
         "[[policy]]\nid = 1\naction = \"allow\"\nto = \"inside\"\nsource = \"2001:db8:7::/64\"\nnat = \"interface\"",

@@ -73,6 +73,7 @@ async fn run(command: Command, socket: &Path, t: &mut Terminal<'_>) -> Result<()
         Command::Reload => Request::ConfigReload,
         Command::Run(_)
         | Command::Check { .. }
+        | Command::Sa(_)
         | Command::Demo { .. }
         | Command::Replay { .. }
         | Command::Bench { .. }

@@ -18,6 +18,13 @@ FILTER is one expression, with the words of pcap-filter where it has them:
 Terms are joined by `and` (or by nothing), `or` and `not`, with parentheses; `and` binds tighter.
 Example: tcp dst port 443 and not (state established or reason fragment)";
 
+/// What `sa import` reads.
+const IMPORT_HELP: &str = "\
+Reads `ip xfrm state add …` and `ip xfrm policy add …` as they stand in a script or in the trace of
+one, and what `ip xfrm state` and `ip xfrm policy` print. Each pair of SAs becomes one table. What
+cannot be taken is an error that names the line; then nothing is printed. The output holds keys:
+  umask 077; { ip xfrm state; ip xfrm policy; } | lockgate sa import > tunnels.toml";
+
 const EXIT_CODES: &str = "\
 Exit codes: 0 done, 1 failed, 2 usage, 3 not found, 4 no gateway answers on the socket,
 5 configuration refused, 6 a gateway already runs on the socket, 7 a capability is missing,
@@ -75,6 +82,9 @@ pub enum Command {
         #[arg(default_value = daemon::DEFAULT_CONFIG)]
         file: PathBuf,
     },
+    /// Work with IPsec SAs that are keyed by hand
+    #[command(subcommand)]
+    Sa(Sa),
     /// Show what it does: a simulated office, no root, no network, a few seconds
     Demo {
         /// Directory for the capture and the recording
@@ -160,6 +170,21 @@ pub struct RunArgs {
     /// Keep all capabilities instead of dropping what is not needed after start
     #[arg(long)]
     pub keep_capabilities: bool,
+}
+
+/// `sa …`
+#[derive(Debug, Subcommand)]
+pub enum Sa {
+    /// Print `[[ipsec]]` tables for what `ip xfrm` was told, or prints
+    #[command(after_help = IMPORT_HELP)]
+    Import {
+        /// Commands, or the output of `ip xfrm state` and `ip xfrm policy`; `-` for stdin
+        #[arg(default_value = "-")]
+        file: PathBuf,
+        /// An address of this host, where the text does not tell which end it is
+        #[arg(long, value_name = "ADDRESS")]
+        local: Vec<IpAddr>,
+    },
 }
 
 /// `show …`

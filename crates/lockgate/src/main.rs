@@ -17,6 +17,7 @@ mod render;
 mod replay;
 #[cfg(test)]
 mod tests;
+mod xfrm;
 
 use std::{
     io::{self, IsTerminal},
@@ -27,7 +28,7 @@ use std::{
 use api::ExitCode;
 use app::Terminal;
 use clap::Parser;
-use cli::{Cli, ColorChoice, Command};
+use cli::{Cli, ColorChoice, Command, Sa};
 use render::Style;
 
 fn main() -> process::ExitCode {
@@ -47,6 +48,7 @@ fn dispatch(cli: Cli) -> ExitCode {
     match cli.command {
         Command::Run(args) => offline::run(args, cli.global.socket, &mut terminal),
         Command::Check { file } => offline::check(&file, &mut terminal),
+        Command::Sa(Sa::Import { file, local }) => xfrm::run(&file, &local, &mut terminal),
         Command::Demo { output } => demo::run(&demo::DemoOptions { output }, &mut terminal),
         Command::Bench { suite } => run_bench(suite.as_deref(), &mut terminal),
         Command::Replay { file } => replay::run(&file, &mut terminal),

@@ -320,13 +320,18 @@ impl Scenario {
         Self { name: name.into() }
     }
 
+    /// Where [`Scenario::finish`] writes the capture.
+    pub fn capture_path(&self) -> PathBuf {
+        directory().join(format!("{}.pcapng", self.name))
+    }
+
     /// Writes `<name>.pcapng` beside the build's output, and checks that the recording replays bit
     /// for bit, unless the scenario already failed.
     ///
     /// # Panics
     /// When the replay differs, or the capture cannot be written.
     pub fn finish(&self, net: &mut Network, gateway: NodeId) {
-        let saved = net.save_capture(&directory().join(format!("{}.pcapng", self.name)));
+        let saved = net.save_capture(&self.capture_path());
         if std::thread::panicking() {
             return;
         }

@@ -125,6 +125,7 @@ fn tunnel(
         }
     };
     let (outbound, inbound) = (sa("out"), sa("in"));
+    warn_of_manual_aead(tab, outbound.as_ref());
     let (local, remote) = (local?, remote?);
     if local.value.is_ipv4() != remote.value.is_ipv4() {
         tab.doc
@@ -261,6 +262,21 @@ fn manual_sa(tab: &Tab<'_, '_>) -> Option<ManualSa> {
         return None;
     }
     Some(ManualSa { line: tab.line(), spi, suite: suite.value, key: key.value })
+}
+
+/// Counter modes with a key that outlives the gateway use their nonces again after a restart.
+fn warn_of_manual_aead(tab: &Tab<'_, '_>, outbound: Option<&ManualSa>) {
+    let Some(sa) = outbound.filter(|sa| sa.suite.salt_len() > 0) else { return };
+    tab.doc
+        .warning("manual-aead", &tab.span_of("out"), format!("{} is keyed by hand", sa.suite))
+        .found("a key that stays the same when the gateway restarts")
+        .expected("AES-CBC with HMAC; AES-GCM, AES-GMAC and ChaCha20-Poly1305 only with IKE")
+        .help(
+            "write \"aes256-sha256\" with keys of 64 bytes at both ends: sequence numbers begin anew \
+             with each start, and a nonce that is used twice gives packets away (RFC 4106 §2, \
+             RFC 8221 §3)",
+        )
+        .emit();
 }
 
 /// What the bytes of a key are, in order.

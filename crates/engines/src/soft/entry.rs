@@ -262,6 +262,12 @@ impl<F: Family> Entry<F> {
         self.bits & 1 << 3 != 0
     }
 
+    /// The slot of the SA it stands for or sends into.
+    #[inline(always)]
+    pub(super) const fn sa_slot(&self) -> Option<u32> {
+        if self.is_into_sa() || self.is_sa() { Some(self.adjacency) } else { None }
+    }
+
     #[inline(always)]
     pub(super) fn rewrite(&self) -> Rewrite {
         let (src, dst) = F::addresses(self.new_pair);

@@ -63,6 +63,34 @@ pub(super) fn spi_of(frame: &[u8], headers: &Headers, sas: &SaMap) -> Option<u32
 }
 
 impl Reader {
+    /// Asks the CPU for the SAs that a burst needs: first for what stands in them, then for what only
+    /// they know the place of.
+    pub(super) fn fetch_sas(&self, steps: &[Step]) {
+        for step in steps {
+            match self.sa_of(step) {
+                Some(SaProgram::Inbound { sa, .. }) => sa.prefetch(self.number + 1),
+                Some(SaProgram::Outbound { sa, .. }) => sa.prefetch(self.number + 1),
+                None => {}
+            }
+        }
+        for step in steps {
+            if let Some(SaProgram::Inbound { sa, .. }) = self.sa_of(step) {
+                sa.prefetch_window();
+            }
+        }
+    }
+
+    /// The SA a step will come to, as far as a look at the likely flow tells.
+    #[inline(always)]
+    fn sa_of(&self, step: &Step) -> Option<&SaProgram> {
+        let slot = match step {
+            Step::V4(s) | Step::Sa4(s) => self.v4.glance(&self.passage, s.guess?)?.sa_slot()?,
+            Step::V6(s) | Step::Sa6(s) => self.v6.glance(&self.passage, s.guess?)?.sa_slot()?,
+            Step::Punt(_) => return None,
+        };
+        self.sas.1.get(slot)
+    }
+
     /// Opens an ESP packet, if an SA is here for it, and serves what is inside.
     #[inline]
     #[allow(clippy::too_many_arguments)]

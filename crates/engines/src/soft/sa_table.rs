@@ -43,6 +43,11 @@ impl SaMap {
         Some(&installed.program)
     }
 
+    /// Whether there never was one.
+    pub(super) fn is_empty(&self) -> bool {
+        self.chunks.is_empty()
+    }
+
     /// Whether datagrams to a port may carry ESP (RFC 3948).
     #[inline(always)]
     pub(super) fn carries_esp(&self, port: u16) -> bool {

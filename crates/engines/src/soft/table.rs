@@ -73,6 +73,17 @@ impl<F: Family> Table<F> {
         }
     }
 
+    /// The flow a guess leads to, which may be another than the one looked for.
+    #[inline(always)]
+    pub(super) fn glance<'burst>(
+        &'burst self,
+        _burst: &'burst Passage,
+        guess: u32,
+    ) -> Option<&'burst Entry<F>> {
+        // SAFETY: as in `lookup`: the index gave the guess within this burst.
+        unsafe { self.entry(guess) }
+    }
+
     /// The flow with the key, to use until the end of the burst.
     #[inline(always)]
     pub(super) fn lookup<'burst>(

@@ -266,6 +266,9 @@ impl SoftWorker {
                 Step::V4(_) | Step::V6(_) | Step::Sa4(_) | Step::Sa6(_) | Step::Punt(_) => {}
             }
         }
+        if !reader.sas.1.is_empty() {
+            reader.fetch_sas(&steps[..frames.len()]);
+        }
     }
 
     fn serve(&mut self, frames: &mut [Frame], now: Time, out: &mut Output) {

@@ -17,4 +17,5 @@ mod setup;
 mod sizes;
 mod tcp;
 mod trace;
+mod transport;
 mod tunnel;
