@@ -86,8 +86,7 @@ for m in virtio_pci virtio_net ipv6 sha3_generic aes_generic ctr hmac sha1_gener
   modprobe -d "$WORK/k" -S "$VERSION" --show-depends "$m" | awk '/^insmod/{print $2}' # nothing for what is built in
 done | awk '!s[$0]++' | while read -r f; do cp "$f" "$R/mod/"; basename "$f" >> "$R/mod/order"; done
 gcc -static -O1 -o "$R/natt" natt.c || fail "cannot compile natt.c"
-cp init "$R/init"; each_case guest_commands > "$R/batch"; cp xfrm_stat.cgi "$R/www/cgi-bin/xfrm_stat"
-chmod +x "$R/init" "$R/www/cgi-bin/xfrm_stat"
+cp init "$R/init"; each_case guest_commands > "$R/batch"; cp www/* "$R/www/cgi-bin/"
 (cd "$R" && find . | cpio -o -H newc --quiet | gzip -1 > "$WORK/root.cpio.gz")
 
 # -- the network
@@ -123,12 +122,16 @@ check "the guest's kernel took every module and every SA" sh -c "! grep -vE '^(.
 
 # ping_all TARGET OPTIONS...: every packet must be answered
 ping_all() { local to=$1; shift; in_h ping -c 3 -i 0.2 -W 10 "$@" "$to" | tee "$WORK/ping" | tail -5; grep -q ' 0% packet loss' "$WORK/ping"; }
+sum() { md5sum < "$1" | cut -d' ' -f1; }
 fetch() { # URL of the guest
-  in_h curl -gsS -m 60 -o "$WORK/blob" "$1/blob" && in_h curl -gsS -m 20 -o "$WORK/sum" "$1/sum" &&
-    [ "$(md5sum < "$WORK/blob" | cut -d' ' -f1)" = "$(cat "$WORK/sum")" ]
+  in_h curl -gsS -m 60 -o "$WORK/got" "$1/blob" && in_h curl -gsS -m 20 -o "$WORK/sum" "$1/sum" && [ "$(sum "$WORK/got")" = "$(cat "$WORK/sum")" ]
 }
+send() { # URL of the guest
+  in_h curl -gsS -m 60 -H Expect: --data-binary "@$WORK/blob" -o "$WORK/sum" "$1/cgi-bin/sum" && [ "$(sum "$WORK/blob")" = "$(cat "$WORK/sum")" ]
+}
+head -c 300000 /dev/urandom > "$WORK/blob"
 no_errors() { # URL of the guest
-  in_h curl -gsS -m 20 -o "$WORK/stat" "$1/cgi-bin/xfrm_stat" && cat "$WORK/stat" && grep -q '^XfrmInError' "$WORK/stat" &&
+  in_h curl -gsS -m 20 -o "$WORK/stat" "$1/cgi-bin/errors" && cat "$WORK/stat" && grep -q '^XfrmInError' "$WORK/stat" &&
     ! grep -qvE '[[:space:]]0$' "$WORK/stat"
 }
 TESTED= url=http://10.2.11.1
@@ -147,6 +150,7 @@ while read -r n suite _ options; do
     check "ping $to" ping_all "$to"
     check "ping $to, 1300 bytes" ping_all "$to" -s 1300
     check "a checksummed transfer from $to" fetch "$url"
+    check "a checksummed transfer to $to" send "$url"
   done
 done <<< "$CASES"
 
