@@ -167,6 +167,7 @@ impl Gateway {
             self.jobs.auditing = false;
             self.audits += 1;
             self.audited = Some(now);
+            self.forget_path_mtus(now);
             self.watch_sas(now);
             self.promote_sas(now);
         }

@@ -68,7 +68,10 @@ impl Snapshot {
 
     fn slow_path(&mut self, node: &Node) {
         let counters = node.gateway().counters();
-        self.reasons::<DropReason>("drop", |reason| counters.dropped(reason));
+        let by_engine = node.gateway().engine().engine_stats().drops;
+        self.reasons::<DropReason>("drop", |reason| {
+            counters.dropped(reason) + by_engine.get(reason.index()).copied().unwrap_or(0)
+        });
         for (interface, count) in
             node.gateway().config().interfaces.iter().zip(&counters.interface_drops)
         {

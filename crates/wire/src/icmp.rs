@@ -147,6 +147,20 @@ pub fn is_echo_request(headers: &Headers) -> bool {
     is_icmp(headers) && headers.icmp_type == wanted && headers.icmp_code == 0
 }
 
+/// The MTU that a "fragmentation needed" or "packet too big" error announces. Zero comes from routers
+/// older than RFC 1191.
+pub fn announced_mtu(frame: &[u8], headers: &Headers) -> Option<u32> {
+    if !is_icmp(headers) {
+        return None;
+    }
+    let field = crate::bytes::u32_at(frame, usize::from(headers.l4) + 4)?;
+    match (headers.version()?, headers.icmp_type, headers.icmp_code) {
+        (IpVersion::V4, v4::UNREACHABLE, v4::FRAGMENTATION_NEEDED) => Some(field & 0xffff),
+        (IpVersion::V6, v6::TOO_BIG, _) => Some(field),
+        _ => None,
+    }
+}
+
 /// Whether an ICMP error may be sent about this packet (RFC 1122 §3.2.2, RFC 4443 §2.4 (e)).
 ///
 /// Not about an ICMP error or redirect, a fragment after the first, a frame that was not addressed to

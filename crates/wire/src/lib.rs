@@ -23,5 +23,6 @@ pub mod tcp;
 mod types;
 
 pub use parse::{Fragmentation, Headers, IpVersion, L3, parse, parse_into, verify_l4_checksum};
+pub use quote::{QuotedEsp, quoted_esp};
 pub use rewrite::Rewrite;
 pub use types::{Mac, Time, Tuple, VlanId, proto};

@@ -7,7 +7,7 @@ use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use crate::{
     Headers, IpVersion, L3, Tuple,
-    bytes::{array_at, put, u16_at},
+    bytes::{array_at, put, u16_at, u32_at},
     checksum::{self, Sum},
     icmp,
     parse::{icmp_ports, icmp_query},
@@ -29,6 +29,37 @@ struct Quote {
 /// header where the protocol has ports or identifiers.
 pub fn quoted_tuple(frame: &[u8], headers: &Headers) -> Option<Tuple> {
     read(quote_of(frame, headers)?, headers).map(|quote| quote.tuple)
+}
+
+/// An ESP packet that an ICMP error quotes, as far as an SA can recognise it as its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct QuotedEsp {
+    /// Who sent it.
+    pub source: IpAddr,
+    /// To whom.
+    pub destination: IpAddr,
+    /// Security parameters index.
+    pub spi: u32,
+    /// Low half of its sequence number.
+    pub sequence: u32,
+}
+
+/// The ESP packet, plain or in UDP, that an ICMP or ICMPv6 error quotes. `None` if it quotes
+/// something else, or too little of it.
+pub fn quoted_esp(frame: &[u8], headers: &Headers) -> Option<QuotedEsp> {
+    let bytes = quote_of(frame, headers)?;
+    let quote = read(bytes, headers)?;
+    let at = match quote.tuple.proto {
+        proto::ESP => quote.l4?,
+        proto::UDP => quote.l4? + 8,
+        _ => return None,
+    };
+    Some(QuotedEsp {
+        source: quote.tuple.src,
+        destination: quote.tuple.dst,
+        spi: u32_at(bytes, at)?,
+        sequence: u32_at(bytes, at + 4)?,
+    })
 }
 
 /// Rewrites the packet quoted in an ICMP error from one tuple to another, both in the quoted packet's

@@ -50,7 +50,7 @@ pub struct TunnelView {
     pub selectors: Vec<String>,
     /// Largest packet that enters it in one piece, in bytes.
     pub mtu: u16,
-    /// MTU of the interface below, in bytes.
+    /// MTU of the path to the far end, in bytes: of the interface below, or what an ICMP error told.
     pub path_mtu: Option<u16>,
     /// `full`, `partial` or `none`: which of its SAs the engine has.
     pub offload: Name,

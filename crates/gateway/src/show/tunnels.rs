@@ -4,7 +4,7 @@ use api::{
     ApiError, DemotionView, FindingView, LifetimeView, PlacementStatus, ReasonCount, ReasonView,
     RefusalView, ReplayView, SaView, SasView, Traffic, TunnelView, TunnelsView,
 };
-use config::model::{IfId, Tunnel, TunnelId, TunnelKind};
+use config::model::{Tunnel, TunnelId, TunnelKind};
 use offload::{
     Direction, Retry,
     ledger::{Event, State},
@@ -107,16 +107,12 @@ impl Gateway {
             steering: ipsec.steering.to_string().into(),
             selectors: ipsec.selectors.iter().map(ToString::to_string).collect(),
             mtu: self.exit_mtu(tunnel.interface),
-            path_mtu: way.map(|(egress, _)| self.path_mtu(egress)),
+            path_mtu: self.path_mtu(tunnel, child),
             offload: ["none", "partial", "full"].get(installed).copied().unwrap_or("full").into(),
             sent: Traffic { packets: sent.packets, bytes: sent.bytes },
             received: Traffic { packets: received.packets, bytes: received.bytes },
             errors,
         }
-    }
-
-    fn path_mtu(&self, egress: IfId) -> u16 {
-        self.interface(egress).mtu
     }
 
     fn sa_view(&self, id: ChildId, child: &Child, direction: Direction, now: Time) -> SaView {

@@ -23,6 +23,12 @@ pub(crate) fn run(gateway: &mut Gateway, packet: &mut Packet, now: Time) -> Verd
             packet.say(|_| Note::new("NAT keepalive", "taken"));
             Verdict::Consume
         }
+        Carried::TooBig(child, mtu) => {
+            let learnt = !packet.is_simulated() && gateway.learn_path_mtu(child, mtu, now);
+            let result = if learnt { "learnt" } else { "nothing new" };
+            packet.say(|_| Note::new(format!("too big for the path, mtu {mtu}"), result));
+            Verdict::Consume
+        }
         Carried::UnknownSpi(spi) => {
             packet.say(|_| Note::new(format!("ESP, spi {spi:#010x}"), "no SA has it"));
             Verdict::Drop(DropReason::EspSpiUnknown)

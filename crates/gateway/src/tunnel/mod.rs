@@ -7,6 +7,7 @@
 //!
 //! Limits: a tunnel keyed by hand has one child, for as long as its configuration stands.
 
+mod path;
 mod promote;
 mod unwrap;
 mod wrap;
@@ -55,6 +56,8 @@ pub struct Child {
     pub created: Time,
     /// The neighbour that the last ESP packet went to.
     pub next_hop: u32,
+    /// What an ICMP error told of the path, in bytes, and when.
+    pub path_mtu: Option<(u16, Time)>,
 }
 
 /// All tunnels and their SAs.
@@ -64,6 +67,8 @@ pub struct Tunnels {
     /// Which library serves which cipher.
     ciphers: Selection,
     by_spi: HashMap<SpiKey, ChildId, Keyed>,
+    /// Outgoing SAs, for ICMP errors about what they sent.
+    sent_by_spi: HashMap<SpiKey, ChildId, Keyed>,
     /// The child a tunnel sends by.
     sending: Vec<Option<ChildId>>,
     steering: Vec<Steered>,
@@ -96,6 +101,7 @@ impl Tunnels {
             ledger: Ledger::new(HISTORY),
             ciphers,
             by_spi: HashMap::with_hasher(Keyed::new(seed)),
+            sent_by_spi: HashMap::with_hasher(Keyed::new(seed.rotate_left(17))),
             sending: Vec::new(),
             steering: Vec::new(),
             udp_ports: Vec::new(),
@@ -122,6 +128,7 @@ impl Tunnels {
         now: Time,
     ) -> Vec<Child> {
         self.by_spi.clear();
+        self.sent_by_spi.clear();
         self.sending = vec![None; config.tunnels.len()];
         self.steering.clear();
         self.udp_ports.clear();
@@ -143,6 +150,7 @@ impl Tunnels {
                             ledger: Entry::default(),
                             created: now,
                             next_hop: u32::MAX,
+                            path_mtu: None,
                         };
                         self.ledger.open(&mut child.ledger, now);
                         child
@@ -171,6 +179,8 @@ impl Tunnels {
         let id = ChildId(self.children.len() as u32);
         let key = SpiKey { spi: ipsec.inbound.spi, destination: tunnel.local, vr: tunnel.vr };
         self.by_spi.insert(key, id);
+        let (spi, destination) = (ipsec.outbound.spi, tunnel.remote);
+        self.sent_by_spi.insert(SpiKey { spi, destination, vr: tunnel.vr }, id);
         if let Some((port, _)) = ipsec.encapsulation {
             self.udp_ports.push(port);
         }
@@ -225,6 +235,11 @@ impl Tunnels {
         self.by_spi.get(&SpiKey { spi, destination, vr }).copied()
     }
 
+    /// The child whose outgoing SA sends packets with this SPI to this address.
+    pub fn sent_with(&self, spi: u32, destination: IpAddr, vr: VrId) -> Option<ChildId> {
+        self.sent_by_spi.get(&SpiKey { spi, destination, vr }).copied()
+    }
+
     /// The interface of the tunnel whose selectors want a packet.
     pub fn steer(&self, vr: VrId, tuple: &Tuple) -> Option<IfId> {
         let wants = |steered: &&Steered| steered.vr == vr && steered.selector.matches(tuple);
@@ -254,8 +269,8 @@ impl Gateway {
     pub(crate) fn exit_mtu(&self, interface: IfId) -> u16 {
         let mtu = self.interface(interface).mtu;
         let Some((id, tunnel)) = self.tunnel_of(interface) else { return mtu };
-        let below = self.underlay(tunnel).map(|(egress, _)| self.interface(egress).mtu);
         let child = self.tunnels.sending(id).and_then(|id| self.tunnels.child(id));
+        let below = self.path_mtu(tunnel, child);
         match (below, child) {
             (Some(below), Some(child)) => mtu.min(child.outbound.inner_mtu(below)),
             (Some(_) | None, _) => mtu,

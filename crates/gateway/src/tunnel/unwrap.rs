@@ -24,6 +24,8 @@ pub(crate) enum Carried {
     UnknownSpi(u32),
     /// A NAT keepalive (RFC 3948 §4).
     Keepalive,
+    /// An ICMP error that an ESP packet of ours was too big for the path, with the path's MTU.
+    TooBig(ChildId, u16),
 }
 
 /// What came out of an ESP packet.
@@ -43,6 +45,12 @@ impl Gateway {
             return Carried::Nothing;
         }
         let udp = match headers.tuple.proto {
+            proto::ICMP | proto::ICMPV6 => {
+                return match self.told_too_big(packet) {
+                    Some((child, mtu)) => Carried::TooBig(child, mtu),
+                    None => Carried::Nothing,
+                };
+            }
             proto::ESP => false,
             proto::UDP if self.tunnels.udp_ports().contains(&headers.tuple.dst_port) => true,
             _ => return Carried::Nothing,

@@ -3,6 +3,7 @@
 //! The views are made by hand; what a person sees of them is in `snapshots/`.
 
 mod changes;
+mod tunnels;
 mod views;
 
 use api::{Document, Response};
@@ -52,6 +53,24 @@ goldens! {
 
 goldens! {
     changes: cleared events config_checked config_diff config_applied
+}
+
+goldens! {
+    tunnels: tunnels sas
+}
+
+#[test]
+fn the_other_forms_of_sas() {
+    let plain = Style::default();
+    let view = tunnels::sas();
+    for (name, form) in [
+        ("sas_offload", super::sas_offload as fn(&Response, &Style) -> String),
+        ("sas_detail", super::sas_detail),
+    ] {
+        let text = form(&view, &plain);
+        assert_eq!(strip(&form(&view, &Style { color: true })), text, "{name}");
+        insta::assert_snapshot!(format!("{name}.text"), text);
+    }
 }
 
 #[test]

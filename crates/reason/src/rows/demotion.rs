@@ -79,4 +79,8 @@ registry! {
         "Offload is required, and the session did not qualify."
         "Ask why with `explain session` before it ends, or set `offload = \"auto\"`."
         "";
+    19 PathMtuChanged "path-mtu-changed" Info
+        "The path below a tunnel takes smaller or larger packets than before."
+        "Normal; `show tunnels` tells the MTU."
+        "";
 }

@@ -6,6 +6,7 @@
 #![allow(missing_docs)]
 
 mod change;
+mod esp;
 mod guards;
 mod nat;
 mod neighbour;

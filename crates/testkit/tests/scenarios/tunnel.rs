@@ -84,7 +84,7 @@ fn exercise(sites: &mut Sites, v6: bool) {
 
 #[test]
 fn every_suite_carries_both_versions_inside_and_out() {
-    for (n, suite) in esp::Suite::ALL.iter().enumerate() {
+    for (n, suite) in ::esp::Suite::ALL.iter().enumerate() {
         let (v6_outside, null) = (n % 2 == 1, "allow-null = true");
         let [paris, oslo] = both(suite.name(), suite.key_len(), v6_outside, null);
         let mut sites = Sites::new(&format!("tunnel-{suite}"), &paris, &oslo);

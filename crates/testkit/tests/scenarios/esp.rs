@@ -1,0 +1,250 @@
+//! One gateway with a tunnel, packet by packet: both tiers do the same with the same bytes, wherever a
+//! stream moves from one to the other; and what an SA does not accept goes nowhere.
+
+use std::net::IpAddr;
+
+use ::esp::{DfRule, DscpRule, KeyMaterial, Lifetime, Mode, Outbound, Parameters};
+use lockgate_testkit::{office::ip, rig::Rig};
+use ports::Frame;
+use wire::{Time, Tuple, build, proto};
+
+const KEY_OUT: &str = "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1faabbccdd";
+const KEY_IN: &str = "404142434445464748494a4b4c4d4e4f505152535455565758595a5b5c5d5e5faabbccdd";
+
+/// Packets of a stream.
+const STREAM: usize = 14;
+
+/// The gateway's tunnel to 203.0.113.9, and policies both ways.
+fn config(offload: &str, after: usize, more: &str) -> String {
+    format!(
+        r#"
+[[ipsec]]
+name = "site"
+local = "203.0.113.2"
+remote = "203.0.113.9"
+selectors = [{{ local = "10.1.0.0/24", remote = "10.2.0.0/24" }}]
+steering = "selectors"
+zone = "vpn"
+out = {{ spi = 0x1001, algorithm = "aes256gcm16", key = "{KEY_OUT}" }}
+in = {{ spi = 0x2001, algorithm = "aes256gcm16", key = "{KEY_IN}" }}
+offload = "{offload}"
+{more}
+[[policy]]
+id = 1
+from = ["inside", "vpn"]
+to = ["inside", "vpn"]
+action = "allow"
+[offload]
+after-packets = {after}
+one-way-packets = {after}
+"#
+    )
+}
+
+/// The SA that the far end sends by.
+fn far_end() -> Outbound {
+    let end = |text: &str| text.parse::<IpAddr>().expect("an address");
+    let parameters = Parameters {
+        spi: 0x2001,
+        suite: "aes256gcm16".parse().expect("a suite"),
+        key: KeyMaterial::from_hex(KEY_IN).expect("digits"),
+        mode: Mode::Tunnel,
+        source: end("203.0.113.9"),
+        destination: end("203.0.113.2"),
+        encapsulation: None,
+        esn: false,
+        replay_window: 1024,
+        soft: Lifetime::default(),
+        hard: Lifetime::default(),
+        dscp: DscpRule::Copy,
+        df: DfRule::Copy,
+        pad_to: None,
+        hop_limit: 64,
+        allow_null: false,
+    };
+    Outbound::new(parameters, Time::ZERO).expect("a sound SA")
+}
+
+fn outward() -> Tuple {
+    let (src, dst) = (ip("10.1.0.5"), ip("10.2.0.7"));
+    Tuple { src, dst, src_port: 4000, dst_port: 53, proto: proto::UDP }
+}
+
+/// The n-th packet of a stream; sizes differ.
+fn payload(n: usize) -> Vec<u8> {
+    (0..n * 37 % 900).map(|i| (i * 7 + n) as u8).collect()
+}
+
+/// What the far end sends: the packet sealed, as a frame on the wire.
+fn sealed(rig: &Rig, sa: &Outbound, packet: &build::Packet) -> Vec<u8> {
+    let bytes = packet.build();
+    let mut frame = Frame::from_vec(bytes);
+    frame.pull_front(14);
+    sa.seal(&mut frame, 0, Time::ZERO).expect("sealed");
+    let mut wire = Vec::new();
+    wire.extend_from_slice(&rig.gateway_mac("wan0").0);
+    wire.extend_from_slice(&rig.peer_mac("wan0").0);
+    wire.extend_from_slice(&[0x08, 0x00]);
+    wire.extend_from_slice(frame.bytes());
+    wire
+}
+
+/// Sends the stream out through the tunnel; what is on the wire. Before packet `change_at` the
+/// configuration changes, which takes sessions and SAs off the engine.
+fn send_stream(name: &str, offload: &str, after: usize, change_at: Option<usize>) -> Vec<Vec<u8>> {
+    let mut rig = Rig::new(name, &config(offload, after, ""));
+    let mut wire = Vec::new();
+    for n in 0..STREAM {
+        if change_at == Some(n) {
+            let other = "\n[[policy]]\nid = 2\naction = \"deny\"\n";
+            rig.apply(&format!("{}{other}", config(offload, after, "")));
+        }
+        rig.send("lan0", &rig.packet("lan0", outward()).payload(&payload(n)));
+        wire.push(rig.one("wan0"));
+    }
+    wire
+}
+
+#[test]
+fn both_tiers_seal_the_same_bytes_wherever_a_stream_moves() {
+    let slow = send_stream("esp-out-slow", "off", 1, None);
+    assert!(slow.iter().all(|frame| frame[23] == proto::ESP));
+    for after in 1..STREAM {
+        assert_eq!(send_stream("esp-out-promoted", "auto", after, None), slow, "after {after}");
+    }
+    for change_at in 1..STREAM {
+        let moved = send_stream("esp-out-demoted", "auto", 1, Some(change_at));
+        assert_eq!(moved, slow, "demoted before packet {change_at}");
+    }
+}
+
+/// Takes the stream in through the tunnel; what comes out inside. Every ESP packet is sent twice.
+fn receive_stream(name: &str, offload: &str, after: usize, change_at: Option<usize>) -> Received {
+    let mut rig = Rig::new(name, &config(offload, after, ""));
+    let sa = far_end();
+    let mut inside = Vec::new();
+    for n in 0..STREAM {
+        if change_at == Some(n) {
+            let other = "\n[[policy]]\nid = 2\naction = \"deny\"\n";
+            rig.apply(&format!("{}{other}", config(offload, after, "")));
+        }
+        let packet = rig.packet("wan0", outward().reversed()).payload(&payload(n));
+        let wire = sealed(&rig, &sa, &packet);
+        rig.send_bytes("wan0", &wire);
+        inside.push(rig.one("lan0"));
+        rig.send_bytes("wan0", &wire);
+        rig.expect_silence();
+    }
+    let counters = rig.snapshot();
+    assert_eq!(counters.get("drop.esp-replayed"), STREAM as u64, "{counters}");
+    Received { inside, fast: counters.get("engine.forwarded") }
+}
+
+struct Received {
+    inside: Vec<Vec<u8>>,
+    fast: u64,
+}
+
+#[test]
+fn both_tiers_open_the_same_bytes_and_no_window_opens_again() {
+    let slow = receive_stream("esp-in-slow", "off", 1, None);
+    assert_eq!(slow.fast, 0);
+    for after in 1..STREAM {
+        let moved = receive_stream("esp-in-promoted", "auto", after, None);
+        assert_eq!(moved.inside, slow.inside, "after {after}");
+        assert!(after + 2 >= STREAM || moved.fast > 0, "after {after}: the engine had its share");
+    }
+    for change_at in 1..STREAM {
+        let moved = receive_stream("esp-in-demoted", "auto", 1, Some(change_at));
+        assert_eq!(moved.inside, slow.inside, "demoted before packet {change_at}");
+    }
+}
+
+#[test]
+fn damaged_packets_go_nowhere_and_leave_the_window_alone() {
+    for offload in ["off", "auto"] {
+        let mut rig = Rig::new(&format!("esp-damaged-{offload}"), &config(offload, 1, ""));
+        let sa = far_end();
+        let packet = rig.packet("wan0", outward().reversed()).payload(b"sound");
+        let wire = sealed(&rig, &sa, &packet);
+        // from the sequence number on: the SPI and the IP header have reasons of their own
+        for at in 14 + 20 + 4..wire.len() {
+            let mut damaged = wire.clone();
+            damaged[at] ^= 0x10;
+            rig.send_bytes("wan0", &damaged);
+            rig.expect_silence();
+        }
+        let flips = (wire.len() - 38) as u64;
+        let counters = rig.snapshot();
+        let dropped = counters.sum("drop.esp-");
+        assert_eq!(dropped, flips, "{counters}");
+        assert!(counters.get("drop.esp-icv-failed") + 4 >= flips, "{counters}");
+        rig.send_bytes("wan0", &wire);
+        assert!(rig.one("lan0").ends_with(b"sound"), "the same number is still good");
+    }
+}
+
+#[test]
+fn short_packets_and_foreign_spis_have_their_own_reasons() {
+    let mut rig = Rig::new("esp-short", &config("auto", 1, ""));
+    let sa = far_end();
+    let wire = sealed(&rig, &sa, &rig.packet("wan0", outward().reversed()).payload(b"x"));
+    for length in 0..wire.len() - 34 {
+        let mut short = wire[..34 + length].to_vec();
+        let total = (20 + length) as u16;
+        short[16..18].copy_from_slice(&total.to_be_bytes());
+        short[24..26].fill(0);
+        let sum = wire::checksum::Sum::ZERO.bytes(&short[14..34]).finish();
+        short[24..26].copy_from_slice(&sum.to_be_bytes());
+        rig.send_bytes("wan0", &short);
+        rig.expect_silence();
+    }
+    let counters = rig.snapshot();
+    let (malformed, failed) =
+        (counters.get("drop.esp-malformed"), counters.get("drop.esp-icv-failed"));
+    assert!(malformed > 30 && failed > 0, "{counters}");
+    let mut foreign = wire.clone();
+    foreign[37] ^= 1;
+    rig.send_bytes("wan0", &foreign);
+    rig.expect_silence();
+    assert_eq!(rig.snapshot().get("drop.esp-spi-unknown"), 1);
+}
+
+#[test]
+fn what_is_outside_the_selectors_passes_neither_way() {
+    for offload in ["off", "auto"] {
+        let mut rig = Rig::new(&format!("esp-selectors-{offload}"), &config(offload, 1, ""));
+        rig.banner("inside the SA: a source the selectors do not let in");
+        let sa = far_end();
+        let foreign = Tuple { src: ip("10.3.0.1"), ..outward().reversed() };
+        let wire = sealed(&rig, &sa, &rig.packet("wan0", foreign).payload(b"x"));
+        rig.send_bytes("wan0", &wire);
+        rig.expect_silence();
+        assert_eq!(rig.snapshot().get("drop.esp-selector-mismatch"), 1);
+        rig.banner("in clear: a source that the selectors want protected");
+        rig.send("wan0", &rig.packet("wan0", outward().reversed()).payload(b"x"));
+        rig.expect_silence();
+        assert_eq!(rig.snapshot().get("drop.esp-unprotected"), 1);
+    }
+}
+
+#[test]
+fn an_sa_ends_hard_and_its_number_never_comes_again() {
+    for offload in ["off", "auto"] {
+        let more = "hard-lifetime = { packets = 5 }";
+        let mut rig = Rig::new(&format!("esp-lifetime-{offload}"), &config(offload, 1, more));
+        for n in 0..5 {
+            rig.send("lan0", &rig.packet("lan0", outward()).payload(&payload(n)));
+            rig.one("wan0");
+        }
+        rig.send("lan0", &rig.packet("lan0", outward()).payload(b"one too many"));
+        rig.expect_silence();
+        assert_eq!(rig.snapshot().get("drop.esp-sa-expired"), 1);
+        rig.banner("another configuration with the same key goes on where the old one was");
+        rig.apply(&config(offload, 1, "hard-lifetime = { packets = 50 }"));
+        rig.send("lan0", &rig.packet("lan0", outward()).payload(b"again"));
+        let frame = rig.one("wan0");
+        let number = u32::from_be_bytes([frame[38], frame[39], frame[40], frame[41]]);
+        assert!(number > 5, "number {number} was used before");
+    }
+}
