@@ -4,6 +4,8 @@
 //! it would the clock; what disturbs caches still shows. Frames are made outside the time. Compare
 //! ratios of one run, not single figures of two.
 
+mod esp;
+
 use std::{
     fmt::Write as _,
     sync::{Arc, Mutex, PoisonError},
@@ -63,9 +65,12 @@ pub fn run(suite: Option<&str>, progress: &mut dyn FnMut(&str)) -> Result<Vec<Fi
     if wanted("setup") || wanted("tiers") || wanted("clear") {
         slow_path(&mut figures, progress)?;
     }
+    if wanted("esp") {
+        esp::run(&mut figures, progress)?;
+    }
     if figures.is_empty() {
         return Err(format!(
-            "no suite {}; there are nat, setup, tiers and clear",
+            "no suite {}; there are nat, setup, tiers, clear and esp",
             suite.unwrap_or_default()
         ));
     }

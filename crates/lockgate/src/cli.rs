@@ -83,7 +83,7 @@ pub enum Command {
     },
     /// Measure what this machine forwards, in memory, on one core
     Bench {
-        /// nat, setup, tiers or clear; all where absent (setup, tiers and clear run together)
+        /// nat, setup, tiers, clear or esp; all where absent (setup, tiers and clear run together)
         suite: Option<String>,
     },
     /// Give a gateway the inputs of a recording and compare all it does

@@ -102,6 +102,13 @@ fn moved(
     if packet.ingress == expected || session.kind != Kind::Forward {
         return None;
     }
+    // RFC 4301 §5.2: what belongs into a tunnel is not taken in clear, whatever the zones.
+    if gateway.interface(expected).tunnel().is_some()
+        && gateway.interface(packet.ingress).tunnel().is_none()
+    {
+        packet.say(|p| Note::new(p.headers.tuple.to_string(), "in clear; its session is a tunnel's"));
+        return Some(DropReason::EspUnprotected);
+    }
     let mode = gateway.interface(packet.ingress).rpf;
     let same_zone = gateway.interface(packet.ingress).zone == gateway.interface(expected).zone;
     let src = packet.headers.src();

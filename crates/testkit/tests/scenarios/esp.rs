@@ -229,6 +229,26 @@ fn what_is_outside_the_selectors_passes_neither_way() {
 }
 
 #[test]
+fn a_session_of_a_tunnel_takes_nothing_in_clear() {
+    for offload in ["off", "auto"] {
+        // the zones are the same, so that only the tunnel tells the two ways apart
+        let text = config(offload, 1, "").replace("zone = \"vpn\"", "zone = \"outside\"");
+        let text = text.replace("[\"inside\", \"vpn\"]", "[\"inside\", \"outside\"]");
+        let mut rig = Rig::new(&format!("esp-in-clear-{offload}"), &text);
+        let sa = far_end();
+        rig.send("lan0", &rig.packet("lan0", outward()).payload(b"out"));
+        rig.one("wan0");
+        let back = rig.packet("wan0", outward().reversed()).payload(b"back");
+        let wire = sealed(&rig, &sa, &back);
+        rig.send_bytes("wan0", &wire);
+        rig.one("lan0");
+        rig.send("wan0", &back);
+        rig.expect_silence();
+        assert_eq!(rig.snapshot().get("drop.esp-unprotected"), 1);
+    }
+}
+
+#[test]
 fn an_sa_ends_hard_and_its_number_never_comes_again() {
     for offload in ["off", "auto"] {
         let more = "hard-lifetime = { packets = 5 }";
