@@ -147,6 +147,7 @@ while read -r n suite _ options; do
     *) targets="10.2.$n.1 2001:db8:$n::1" ;;
   esac
   for to in $targets; do
+    [ $FAILED = 0 ] || break
     case $to in *:*) url="http://[$to]" ;; *) url="http://$to" ;; esac
     check "ping $to" ping_all "$to"
     check "ping $to, 1300 bytes" ping_all "$to" -s 1300
