@@ -93,17 +93,17 @@ gateway 1 192.0.2.2 192.0.2.1 1500 "$WORK/a.sock" 203.0.113.3 203.0.113.3 > "$WO
 gateway 2 203.0.113.3 203.0.113.1 1400 "$WORK/b.sock" 203.0.113.1 192.0.2.2 > "$WORK/b.toml"
 check "paris' configuration is valid" "$LOCKGATE" check "$WORK/a.toml"
 check "oslo's configuration is valid" "$LOCKGATE" check "$WORK/b.toml"
-in_ns lga "$LOCKGATE" run --config "$WORK/a.toml" >"$WORK/a.log" 2>&1 & BACKGROUND+=($!)
-in_ns lgb "$LOCKGATE" run --config "$WORK/b.toml" >"$WORK/b.log" 2>&1 & BACKGROUND+=($!)
+ip netns exec lga "$LOCKGATE" run --config "$WORK/a.toml" >"$WORK/a.log" 2>&1 & BACKGROUND+=($!)
+ip netns exec lgb "$LOCKGATE" run --config "$WORK/b.toml" >"$WORK/b.log" 2>&1 & BACKGROUND+=($!)
 check "paris answers on its socket" until_ok 20 paris show system
 check "oslo answers on its socket" until_ok 20 oslo show system
-in_ns lib python3 -m http.server --bind :: 8080 --directory "$WORK" >/dev/null 2>&1 & BACKGROUND+=($!)
-in_ns lib iperf3 -s >/dev/null 2>&1 & BACKGROUND+=($!)
+ip netns exec lib python3 -m http.server --bind :: 8080 --directory "$WORK" >/dev/null 2>&1 & BACKGROUND+=($!)
+ip netns exec lib iperf3 -s >/dev/null 2>&1 & BACKGROUND+=($!)
 head -c 3000000 /dev/urandom > "$WORK/blob"
 sum() { md5sum < "$1" | cut -d' ' -f1; }
 fetch() { in_ns lia curl -gsS -m 20 -o "$WORK/got" "$1" && [ "$(sum "$WORK/got")" = "$(sum "$WORK/blob")" ]; }
 until_ok 5 in_ns lib curl -gsS -m 1 -o /dev/null 'http://[::1]:8080/blob'
-in_ns lnr tcpdump -i to-b -w "$WORK/wire.pcap" -U -s 200 not arp >/dev/null 2>&1 & BACKGROUND+=($!)
+ip netns exec lnr tcpdump -i to-b -w "$WORK/wire.pcap" -U -s 200 not arp >/dev/null 2>&1 & BACKGROUND+=($!)
 until_ok 5 test -s "$WORK/wire.pcap"
 
 for tunnel in plain natt; do

@@ -71,10 +71,10 @@ ip netns exec lgg "$LOCKGATE" run --config "$WORK/gateway.toml" >"$WORK/daemon.l
 DAEMON=$!; BACKGROUND+=($DAEMON)
 check "daemon answers on its socket" until_ok 20 lg show system
 
-in_s python3 -m http.server --bind :: 8080 --directory "$WORK" >/dev/null 2>&1 & BACKGROUND+=($!)
-in_s python3 -m http.server --bind :: 8081 --directory "$WORK" >/dev/null 2>&1 & BACKGROUND+=($!)
-in_c python3 -m http.server --bind :: 80 --directory "$WORK" >/dev/null 2>&1 & BACKGROUND+=($!)
-in_s iperf3 -s >/dev/null 2>&1 & BACKGROUND+=($!)
+ip netns exec lgs python3 -m http.server --bind :: 8080 --directory "$WORK" >/dev/null 2>&1 & BACKGROUND+=($!)
+ip netns exec lgs python3 -m http.server --bind :: 8081 --directory "$WORK" >/dev/null 2>&1 & BACKGROUND+=($!)
+ip netns exec lgc python3 -m http.server --bind :: 80 --directory "$WORK" >/dev/null 2>&1 & BACKGROUND+=($!)
+ip netns exec lgs iperf3 -s >/dev/null 2>&1 & BACKGROUND+=($!)
 head -c 3000000 /dev/urandom > "$WORK/blob"
 sum() { md5sum < "$1" | cut -d' ' -f1; }
 fetch() { local where=$1 url=$2; "$where" curl -gsS -m 10 -o "$WORK/got.$$" "$url" && [ "$(sum "$WORK/got.$$")" = "$(sum "$WORK/blob")" ]; }
@@ -107,7 +107,7 @@ for options in "-c 203.0.113.9" "-R -c 203.0.113.9" "-c 2001:db8:2::9" "-R -c 20
   check "iperf3 $options" iperf $options
   printf '        %s\n' "$(gbps 2>/dev/null)"
 done
-in_c iperf3 -t 6 -c 203.0.113.9 >"$WORK/iperf.log" 2>&1 & IPERF=$!
+ip netns exec lgc iperf3 -t 6 -c 203.0.113.9 >"$WORK/iperf.log" 2>&1 & IPERF=$!
 hitting() { lg show sessions --offload --json 'tcp and dst port 5201' | grep -q '"status":"hitting"'; }
 check "the flow becomes hitting" until_ok 4 hitting
 has "explain session names policy and tier" 'lan-out' lg explain session 'tcp and dst port 5201'
