@@ -66,29 +66,42 @@ impl Reader {
     /// Asks the CPU for the SAs that a burst needs: first for what stands in them, then for what only
     /// they know the place of.
     pub(super) fn fetch_sas(&self, steps: &[Step]) {
+        let mut last = None;
         for step in steps {
-            match self.sa_of(step) {
+            let slot = self.sa_of(step);
+            // a burst of one tunnel has asked already
+            if slot == last {
+                continue;
+            }
+            last = slot;
+            match slot.and_then(|slot| self.sas.1.get(slot)) {
                 Some(SaProgram::Inbound { sa, .. }) => sa.prefetch(self.number + 1),
                 Some(SaProgram::Outbound { sa, .. }) => sa.prefetch(self.number + 1),
                 None => {}
             }
         }
+        let mut last = None;
         for step in steps {
-            if let Some(SaProgram::Inbound { sa, .. }) = self.sa_of(step) {
+            let slot = self.sa_of(step);
+            if slot == last {
+                continue;
+            }
+            last = slot;
+            if let Some(SaProgram::Inbound { sa, .. }) = slot.and_then(|slot| self.sas.1.get(slot))
+            {
                 sa.prefetch_window();
             }
         }
     }
 
-    /// The SA a step will come to, as far as a look at the likely flow tells.
+    /// The slot of the SA a step will come to, as far as a look at the likely flow tells.
     #[inline(always)]
-    fn sa_of(&self, step: &Step) -> Option<&SaProgram> {
-        let slot = match step {
-            Step::V4(s) | Step::Sa4(s) => self.v4.glance(&self.passage, s.guess?)?.sa_slot()?,
-            Step::V6(s) | Step::Sa6(s) => self.v6.glance(&self.passage, s.guess?)?.sa_slot()?,
-            Step::Punt(_) => return None,
-        };
-        self.sas.1.get(slot)
+    fn sa_of(&self, step: &Step) -> Option<u32> {
+        match step {
+            Step::V4(s) | Step::Sa4(s) => self.v4.glance(&self.passage, s.guess?)?.sa_slot(),
+            Step::V6(s) | Step::Sa6(s) => self.v6.glance(&self.passage, s.guess?)?.sa_slot(),
+            Step::Punt(_) => None,
+        }
     }
 
     /// Opens an ESP packet, if an SA is here for it, and serves what is inside.

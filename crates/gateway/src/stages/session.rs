@@ -106,7 +106,8 @@ fn moved(
     if gateway.interface(expected).tunnel().is_some()
         && gateway.interface(packet.ingress).tunnel().is_none()
     {
-        packet.say(|p| Note::new(p.headers.tuple.to_string(), "in clear; its session is a tunnel's"));
+        packet
+            .say(|p| Note::new(p.headers.tuple.to_string(), "in clear; its session is a tunnel's"));
         return Some(DropReason::EspUnprotected);
     }
     let mode = gateway.interface(packet.ingress).rpf;
