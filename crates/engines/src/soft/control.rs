@@ -53,6 +53,8 @@ pub struct SoftControl {
     events: VecDeque<EngineEvent>,
     /// A flow was refused for want of room, and `Room` has not been reported since.
     wants_room: bool,
+    /// An SA was refused for want of room, and none has gone since.
+    wants_sa_room: bool,
     adjacencies: u64,
     installed: u64,
     removed: u64,
@@ -80,6 +82,7 @@ impl SoftControl {
             retired: VecDeque::new(),
             events: VecDeque::new(),
             wants_room: false,
+            wants_sa_room: false,
             adjacencies: 0,
             installed: 0,
             removed: 0,
@@ -356,7 +359,7 @@ impl Engine for SoftControl {
             SaProgram::Outbound { .. } => None,
         };
         let Some(handle) = self.sas.insert(program, &self.shared.sas) else {
-            self.wants_room = true;
+            self.wants_sa_room = true;
             let evidence = [
                 Some(("used", u64::from(self.sas.live()))),
                 Some(("limit", u64::from(self.sas.limit()))),
@@ -397,8 +400,8 @@ impl Engine for SoftControl {
         if let Some(slot) = slot {
             self.take_out(slot, DemotionReason::SaRemoved);
         }
-        if self.wants_room {
-            self.wants_room = false;
+        if self.wants_sa_room {
+            self.wants_sa_room = false;
             self.events.push_back(EngineEvent::Room);
         }
         true

@@ -268,3 +268,87 @@ fn an_sa_ends_hard_and_its_number_never_comes_again() {
         assert!(number > 5, "number {number} was used before");
     }
 }
+
+/// A second tunnel, so that an engine with room for two SAs is full from the start.
+fn second() -> String {
+    format!(
+        r#"
+[[ipsec]]
+name = "other"
+local = "203.0.113.2"
+remote = "203.0.113.1"
+selectors = [{{ local = "10.1.0.0/24", remote = "10.8.0.0/24" }}]
+out = {{ spi = 0x1002, algorithm = "aes256gcm16", key = "{KEY_IN}" }}
+in = {{ spi = 0x2002, algorithm = "aes256gcm16", key = "{KEY_OUT}" }}
+[limits]
+sas = 2
+"#
+    )
+}
+
+fn sas(rig: &mut Rig) -> Vec<api::SaView> {
+    let request = api::Request::ShowSas { pick: Some("site".into()), limit: None, cursor: None };
+    match rig.net.ask(rig.gateway, request) {
+        Ok(api::Response::Sas(view)) => view.sas,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_full_sa_table_refuses_with_evidence_and_tries_again_when_there_is_room() {
+    let full = format!("{}{}", config("auto", 1, ""), second());
+    let mut rig = Rig::new("esp-sa-table-full", &full);
+    for n in 0..3 {
+        rig.send("lan0", &rig.packet("lan0", outward()).payload(&payload(n)));
+        assert_eq!(rig.one("wan0")[23], proto::ESP, "traffic never stops");
+    }
+    let refused = &sas(&mut rig)[0];
+    assert_eq!((refused.direction.as_ref(), refused.status.name()), ("out", "refused"));
+    let refusal = refused.refusal.as_ref().expect("it stands");
+    assert_eq!(refusal.reason.name, "sa-table-full");
+    assert_eq!(
+        (refusal.evidence.as_str(), refusal.retry.as_ref()),
+        ("used=2 limit=2", "when-room")
+    );
+    assert_eq!(rig.snapshot().get("not-eligible.sa-refused"), 1);
+
+    rig.banner("the other tunnel goes, and there is room");
+    rig.apply(&config("auto", 1, ""));
+    for n in 3..8 {
+        rig.send("lan0", &rig.packet("lan0", outward()).payload(&payload(n)));
+        rig.one("wan0");
+    }
+    let taken = &sas(&mut rig)[0];
+    assert_eq!(taken.status.name(), "hitting", "{taken:?}");
+    assert_eq!(taken.slow.packets + taken.fast.packets, 8, "no packet lost or counted twice");
+}
+
+#[test]
+fn a_tunnel_that_requires_offload_passes_nothing_once_the_engine_has_refused() {
+    let full = format!("{}{}", config("require", 1, ""), second());
+    let mut rig = Rig::new("esp-require", &full);
+    rig.banner("the first packet finds the way to the far end; nothing is refused yet");
+    rig.send("lan0", &rig.packet("lan0", outward()).payload(b"first"));
+    rig.one("wan0");
+    for _ in 0..3 {
+        rig.send("lan0", &rig.packet("lan0", outward()).payload(b"more"));
+        rig.expect_silence();
+    }
+    assert_eq!(rig.snapshot().get("drop.offload-required"), 3);
+}
+
+#[test]
+fn a_tunnel_with_offload_off_is_not_refused_but_switched_off() {
+    let mut rig = Rig::new("esp-off", &config("off", 1, ""));
+    for n in 0..3 {
+        rig.send("lan0", &rig.packet("lan0", outward()).payload(&payload(n)));
+        rig.one("wan0");
+    }
+    for sa in sas(&mut rig) {
+        let names: Vec<_> = sa.against.iter().map(|f| f.reason.name.as_ref()).collect();
+        assert_eq!((names, sa.refusal), (vec!["disabled-by-tunnel"], None), "{}", sa.direction);
+    }
+    let counters = rig.snapshot();
+    assert_eq!(counters.get("engine.forwarded"), 0);
+    assert_eq!(counters.get("not-eligible.disabled-by-tunnel"), 1);
+}
