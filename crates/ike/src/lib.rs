@@ -9,5 +9,6 @@
 
 pub mod algorithm;
 mod error;
+pub mod message;
 
 pub use error::DecodeError;
