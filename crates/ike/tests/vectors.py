@@ -1,0 +1,188 @@
+#!/usr/bin/env python3
+"""Vectors for tests/schedule.rs, from a derivation that shares no code with ours.
+
+Run by hand with Python 3 and the package `cryptography`:
+    python3 vectors.py schedule > data/schedule.txt
+    python3 vectors.py modp > data/modp.txt
+Everything is made from labels, so that the output is the same each time. The formulas are those of
+RFC 7296 §2.13 to §2.18 and §3.14, RFC 5282, RFC 7634, RFC 8784 §3, RFC 9242 §3.3.2 and RFC 9370 §2.2.
+"""
+
+import hashlib
+import hmac
+import sys
+
+from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM, ChaCha20Poly1305
+
+
+def label(text, length):
+    out = b""
+    while len(out) < length:
+        out += hashlib.sha256(f"{text} {len(out)}".encode()).digest()
+    return out[:length]
+
+
+def prf(hash_name, key, data):
+    return hmac.digest(key, data, hash_name)
+
+
+def prf_plus(hash_name, key, seed, length):
+    out, last, n = b"", b"", 1
+    while len(out) < length:
+        last = prf(hash_name, key, last + seed + bytes([n]))
+        out, n = out + last, n + 1
+    return out[:length]
+
+
+HASHES = {"prfsha1": "sha1", "prfsha256": "sha256", "prfsha384": "sha384", "prfsha512": "sha512"}
+# encryption: key and salt; integrity: hash, length of the check value
+ENCRYPTION = {
+    "aes128gcm16": 20,
+    "aes256gcm16": 36,
+    "chacha20poly1305": 36,
+    "aes128": 16,
+    "aes256": 32,
+}
+INTEGRITY = {"sha1": 12, "sha256": 16, "sha384": 24, "sha512": 32}
+SUITES = [
+    ("aes128gcm16", None, "prfsha256"),
+    ("aes256gcm16", None, "prfsha384"),
+    ("chacha20poly1305", None, "prfsha512"),
+    ("aes128", "sha256", "prfsha256"),
+    ("aes256", "sha384", "prfsha384"),
+    ("aes256", "sha512", "prfsha512"),
+    ("aes128", "sha1", "prfsha1"),
+]
+# length of a child's keys, one direction
+CHILDREN = {"aes256gcm16": 36, "aes128-sha256": 48, "aes256-sha512": 96, "chacha20poly1305": 36}
+
+
+def keys(suite, skeyseed, ni, nr, spis):
+    encryption, integrity, prf_name = suite
+    h = HASHES[prf_name]
+    p = hashlib.new(h).digest_size
+    a = hashlib.new(integrity).digest_size if integrity else 0
+    e = ENCRYPTION[encryption]
+    stream = prf_plus(h, skeyseed, ni + nr + spis, 3 * p + 2 * a + 2 * e)
+    out, at = {}, 0
+    for name, n in [("d", p), ("ai", a), ("ar", a), ("ei", e), ("er", e), ("pi", p), ("pr", p)]:
+        out[name], at = stream[at : at + n], at + n
+    return out
+
+
+def seal(suite, e, a, iv, head, inner, padding):
+    encryption, integrity, _ = suite
+    text = inner + bytes(padding) + bytes([padding])
+    if integrity is None:
+        key, salt = e[:-4], e[-4:]
+        cipher = ChaCha20Poly1305(key) if encryption == "chacha20poly1305" else AESGCM(key)
+        return head + iv + cipher.encrypt(salt + iv, text, head)
+    encryptor = Cipher(algorithms.AES(e), modes.CBC(iv)).encryptor()
+    message = head + iv + encryptor.update(text) + encryptor.finalize()
+    return message + hmac.digest(a, message, integrity)[: INTEGRITY[integrity]]
+
+
+def show(case, **values):
+    for name, value in values.items():
+        print(f"{case}.{name} {value.hex()}")
+
+
+def case(suite):
+    encryption, integrity, prf_name = suite
+    name = "-".join(x for x in suite if x)
+    h = HASHES[prf_name]
+    nonce = lambda who: label(f"{name} nonce {who}", 16 + len(name) * 3)
+    ni, nr = nonce("i"), nonce("r")
+    spis = label(f"{name} spis", 16)
+    secret = label(f"{name} g^ir", 256)
+    first = keys(suite, prf(h, ni + nr, secret), ni, nr, spis)
+    show(name, ni=ni, nr=nr, spis=spis, secret=secret)
+    show(name + ".initial", **first)
+
+    second_secret = label(f"{name} SK(1)", 32)
+    second = keys(suite, prf(h, first["d"], second_secret + ni + nr), ni, nr, spis)
+    show(name, second_secret=second_secret)
+    show(name + ".second", **second)
+
+    ppk = label(f"{name} ppk", 40)
+    mixed = {k: prf_plus(h, ppk, first[k], len(first[k])) for k in ("d", "pi", "pr")}
+    show(name, ppk=ppk)
+    show(name + ".ppk", **mixed)
+
+    ni2, nr2 = nonce("i2"), nonce("r2")
+    spis2 = label(f"{name} spis 2", 16)
+    rekey_secret = label(f"{name} rekey", 64)
+    # the new SA has the next suite of the list, so another pseudorandom function
+    new = SUITES[(SUITES.index(suite) + 1) % len(SUITES)]
+    plain = prf(h, first["d"], rekey_secret + ni2 + nr2)
+    hybrid = prf(h, first["d"], rekey_secret + ni2 + nr2 + second_secret + secret)
+    show(name, ni2=ni2, nr2=nr2, spis2=spis2, rekey_secret=rekey_secret)
+    show(name + ".rekeyed", **keys(new, plain, ni2, nr2, spis2))
+    show(name + ".hybrid", **keys(new, hybrid, ni2, nr2, spis2))
+
+    for child, n in CHILDREN.items():
+        plain = prf_plus(h, first["d"], ni + nr, 2 * n)
+        pfs = prf_plus(h, first["d"], rekey_secret + ni2 + nr2, 2 * n)
+        hybrid = prf_plus(h, first["d"], rekey_secret + ni2 + nr2 + second_secret, 2 * n)
+        show(f"{name}.child.{child}", plain=plain, pfs=pfs, hybrid=hybrid)
+
+    head = label(f"{name} head", 36)
+    inner = label(f"{name} inner", 45)
+    iv = label(f"{name} iv", 16 if integrity else 8)
+    show(name, head=head, inner=inner)
+    least = 2 if integrity else 0
+    for how, padding in [("least", least), ("more", least + 16 * 15)]:
+        sealed = seal(suite, first["er"], first["ar"], iv, head, inner, padding)
+        show(f"{name}.sealed", **{how: sealed})
+    short = seal(suite, first["er"], first["ar"], iv, head, b"", 15 if integrity else 0)
+    show(f"{name}.sealed", empty=short)
+
+    psk = label(f"{name} psk", 21)
+    message, identity = label(f"{name} message", 300), b"\x02\0\0\0a.example"
+    auth = lambda *parts: prf(h, prf(h, psk, b"Key Pad for IKEv2"), b"".join(parts))
+    octets = [message, nr, prf(h, first["pi"], identity)]
+    int_i = prf(h, second["pi"], prf(h, first["pi"], b"A1" + b"P1") + b"A2" + b"P2")
+    int_r = prf(h, first["pr"], b"A3" + b"P3")
+    int_auth = int_i + int_r + (2).to_bytes(4, "big")
+    show(name, psk=psk, message=message, identity=identity)
+    show(name + ".auth", plain=auth(*octets), intermediate=auth(*octets, int_auth))
+
+
+def pi_bits(bits):
+    """floor(pi * 2**bits), by Machin's formula with 64 bits more."""
+    one = 1 << (bits + 64)
+
+    def arctan_inverse(x):
+        total = term = one // x
+        n, sign = 3, -1
+        while term:
+            term //= x * x
+            total, n, sign = total + sign * (term // n), n + 2, -sign
+        return total
+
+    return (4 * (4 * arctan_inverse(5) - arctan_inverse(239))) >> 64
+
+
+def modp():
+    # RFC 3526 §3: 2^2048 - 2^1984 - 1 + 2^64 * ([2^1918 pi] + 124476)
+    p = 2**2048 - 2**1984 - 1 + 2**64 * (pi_bits(1918) + 124476)
+    i, r = (int.from_bytes(label(f"modp {who}", 32), "big") for who in "ir")
+    gi, gr = pow(2, i, p), pow(2, r, p)
+    for name, value, length in [
+        ("p", p, 256),
+        ("i", i, 32),
+        ("gi", gi, 256),
+        ("r", r, 32),
+        ("gr", gr, 256),
+        ("secret", pow(gr, i, p), 256),
+    ]:
+        print(name, value.to_bytes(length, "big").hex())
+
+
+print("# made by vectors.py")
+if sys.argv[1:] == ["modp"]:
+    modp()
+else:
+    for s in SUITES:
+        case(s)
