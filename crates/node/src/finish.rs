@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use ports::{Checksum, Frame, FramePool, GsoKind, PortCapabilities};
+use ports::{Frame, FramePool, GsoKind, PortCapabilities};
 use reason::DropReason;
 
 /// Packets that cannot leave.
@@ -35,11 +35,8 @@ pub fn finish(
     if !whole {
         return segment(&frame, pool, into);
     }
-    if let Checksum::Partial { start, offset } = frame.offloads.checksum
-        && !port.partial_checksum
-    {
-        wire::checksum::finish_partial(frame.bytes_mut(), start, offset).map_err(one)?;
-        frame.offloads.checksum = Checksum::Unchecked;
+    if !port.partial_checksum {
+        frame.finish_checksum().map_err(one)?;
     }
     into.push(frame);
     Ok(())
@@ -69,7 +66,7 @@ fn segment(frame: &Frame, pool: &Arc<FramePool>, into: &mut Vec<Frame>) -> Resul
 
 #[cfg(test)]
 mod tests {
-    use ports::{Gso, Offloads};
+    use ports::{Checksum, Gso, Offloads};
     use wire::{Tuple, build, proto};
 
     use super::*;

@@ -7,6 +7,8 @@
 
 use std::{fmt, mem, sync::Arc};
 
+use reason::DropReason;
+
 use crate::FramePool;
 
 /// Bytes kept free before a received frame.
@@ -280,6 +282,18 @@ impl Frame {
         }
     }
 
+    /// Finishes a partial checksum: where bytes must be final.
+    ///
+    /// # Errors
+    /// The offload state points outside the frame, which stays as it is.
+    pub fn finish_checksum(&mut self) -> Result<(), DropReason> {
+        if let Checksum::Partial { start, offset } = self.offloads.checksum {
+            wire::checksum::finish_partial(self.bytes_mut(), start, offset)?;
+            self.offloads.checksum = Checksum::Unchecked;
+        }
+        Ok(())
+    }
+
     /// Packets and bytes the frame amounts to once it is cut. Reads the headers of a super-packet
     /// to know which of its bytes every segment repeats; one that cannot be read counts as it is.
     #[inline]
@@ -336,6 +350,17 @@ mod tests {
         assert!(frame.pull_front(1));
         assert_eq!(frame.offloads.checksum, Checksum::Unchecked, "its start is gone");
         assert_eq!(frame.headroom(), HEADROOM + 3);
+    }
+
+    #[test]
+    fn a_checksum_is_finished_once() {
+        let mut frame = Frame::from_vec(vec![0, 1, 0, 0]);
+        frame.offloads.checksum = Checksum::Partial { start: 0, offset: 3 };
+        assert_eq!(frame.finish_checksum(), Err(DropReason::SuperPacketInvalid));
+        frame.offloads.checksum = Checksum::Partial { start: 0, offset: 2 };
+        assert_eq!((frame.finish_checksum(), frame.finish_checksum()), (Ok(()), Ok(())));
+        assert_eq!(frame.bytes(), [0, 1, 0xff, 0xfe]);
+        assert_eq!(frame.offloads.checksum, Checksum::Unchecked);
     }
 
     #[test]

@@ -4,7 +4,7 @@
 use core::net::IpAddr;
 
 use config::model::{IfId, Tunnel, TunnelId};
-use ports::{Checksum, Frame};
+use ports::Frame;
 use reason::DropReason;
 use wire::{Time, Tuple};
 
@@ -89,7 +89,7 @@ impl Gateway {
             if frame.offloads.gso.is_some() {
                 ports::segment(&frame, &packet.headers, &self.frames, &mut frames)?;
             } else {
-                finish_checksum(&mut frame)?;
+                frame.finish_checksum()?;
                 frames.push(frame);
             }
         }
@@ -101,16 +101,6 @@ impl Gateway {
         }
         Ok(frames)
     }
-}
-
-fn finish_checksum(frame: &mut Frame) -> Result<(), DropReason> {
-    if let Checksum::Partial { start, offset } = frame.offloads.checksum {
-        if wire::checksum::finish_partial(frame.bytes_mut(), start, offset).is_err() {
-            return Err(DropReason::SuperPacketInvalid);
-        }
-        frame.offloads.checksum = Checksum::Unchecked;
-    }
-    Ok(())
 }
 
 /// Puts an Ethernet header without addresses before an IP packet.
