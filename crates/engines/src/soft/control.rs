@@ -18,7 +18,7 @@ use super::{
     interfaces::InterfaceMap,
     pressure::{Hand, RETRY_AFTER},
     sa::spi_tuple,
-    sa_table::SaWriter,
+    sa_table::{SaRef, SaWriter},
     table::{NoEntry, Writer},
 };
 
@@ -211,17 +211,16 @@ impl SoftControl {
     }
 
     /// Enters the key that an incoming SA is found by.
-    fn enter_spi(&mut self, tuple: &Tuple, vr: u16, sa: u32, now: Time) -> Result<u32, NoEntry> {
-        let is_room = self.make_room(u32::MAX, now);
+    fn enter_spi(&mut self, tuple: &Tuple, vr: u16, sa: SaRef, now: Time) -> Result<u32, NoEntry> {
         if let Some(key) = Key::<V4>::new(tuple, vr) {
             self.v4.check(&key)?;
-            if !is_room {
+            if !self.make_room(u32::MAX, now) {
                 return Err(NoEntry::Slots);
             }
             self.v4.insert_sa(key, sa).map(|(slot, _)| slot)
         } else if let Some(key) = Key::<V6>::new(tuple, vr) {
             self.v6.check(&key)?;
-            if !is_room {
+            if !self.make_room(u32::MAX, now) {
                 return Err(NoEntry::Slots);
             }
             self.v6.insert_sa(key, sa).map(|(slot, _)| slot | V6_BIT)
@@ -368,7 +367,7 @@ impl Engine for SoftControl {
             return Err(self.refuse(RefusalReason::SaTableFull, evidence, Retry::WhenRoom));
         };
         if let Some((tuple, vr)) = key {
-            match self.enter_spi(&tuple, vr, handle.index, now) {
+            match self.enter_spi(&tuple, vr, SaRef::new(handle), now) {
                 Ok(slot) => {
                     let at = handle.index as usize;
                     if self.spi_slots.len() <= at {

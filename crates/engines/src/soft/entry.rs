@@ -9,7 +9,10 @@ use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed};
 use offload::{Direction, EpochRef, FlowProgram, FlowStats};
 use wire::{Rewrite, Time, Tuple};
 
-use super::slab::{Shared, Zeroed};
+use super::{
+    sa_table::SaRef,
+    slab::{Shared, Zeroed},
+};
 
 /// An IP version: how keys and addresses are kept.
 pub(super) trait Family: Copy + Eq + 'static {
@@ -189,7 +192,7 @@ pub(super) struct Entry<F: Family> {
     pub(super) ingress: u16,
     pub(super) mtu: u16,
     /// Bit 0: reply direction; bit 1: something but the TTL changes; bit 2: packets go into an SA;
-    /// bit 3: it stands for an incoming SA, `adjacency` is its slot and `session` its pair of SAs.
+    /// bit 3: it stands for an incoming SA. With bit 2 or 3 `adjacency` is an [`SaRef`].
     bits: u8,
     marks: AtomicU8,
     /// Which tenant of the slot; only the writer reads it.
@@ -213,7 +216,7 @@ impl<F: Family> Entry<F> {
             new_pair: F::pair(rewrite.src, rewrite.dst)?,
             new_ports: [rewrite.src_port, rewrite.dst_port],
             deltas: [rewrite.l3_delta, rewrite.l4_delta],
-            adjacency: program.sa.map_or(program.adjacency.0, |sa| sa.index),
+            adjacency: program.sa.map_or(program.adjacency.0, |sa| SaRef::new(sa).0),
             window: program.tcp_window.unwrap_or(NO_WINDOW),
             session: program.session,
             epoch_value: program.epoch.value.0,
@@ -230,13 +233,13 @@ impl<F: Family> Entry<F> {
     }
 
     /// The entry that an incoming SA is found by.
-    pub(super) fn of_sa(key: Key<F>, slot: u32, generation: u32) -> Self {
+    pub(super) fn of_sa(key: Key<F>, sa: SaRef, generation: u32) -> Self {
         Self {
             key,
             new_pair: key.pair,
             new_ports: [0; 2],
             deltas: [0; 2],
-            adjacency: slot,
+            adjacency: sa.0,
             window: NO_WINDOW,
             session: u32::MAX,
             epoch_value: 0,
@@ -250,22 +253,22 @@ impl<F: Family> Entry<F> {
         }
     }
 
-    /// Whether packets go into an SA; then [`Entry::adjacency`] is its slot.
+    /// Whether packets go into an SA; [`Entry::sa`] tells which.
     #[inline(always)]
     pub(super) const fn is_into_sa(&self) -> bool {
         self.bits & 1 << 2 != 0
     }
 
-    /// Whether it stands for an incoming SA; then [`Entry::adjacency`] is its slot.
+    /// Whether it stands for an incoming SA; [`Entry::sa`] tells which.
     #[inline(always)]
     pub(super) const fn is_sa(&self) -> bool {
         self.bits & 1 << 3 != 0
     }
 
-    /// The slot of the SA it stands for or sends into.
+    /// The SA it stands for or sends into.
     #[inline(always)]
-    pub(super) const fn sa_slot(&self) -> Option<u32> {
-        if self.is_into_sa() || self.is_sa() { Some(self.adjacency) } else { None }
+    pub(super) const fn sa(&self) -> Option<SaRef> {
+        if self.is_into_sa() || self.is_sa() { Some(SaRef(self.adjacency)) } else { None }
     }
 
     #[inline(always)]

@@ -17,7 +17,7 @@ use super::{
     Tally,
     entry::{Entry, Family, Key, V4, V6},
     index::Place,
-    sa_table::SaMap,
+    sa_table::{SaMap, SaRef},
     table::Table,
     worker::{Output, Reader, Search, Served, Size, Step, push_ethernet, search},
 };
@@ -66,42 +66,40 @@ impl Reader {
     /// Asks the CPU for the SAs that a burst needs: first for what stands in them, then for what only
     /// they know the place of.
     pub(super) fn fetch_sas(&self, steps: &[Step]) {
+        self.each_sa(steps, |sa| match sa {
+            SaProgram::Inbound { sa, .. } => sa.prefetch(self.number + 1),
+            SaProgram::Outbound { sa, .. } => sa.prefetch(self.number + 1),
+        });
+        self.each_sa(steps, |sa| match sa {
+            SaProgram::Inbound { sa, .. } => sa.prefetch_window(),
+            SaProgram::Outbound { .. } => {}
+        });
+    }
+
+    /// Visits the SAs that the steps will come to, as far as a look at the likely flows tells; those
+    /// in a row for the same one once.
+    #[inline(always)]
+    fn each_sa(&self, steps: &[Step], visit: impl Fn(&SaProgram)) {
         let mut last = None;
         for step in steps {
-            let slot = self.sa_of(step);
-            // a burst of one tunnel has asked already
-            if slot == last {
+            let sa = match step {
+                Step::V4(s) | Step::Sa4(s) => s.guess.and_then(|g| self.sa_at(&self.v4, g)),
+                Step::V6(s) | Step::Sa6(s) => s.guess.and_then(|g| self.sa_at(&self.v6, g)),
+                Step::Punt(_) => None,
+            };
+            if sa == last {
                 continue;
             }
-            last = slot;
-            match slot.and_then(|slot| self.sas.1.get(slot)) {
-                Some(SaProgram::Inbound { sa, .. }) => sa.prefetch(self.number + 1),
-                Some(SaProgram::Outbound { sa, .. }) => sa.prefetch(self.number + 1),
-                None => {}
-            }
-        }
-        let mut last = None;
-        for step in steps {
-            let slot = self.sa_of(step);
-            if slot == last {
-                continue;
-            }
-            last = slot;
-            if let Some(SaProgram::Inbound { sa, .. }) = slot.and_then(|slot| self.sas.1.get(slot))
-            {
-                sa.prefetch_window();
+            last = sa;
+            if let Some(program) = sa.and_then(|sa| self.sas.1.get(sa)) {
+                visit(program);
             }
         }
     }
 
-    /// The slot of the SA a step will come to, as far as a look at the likely flow tells.
     #[inline(always)]
-    fn sa_of(&self, step: &Step) -> Option<u32> {
-        match step {
-            Step::V4(s) | Step::Sa4(s) => self.v4.glance(&self.passage, s.guess?)?.sa_slot(),
-            Step::V6(s) | Step::Sa6(s) => self.v6.glance(&self.passage, s.guess?)?.sa_slot(),
-            Step::Punt(_) => None,
-        }
+    fn sa_at<F: Family>(&self, table: &Table<F>, slot: u32) -> Option<SaRef> {
+        table.glance(&self.passage, slot)?.sa()
     }
 
     /// Opens an ESP packet, if an SA is here for it, and serves what is inside.
@@ -123,7 +121,7 @@ impl Reader {
             return self.without_sa(outer, frame, spi, now, out, tally, scratch);
         };
         let Some(SaProgram::Inbound { sa, interface, inner_vr, .. }) =
-            self.sas.1.get(entry.adjacency)
+            entry.sa().and_then(|sa| self.sas.1.get(sa))
         else {
             return Served::Punted(PuntCause::SaMiss);
         };
@@ -227,7 +225,8 @@ impl Reader {
         tally: &mut Tally,
         scratch: &mut Scratch,
     ) -> Served {
-        let Some(SaProgram::Outbound { sa, adjacency }) = self.sas.1.get(entry.adjacency) else {
+        let program = entry.sa().and_then(|sa| self.sas.1.get(sa));
+        let Some(SaProgram::Outbound { sa, adjacency }) = program else {
             return Served::Punted(PuntCause::SaMiss);
         };
         let Some(hop) = self.shared.adjacencies.get(adjacency.0) else {
@@ -257,12 +256,7 @@ impl Reader {
         let port = ports::PortId(hop.port);
         match pool {
             None => {
-                if let Checksum::Partial { start, offset } = frame.offloads.checksum
-                    && wire::checksum::finish_partial(frame.bytes_mut(), start, offset).is_err()
-                {
-                    return Served::Dropped(DropReason::SuperPacketInvalid);
-                }
-                if let Err(reason) = finish(frame) {
+                if let Err(reason) = frame.finish_checksum().and_then(|()| finish(frame)) {
                     return Served::Dropped(reason);
                 }
                 tally.sealed += 1;

@@ -17,10 +17,39 @@ use offload::{Handle, SaProgram};
 /// SAs copied together.
 const CHUNK: usize = 64;
 
+/// Bits of a slot number; an [`SaRef`] has the rest for the tenant.
+const SLOT_BITS: u32 = 17;
+
+/// Most SAs, each direction counted.
+pub(super) const MAX_SAS: u32 = 1 << SLOT_BITS;
+
+/// An SA as a flow names it: its slot, and which tenant of the slot. A flow that outlives its SA does
+/// not meet another one, unless 32,768 have passed through the slot meanwhile: flows are asked again
+/// long before.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) struct SaRef(pub(super) u32);
+
+impl SaRef {
+    pub(super) const fn new(handle: Handle) -> Self {
+        Self(handle.index | handle.generation << SLOT_BITS)
+    }
+
+    #[inline(always)]
+    const fn slot(self) -> usize {
+        (self.0 & (MAX_SAS - 1)) as usize
+    }
+
+    #[inline(always)]
+    const fn is(self, installed: &Installed) -> bool {
+        self.0 >> SLOT_BITS == installed.generation & (u32::MAX >> SLOT_BITS)
+    }
+}
+
 /// An installed SA.
 #[derive(Clone)]
-pub(super) struct Installed {
-    pub(super) program: SaProgram,
+struct Installed {
+    program: SaProgram,
+    /// Which tenant of its slot.
     generation: u32,
 }
 
@@ -35,12 +64,11 @@ pub(super) struct SaMap {
 }
 
 impl SaMap {
-    /// The SA in a slot.
+    /// The SA, while it is the one that was meant.
     #[inline(always)]
-    pub(super) fn get(&self, slot: u32) -> Option<&SaProgram> {
-        let slot = slot as usize;
-        let installed = self.chunks.get(slot / CHUNK)?[slot % CHUNK].as_ref()?;
-        Some(&installed.program)
+    pub(super) fn get(&self, sa: SaRef) -> Option<&SaProgram> {
+        let installed = self.chunks.get(sa.slot() / CHUNK)?[sa.slot() % CHUNK].as_ref()?;
+        if sa.is(installed) { Some(&installed.program) } else { None }
     }
 
     /// Whether there never was one.
@@ -89,8 +117,8 @@ impl Sas {
 pub(super) struct SaWriter {
     map: SaMap,
     free: Vec<u32>,
-    never_used: u32,
-    generation: u32,
+    /// Tenants each slot has had.
+    generations: Vec<u32>,
     live: u32,
     limit: u32,
     udp_ports: BTreeMap<u16, u32>,
@@ -101,10 +129,9 @@ impl SaWriter {
         Self {
             map: SaMap::default(),
             free: Vec::new(),
-            never_used: 0,
-            generation: 0,
+            generations: Vec::new(),
             live: 0,
-            limit,
+            limit: limit.min(MAX_SAS),
             udp_ports: BTreeMap::new(),
         }
     }
@@ -123,11 +150,12 @@ impl SaWriter {
             return None;
         }
         let index = self.free.pop().unwrap_or_else(|| {
-            self.never_used += 1;
-            self.never_used - 1
+            self.generations.push(0);
+            self.generations.len() as u32 - 1
         });
-        self.generation = self.generation.wrapping_add(1);
-        let handle = Handle { index, generation: self.generation };
+        let generation = self.generations.get_mut(index as usize)?;
+        *generation = generation.wrapping_add(1);
+        let handle = Handle { index, generation: *generation };
         if let Some(port) = udp_port(&program) {
             *self.udp_ports.entry(port).or_default() += 1;
         }
@@ -190,5 +218,63 @@ fn udp_port(program: &SaProgram) -> Option<u16> {
             sa.parameters().encapsulation.map(|udp| udp.destination_port)
         }
         SaProgram::Outbound { .. } => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use offload::AdjacencyId;
+    use wire::Time;
+
+    use super::*;
+
+    fn program(spi: u32) -> SaProgram {
+        let parameters = esp::Parameters {
+            spi,
+            suite: "aes128gcm16".parse().expect("a suite"),
+            key: esp::KeyMaterial::from_bytes(&[1; 20]),
+            mode: esp::Mode::Tunnel,
+            source: [192, 0, 2, 1].into(),
+            destination: [192, 0, 2, 2].into(),
+            encapsulation: None,
+            esn: false,
+            replay_window: 64,
+            soft: esp::Lifetime::default(),
+            hard: esp::Lifetime::default(),
+            dscp: esp::DscpRule::Copy,
+            df: esp::DfRule::Copy,
+            pad_to: None,
+            hop_limit: 64,
+            allow_null: false,
+        };
+        let sa = esp::Outbound::new(parameters, Time::ZERO).expect("a sound SA");
+        SaProgram::Outbound { sa: Arc::new(sa), adjacency: AdjacencyId(0) }
+    }
+
+    fn spi(map: &SaMap, sa: SaRef) -> Option<u32> {
+        map.get(sa).map(|program| match program {
+            SaProgram::Outbound { sa, .. } => sa.parameters().spi,
+            SaProgram::Inbound { sa, .. } => sa.parameters().spi,
+        })
+    }
+
+    #[test]
+    fn who_names_an_sa_does_not_get_the_next_one_in_its_slot() {
+        let (shared, mut writer) = (Sas::default(), SaWriter::new(4));
+        let old = writer.insert(program(300), &shared).expect("room");
+        assert_eq!(spi(&writer.map, SaRef::new(old)), Some(300));
+        writer.remove(old, &shared).expect("it is there");
+        assert_eq!(spi(&writer.map, SaRef::new(old)), None);
+        let new = writer.insert(program(400), &shared).expect("room");
+        assert_eq!(new.index, old.index, "the slot is used again");
+        assert_eq!(spi(&writer.map, SaRef::new(old)), None);
+        assert_eq!(spi(&writer.map, SaRef::new(new)), Some(400));
+    }
+
+    #[test]
+    fn the_table_ends_where_references_do() {
+        assert_eq!(SaWriter::new(u32::MAX).limit(), MAX_SAS);
+        let last = Handle { index: MAX_SAS - 1, generation: u32::MAX };
+        assert_eq!(SaRef::new(last).slot(), MAX_SAS as usize - 1);
     }
 }

@@ -12,6 +12,7 @@ use super::{
     entry::{Counters, Entry, Family, Key, Seed},
     index::{Index, Place},
     quiescence::Passage,
+    sa_table::SaRef,
     slab::Slab,
 };
 
@@ -209,7 +210,7 @@ impl<F: Family> Writer<F> {
     }
 
     /// Enters an incoming SA whose key passed [`Writer::check`]; gives its slot and generation.
-    pub(super) fn insert_sa(&mut self, key: Key<F>, sa: u32) -> Result<(u32, u32), NoEntry> {
+    pub(super) fn insert_sa(&mut self, key: Key<F>, sa: SaRef) -> Result<(u32, u32), NoEntry> {
         self.insert_with(key, |generation| Ok(Entry::of_sa(key, sa, generation)))
     }
 
