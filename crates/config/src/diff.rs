@@ -238,12 +238,21 @@ fn set(item: &Item) -> impl Iterator<Item = (&'static str, String)> + '_ {
 
 fn differing(old: &Item, new: &Item) -> Vec<FieldChange> {
     let some = |value: &String| Some(value.clone()).filter(|value| !value.is_empty());
-    old.fields
+    let fields = old
+        .fields
         .iter()
         .zip(&new.fields)
         .filter(|((_, old), (_, new))| old != new)
-        .map(|((field, old), (_, new))| FieldChange { field, old: some(old), new: some(new) })
-        .collect()
+        .map(|((field, old), (_, new))| FieldChange { field, old: some(old), new: some(new) });
+    let secrets =
+        old.secrets.iter().zip(&new.secrets).filter(|((_, old), (_, new))| old != new).map(
+            |((field, _), _)| FieldChange {
+                field,
+                old: Some("(secret)".to_owned()),
+                new: Some("(another secret)".to_owned()),
+            },
+        );
+    fields.chain(secrets).collect()
 }
 
 /// Keys of both lists that are out of the longest run that kept its order.

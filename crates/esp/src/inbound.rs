@@ -1,6 +1,6 @@
 //! The receiving half: an ESP packet becomes an IP packet in its frame (RFC 4303 §3.4).
 
-use std::{fmt, mem::offset_of};
+use std::{fmt, mem::offset_of, ops::Range};
 
 use aead::Selection;
 use ports::{Frame, Offloads};
@@ -149,6 +149,16 @@ impl Inbound {
         self.replay.prefetch();
     }
 
+    /// The highest sequence number accepted.
+    pub fn sequence(&self) -> u64 {
+        self.replay.top()
+    }
+
+    /// Packets and bytes that writers have passed: as [`Tally`] has them, without adding up all of it.
+    pub fn served(&self, writers: Range<usize>) -> (u64, u64) {
+        self.tallies.passed_by(writers)
+    }
+
     /// Where in its life the SA is.
     pub fn expiry(&self, now: Time) -> Expiry {
         self.meter.expiry(now)
@@ -164,7 +174,7 @@ impl Inbound {
         let (soft_left, hard_left) = self.meter.left(now);
         let writers = self.tallies.all();
         InboundStatus {
-            sequence: self.replay.top(),
+            sequence: self.sequence(),
             expiry: self.expiry(now),
             soft_left,
             hard_left,

@@ -24,6 +24,10 @@ impl Eq for KeyMaterial {}
 #[error("a key is an even number of hexadecimal digits, with or without 0x in front")]
 pub struct KeySyntax;
 
+/// What tells a key from others: see [`KeyMaterial::fingerprint`].
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Fingerprint([u8; 16]);
+
 impl KeyMaterial {
     /// From bytes; the caller's copy is the caller's to wipe.
     pub fn from_bytes(bytes: &[u8]) -> Self {
@@ -75,16 +79,23 @@ impl KeyMaterial {
         text
     }
 
-    /// Eight hexadecimal digits that change when the key does and tell nothing of it: the begin of an
-    /// HMAC with the key. To see that two ends have the same one.
-    pub fn fingerprint(&self) -> String {
-        let mut tag = [0; 4];
-        Mac::new(MacAlgorithm::Sha256, self.bytes()).sign(&[b"lockgate fingerprint"], &mut tag);
-        tag.iter().map(|byte| format!("{byte:02x}")).collect()
+    /// What tells the key from others without being it: HMAC-SHA-256 under `salt`, which has to be
+    /// random and to stay with whoever compares. Without the salt not even a guess can be checked.
+    pub fn fingerprint(&self, salt: &[u8; 16]) -> Fingerprint {
+        let mut tag = [0; 16];
+        Mac::new(MacAlgorithm::Sha256, salt).sign(&[self.bytes()], &mut tag);
+        Fingerprint(tag)
     }
 
     pub(crate) fn bytes(&self) -> &[u8] {
         &self.0
+    }
+}
+
+/// Says nothing: it is not for people to compare.
+impl fmt::Debug for Fingerprint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Fingerprint(..)")
     }
 }
 
@@ -109,6 +120,15 @@ mod tests {
         for wrong in ["0", "0x1", "0g", "a b ", "äö"] {
             assert_eq!(KeyMaterial::from_hex(wrong), Err(KeySyntax), "{wrong}");
         }
+    }
+
+    #[test]
+    fn fingerprints_are_of_key_and_salt() {
+        let of = |key: &[u8], salt| KeyMaterial::from_bytes(key).fingerprint(&[salt; 16]);
+        assert!(of(&[1; 36], 1) == of(&[1; 36], 1));
+        assert!(of(&[1; 36], 1) != of(&[1; 36], 2), "no use without the salt");
+        assert!(of(&[1; 36], 1) != of(&[2; 36], 1));
+        assert!(of(&[1; 36], 1) != of(&[1; 35], 1));
     }
 
     #[test]

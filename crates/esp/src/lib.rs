@@ -33,7 +33,7 @@ mod wireshark;
 
 pub use carrier::{Carrier, classify};
 pub use inbound::{Inbound, InboundStatus, Opened};
-pub use key::{KeyMaterial, KeySyntax};
+pub use key::{Fingerprint, KeyMaterial, KeySyntax};
 pub use lifetime::{Expiry, Lifetime, Limit};
 pub use outbound::{Outbound, OutboundStatus, Overhead};
 pub use parameters::{

@@ -1,6 +1,6 @@
 //! The sending half: an IP packet becomes an ESP packet in its frame (RFC 4303 §3.3).
 
-use std::{fmt, mem::offset_of};
+use std::{fmt, mem::offset_of, ops::Range};
 
 use aead::Selection;
 use ports::{Frame, Offloads};
@@ -252,6 +252,16 @@ impl Outbound {
         ports::prefetch(self.tallies.line(writer));
     }
 
+    /// The last sequence number given.
+    pub fn sequence(&self) -> u64 {
+        self.sequence.used()
+    }
+
+    /// Packets and bytes that writers have passed: as [`Tally`] has them, without adding up all of it.
+    pub fn served(&self, writers: Range<usize>) -> (u64, u64) {
+        self.tallies.passed_by(writers)
+    }
+
     /// Where in its life the SA is.
     pub fn expiry(&self, now: Time) -> Expiry {
         match self.meter.expiry(now) {
@@ -267,7 +277,7 @@ impl Outbound {
         let (soft_left, hard_left) = self.meter.left(now);
         let writers = self.tallies.all();
         OutboundStatus {
-            sequence: self.sequence.used(),
+            sequence: self.sequence(),
             sequence_limit: self.sequence.limit(),
             expiry: self.expiry(now),
             soft_left,

@@ -1,6 +1,9 @@
 //! Counters of an SA: one set per writer, on cache lines of its own, summed by who reads.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::{
+    ops::Range,
+    sync::atomic::{AtomicU64, Ordering},
+};
 
 use reason::DropReason;
 
@@ -75,6 +78,15 @@ impl Tallies {
         }
     }
 
+    /// Packets and bytes that some writers passed.
+    pub(crate) fn passed_by(&self, writers: Range<usize>) -> (u64, u64) {
+        let own = self.0.get(writers).unwrap_or_default();
+        own.iter().fold((0, 0), |(packets, bytes), own| {
+            let load = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+            (packets + load(&own.packets), bytes + load(&own.bytes))
+        })
+    }
+
     pub(crate) fn all(&self) -> [Tally; WRITERS] {
         std::array::from_fn(|writer| self.of(writer))
     }
@@ -132,6 +144,9 @@ mod tests {
         assert_eq!((sum.packets, sum.bytes), (3, 150));
         assert_eq!(sum.errors, [(DropReason::EspReplayed, 2), (DropReason::IpLengthMismatch, 1)]);
         assert_eq!(all[8].dropped(DropReason::EspReplayed), 1);
+        assert_eq!(tallies.passed_by(1..WRITERS), (2, 50));
+        assert_eq!(tallies.passed_by(0..WRITERS), (3, 150));
+        assert_eq!(tallies.passed_by(0..WRITERS + 1), (0, 0), "there are no such writers");
     }
 
     #[test]

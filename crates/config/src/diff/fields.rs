@@ -25,6 +25,8 @@ pub(super) struct Item {
     pub name: String,
     pub line: Line,
     pub fields: Fields,
+    /// Keys, which are compared and never shown.
+    pub secrets: Vec<(&'static str, esp::KeyMaterial)>,
 }
 
 /// The objects of a section.
@@ -92,7 +94,7 @@ pub(super) fn lists(config: &Config) -> Vec<List> {
 }
 
 fn once(section: &'static str, fields: Fields) -> List {
-    let item = Item { key: String::new(), name: String::new(), line: Line(0), fields };
+    let item = named("", Line(0), fields);
     List { section, items: vec![item], ordered: false }
 }
 
@@ -101,7 +103,7 @@ fn list<T>(section: &'static str, ordered: bool, of: &[T], item: impl Fn(&T) -> 
 }
 
 fn named(name: &str, line: Line, fields: Fields) -> Item {
-    Item { key: name.to_owned(), name: name.to_owned(), line, fields }
+    Item { key: name.to_owned(), name: name.to_owned(), line, fields, secrets: Vec::new() }
 }
 
 fn optional<T: ToString>(value: &Option<T>) -> String {
@@ -250,12 +252,12 @@ fn tunnel(config: &Config, of: &Tunnel) -> Item {
         ("hard-lifetime", lifetime(hard)),
         ("allow-null", allow_null.to_string()),
     ];
-    named(name, *line, fields)
+    let secrets = vec![("out key", outbound.key.clone()), ("in key", inbound.key.clone())];
+    Item { secrets, ..named(name, *line, fields) }
 }
 
-/// The key shows as a fingerprint: that it has changed, not what it is.
-fn manual_sa(ManualSa { line: _, spi, suite, key }: &ManualSa) -> String {
-    format!("spi {spi:#x} {suite} key fingerprint {}", key.fingerprint())
+fn manual_sa(ManualSa { line: _, spi, suite, key: _ }: &ManualSa) -> String {
+    format!("spi {spi:#x} {suite}")
 }
 
 fn lifetime(esp::Lifetime { packets, bytes, seconds }: &esp::Lifetime) -> String {
@@ -322,7 +324,7 @@ fn policy(config: &Config, of: &Policy) -> Item {
         ("mss-clamp", optional(mss_clamp)),
         ("log", log.to_string()),
     ];
-    Item { key: id.to_string(), name: format!("{id} {name}"), line: *line, fields }
+    Item { key: id.to_string(), ..named(&format!("{id} {name}"), *line, fields) }
 }
 
 fn local(config: &Config, of: &LocalRule, zone_key: &'static str) -> Item {

@@ -140,3 +140,35 @@ fn pools_that_change_places_touch_nat_because_indices_follow() {
     let diff = between(BASE, &swapped);
     assert_eq!(diff.touches(), Touches { nat: true, ..Touches::default() }, "{diff}");
 }
+
+#[test]
+fn another_key_is_a_difference_that_shows_no_key() {
+    let key = |last: &str| "ab".repeat(35) + last;
+    let tunnel = |last: &str| {
+        let (out, back) = (key(last), "cd".repeat(36));
+        format!(
+            r#"{BASE}
+[[ipsec]]
+name = "site"
+local = "203.0.113.2"
+remote = "203.0.113.9"
+selectors = [{{ local = "10.0.0.0/24", remote = "10.9.0.0/24" }}]
+out = {{ spi = 0x1001, algorithm = "aes256gcm16", key = "{out}" }}
+in = {{ spi = 0x2001, algorithm = "aes256gcm16", key = "{back}" }}
+"#
+        )
+    };
+    let diff = between(&tunnel("01"), &tunnel("02"));
+    assert_eq!(
+        diff.changes[0].fields,
+        [FieldChange {
+            field: "out key",
+            old: Some("(secret)".into()),
+            new: Some("(another secret)".into())
+        }],
+        "{diff}"
+    );
+    assert!(diff.touches().tunnels);
+    let added = between(BASE, &tunnel("01")).to_string();
+    assert!(added.contains("spi 0x1001") && !added.contains("abab"), "{added}");
+}
