@@ -1,15 +1,16 @@
 //! Metrics in the Prometheus text format, made from the same views as everything else.
 //!
-//! Base units, `_total` on counters, labels from bounded sets only: reasons, engines, ports, pools.
+//! Base units, `_total` on counters, labels from bounded sets only: reasons, engines, ports, pools,
+//! tunnels.
 
-use std::{fmt::Write, sync::Arc};
+use std::{collections::VecDeque, fmt::Write, sync::Arc};
 
 use api::{ApiError, Request, Response};
 
 use crate::Control;
 
 /// What the metrics are made from.
-pub fn requests() -> [Request; 7] {
+pub fn requests() -> [Request; 8] {
     [
         Request::ShowSystem,
         Request::ShowSessionSummary,
@@ -18,6 +19,7 @@ pub fn requests() -> [Request; 7] {
         Request::ShowEngines,
         Request::ShowPorts,
         Request::ShowNatPools,
+        Request::ShowTunnels { limit: None, cursor: None },
     ]
 }
 
@@ -27,9 +29,15 @@ pub fn requests() -> [Request; 7] {
 /// That the gateway no longer answers. What it does not support is left out.
 pub async fn collect(control: &Arc<Control>) -> Result<Vec<Response>, ApiError> {
     let mut views = Vec::new();
-    for request in requests() {
+    let mut queue = VecDeque::from(requests());
+    while let Some(request) = queue.pop_front() {
         match control.handle(request).await {
-            Ok(view) => views.push(view),
+            Ok(view) => {
+                if let Response::Tunnels(api::TunnelsView { next: cursor @ Some(_), .. }) = view {
+                    queue.push_back(Request::ShowTunnels { limit: None, cursor });
+                }
+                views.push(view);
+            }
             Err(ApiError::Unsupported { .. }) => {}
             Err(error) => return Err(error),
         }
@@ -43,6 +51,7 @@ pub fn exposition(views: &[Response]) -> String {
     for view in views {
         add(&mut page, view);
     }
+    tunnels(&mut page, views);
     page.text
 }
 
@@ -55,6 +64,7 @@ fn add(page: &mut Page, view: &Response) {
         Response::Engines(view) => engines(page, view),
         Response::Ports(view) => ports(page, view),
         Response::NatPools(view) => pools(page, view),
+        // Tunnels come in pages, and a family of metrics has its rows in one place.
         _ => {}
     }
 }
@@ -255,6 +265,37 @@ fn pools(page: &mut Page, view: &api::NatPoolsView) {
     }
 }
 
+fn tunnels(page: &mut Page, views: &[Response]) {
+    let all = || {
+        let rows = views.iter().filter_map(|view| match view {
+            Response::Tunnels(view) => Some(&view.tunnels),
+            _ => None,
+        });
+        rows.flatten()
+    };
+    page.head("lockgate_tunnel_up", "gauge", "1 if the tunnel has SAs and a way to its far end.");
+    for tunnel in all() {
+        page.row(&[("tunnel", &tunnel.name)], f64::from(u8::from(tunnel.state == "up")));
+    }
+    type Of = fn(&api::Traffic) -> u64;
+    for (name, help, of) in [
+        ("lockgate_tunnel_packets_total", "Packets inside tunnels.", (|t| t.packets) as Of),
+        ("lockgate_tunnel_bytes_total", "Bytes of the packets inside tunnels.", |t| t.bytes),
+    ] {
+        page.head(name, "counter", help);
+        for tunnel in all() {
+            for (way, traffic) in [("out", &tunnel.sent), ("in", &tunnel.received)] {
+                let labels = [("tunnel", tunnel.name.as_str()), ("direction", way)];
+                page.row(&labels, of(traffic) as f64);
+            }
+        }
+    }
+    page.head("lockgate_tunnel_errors_total", "counter", "Packets the SAs of tunnels dropped.");
+    for tunnel in all() {
+        page.row(&[("tunnel", &tunnel.name)], tunnel.errors as f64);
+    }
+}
+
 /// A page of metrics in the making.
 #[derive(Default)]
 struct Page {
@@ -324,6 +365,34 @@ mod tests {
         ReasonCount { reason, count, delta: None }
     }
 
+    /// A page of tunnels with one row.
+    fn tunnel(name: &str, next: Option<u64>) -> Response {
+        let end = core::net::IpAddr::from([203, 0, 113, 1]);
+        let tunnel = api::TunnelView {
+            name: name.into(),
+            line: 1,
+            kind: "ipsec".into(),
+            state: "up".into(),
+            interface: name.into(),
+            zone: "vpn".into(),
+            vr: "default".into(),
+            local: end,
+            remote: end,
+            underlay: "wan".into(),
+            mode: "tunnel".into(),
+            udp: None,
+            steering: "routes".into(),
+            selectors: Vec::new(),
+            mtu: 1400,
+            path_mtu: None,
+            offload: "full".into(),
+            sent: api::Traffic { packets: 4, bytes: 400 },
+            received: api::Traffic::default(),
+            errors: 2,
+        };
+        Response::Tunnels(api::TunnelsView { tunnels: vec![tunnel], total: 2, next })
+    }
+
     #[test]
     fn the_page_is_well_formed_and_names_reasons() {
         let engine = api::EngineView {
@@ -374,6 +443,8 @@ mod tests {
                 ports: vec![api::PortView { name: "wan".into(), ..Default::default() }],
             }),
             Response::NatPools(api::NatPoolsView { pools: vec![api::PoolView::default()] }),
+            tunnel("paris", Some(1)),
+            tunnel("oslo", None),
         ];
         let page = exposition(&views);
         let series = parse(&page);
@@ -384,6 +455,8 @@ mod tests {
             r#"lockgate_drops_total{reason="implicit-deny"}"#,
             r#"lockgate_offload_demotions_total{engine="soft",reason="policy-changed"}"#,
             r#"lockgate_punts_total{engine="soft",cause="flow-miss"}"#,
+            r#"lockgate_tunnel_up{tunnel="oslo"}"#,
+            r#"lockgate_tunnel_packets_total{tunnel="paris",direction="out"}"#,
             r#"lockgate_info{version="",hostname="a \"b\"\\c"}"#,
         ] {
             assert!(series.contains(key), "{key} is missing:\n{page}");
