@@ -11,13 +11,11 @@ use config::{
     Config, ConfigDiff, Touches,
     model::{IfId, Interface, VrId},
 };
+use offload::Direction;
 use reason::{DemotionReason, DropReason};
 use wire::Time;
 
-use crate::{
-    Gateway, events::EventKind, neighbour::NeighbourId, policy::Policies, route::Routes,
-    topology::Topology,
-};
+use crate::{Gateway, events::EventKind, policy::Policies, route::Routes, topology::Topology};
 
 impl Gateway {
     /// Puts a validated configuration into force. Table sizes ([`config::model::Limits`] of
@@ -42,7 +40,6 @@ impl Gateway {
         self.reassembler.reload(&config);
         moves.renumber(&mut self.counters.interface_drops, config.interfaces.len());
         self.reload_tunnels(&old, now);
-        self.report_tunnel_faults(now);
         if !moves.is_none() {
             self.renumber(&moves, now);
         }
@@ -59,20 +56,20 @@ impl Gateway {
         diff
     }
 
-    /// SAs leave the engine before their tunnels are numbered anew; those that stay are offered
-    /// again at the end.
+    /// SAs that stay what they are stay where they are. Those that stand elsewhere now leave the
+    /// engine, which knows them by the old place, and are offered again at the end.
     fn reload_tunnels(&mut self, old: &Config, now: Time) {
-        let ids: Vec<_> = self.tunnels.children().map(|(id, _)| id).collect();
-        for id in ids {
-            self.demote_child(id, DemotionReason::SaRemoved, now);
-        }
         let config = Arc::clone(&self.config);
-        for gone in self.tunnels.reload(old, &config, now) {
-            self.tunnels.close(&gone);
-            if gone.next_hop != u32::MAX {
-                self.neighbours.release(NeighbourId(gone.next_hop));
+        let reloaded = self.tunnels.reload(old, &config, now);
+        for (id, child) in reloaded.gone {
+            self.end_child(id, child, now);
+        }
+        for id in reloaded.moved {
+            for direction in Direction::BOTH {
+                self.demote_sa(id, direction, DemotionReason::InterfaceChanged, now);
             }
         }
+        self.report_tunnel_faults(now);
     }
 
     fn rebuild_routes(&mut self, config: &Config) {

@@ -19,8 +19,10 @@ pub enum EventKind {
     LinkUp,
     /// A port's link went down or its device vanished.
     LinkDown,
-    /// An SA could not be made, or it grew old or ended.
+    /// An SA could not be made.
     TunnelFault,
+    /// An SA has grown old or has ended.
+    SaExpiry,
     /// A configuration was applied.
     ConfigApplied,
     /// A sensor's threshold was passed.
@@ -46,6 +48,7 @@ impl EventKind {
             Self::LinkUp => "link-up",
             Self::LinkDown => "link-down",
             Self::TunnelFault => "tunnel-fault",
+            Self::SaExpiry => "sa-expiry",
             Self::ConfigApplied => "config-applied",
             Self::SensorExceeded => "sensor-exceeded",
             Self::ScheduleChanged => "schedule-changed",

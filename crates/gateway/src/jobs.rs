@@ -10,7 +10,7 @@ use wire::Time;
 
 use crate::{
     Gateway, events::EventKind, neighbour::NeighbourId, promote::ENGINE, session::SessionId,
-    show::Census,
+    show::Census, tunnel::ChildId,
 };
 
 /// Session slots looked at in one slice.
@@ -35,6 +35,8 @@ pub(crate) struct Jobs {
     /// What the engine has is looked for in the ledger; follows `watch`.
     auditing: bool,
     audit: DriftAudit,
+    /// SAs are looked at, from this one on; follows the audit.
+    sas: Option<ChildId>,
 }
 
 struct Clear {
@@ -54,6 +56,7 @@ impl Jobs {
             counted: None,
             auditing: false,
             audit: DriftAudit::default(),
+            sas: None,
         }
     }
 
@@ -74,6 +77,7 @@ impl Jobs {
             || !self.clear.is_empty()
             || self.watch.is_some()
             || self.auditing
+            || self.sas.is_some()
     }
 
     /// Sessions as the last whole walk counted them, and when it ended.
@@ -145,6 +149,14 @@ impl Gateway {
         } else if self.jobs.auditing {
             self.audit(now);
         }
+        if let Some(from) = self.jobs.sas {
+            let ids = self.tunnels.slice(from, SLICE as usize);
+            for id in &ids {
+                self.watch_child(*id, now);
+            }
+            let last = ids.last().filter(|_| ids.len() == SLICE as usize);
+            self.jobs.sas = last.map(|id| ChildId(id.0 + 1));
+        }
     }
 
     fn slice(&self, cursor: u32) -> (Vec<SessionId>, Option<u32>) {
@@ -167,9 +179,7 @@ impl Gateway {
             self.jobs.auditing = false;
             self.audits += 1;
             self.audited = Some(now);
-            self.forget_path_mtus(now);
-            self.watch_sas(now);
-            self.promote_sas(now);
+            self.jobs.sas = Some(ChildId(0));
         }
         for finding in findings {
             self.repair(finding, now);

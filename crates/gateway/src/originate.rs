@@ -71,7 +71,7 @@ impl Gateway {
         let Ok(headers) = wire::parse(frame.bytes()) else { return };
         let Some(interface) = self.config.interface(ingress) else { return };
         let (port, vr) = (port_of(interface), interface.vr);
-        let destination = self.on_link(ingress, &headers);
+        let destination = self.way_back(ingress, &headers);
         let mut packet =
             Packet::new(frame, headers, (port, ingress, vr), Origin::Gateway, PuntCause::FlowMiss);
         packet.tier = Tier::SlowEstablished;
@@ -79,9 +79,11 @@ impl Gateway {
         self.run_originated(packet, now);
     }
 
-    /// Link-local destinations have no route: they are on the link they came from.
-    fn on_link(&self, interface: IfId, headers: &Headers) -> Destination {
-        if crate::anomaly::is_link_local(headers.dst()) {
+    /// Link-local destinations have no route: they are on the link they came from. What is said of a
+    /// packet that came out of a tunnel quotes it, and goes back into the tunnel or nowhere.
+    fn way_back(&self, interface: IfId, headers: &Headers) -> Destination {
+        let tunnel = self.interface(interface).tunnel().is_some();
+        if tunnel || crate::anomaly::is_link_local(headers.dst()) {
             Destination::Forward { egress: interface, gateway: None }
         } else {
             Destination::Undecided
@@ -89,7 +91,8 @@ impl Gateway {
     }
 
     /// The address of an interface that answers `peer`: one of its subnet, else the first of the
-    /// version; for IPv6 without one, the link-local address.
+    /// version; for IPv6 without one, the link-local address. On a tunnel without an address of its
+    /// own, one that its selectors let through.
     pub(crate) fn own_address(&self, interface: IfId, peer: IpAddr) -> Option<IpAddr> {
         let config = self.config.interface(interface)?;
         let same = |net: &&ipnet::IpNet| net.addr().is_ipv4() == peer.is_ipv4();
@@ -97,8 +100,16 @@ impl Gateway {
         let in_subnet = candidates.clone().find(|net| net.contains(&peer));
         let first = in_subnet.or_else(|| candidates.next()).map(ipnet::IpNet::addr);
         first.or_else(|| {
-            let any = self.config.interfaces.iter().filter(|i| i.vr == config.vr);
-            any.flat_map(|i| &i.addresses).find(same).map(ipnet::IpNet::addr)
+            let router = self.config.interfaces.iter().filter(|i| i.vr == config.vr);
+            let any = router.flat_map(|i| &i.addresses).filter(same).map(ipnet::IpNet::addr);
+            let selected = |src: &IpAddr| {
+                self.tunnel_of(interface).is_some_and(|(_, tunnel)| {
+                    let (proto, src_port, dst_port) = (wire::proto::ICMP, 0, 0);
+                    let tuple = wire::Tuple { src: *src, dst: peer, src_port, dst_port, proto };
+                    self.selected(tunnel, &tuple)
+                })
+            };
+            any.clone().find(selected).or_else(|| any.clone().next())
         })
     }
 }

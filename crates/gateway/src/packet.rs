@@ -188,6 +188,23 @@ impl Packet {
         (self.next_hop, self.reassembled) = (None, None);
     }
 
+    /// The other packets that a tunnel made of it, each to go its own way.
+    pub(crate) fn take_siblings(&mut self) -> Vec<Result<Self, (DropReason, IfId)>> {
+        let pieces = std::mem::take(&mut self.pieces);
+        let sibling = |frame: Frame| {
+            let headers = wire::parse(frame.bytes()).map_err(|reason| (reason, self.ingress))?;
+            let place = (self.port, self.ingress, self.vr);
+            Ok(Self {
+                tier: self.tier,
+                destination: self.destination,
+                nesting: self.nesting,
+                wrapped: self.wrapped,
+                ..Self::new(frame, headers, place, self.origin, self.cause)
+            })
+        };
+        pieces.into_iter().map(sibling).collect()
+    }
+
     /// Whether the packet only asks what would happen.
     pub fn is_simulated(&self) -> bool {
         self.origin == Origin::Simulated

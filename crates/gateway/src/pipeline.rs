@@ -81,16 +81,23 @@ impl Gateway {
     }
 
     /// A packet leaves: through as many tunnels as its way leads, and then by a port.
-    fn leave(&mut self, mut packet: Packet, now: Time) {
-        while let Destination::Forward { egress, .. } = packet.destination
-            && self.interface(egress).tunnel().is_some()
-        {
-            match self.through(&WRAP, packet, now) {
-                Some(wrapped) => packet = wrapped,
-                None => return,
+    fn leave(&mut self, packet: Packet, now: Time) {
+        let Destination::Forward { egress, .. } = packet.destination else {
+            return self.finish(&EXIT, packet, now);
+        };
+        if self.interface(egress).tunnel().is_none() {
+            return self.finish(&EXIT, packet, now);
+        }
+        let Some(mut packet) = self.through(&WRAP, packet, now) else { return };
+        // What was cut before it was sealed goes on in as many packets.
+        let siblings = packet.take_siblings();
+        self.leave(packet, now);
+        for sibling in siblings {
+            match sibling {
+                Ok(sibling) => self.leave(sibling, now),
+                Err((reason, ingress)) => self.counters.drop(reason, ingress),
             }
         }
-        self.finish(&EXIT, packet, now);
     }
 
     /// A packet whose neighbour has been resolved goes on where it waited.

@@ -178,6 +178,7 @@ const fn severity(kind: EventKind) -> Severity {
         | EventKind::LinkDown
         | EventKind::SensorExceeded
         | EventKind::TunnelFault
+        | EventKind::SaExpiry
         | EventKind::PoolExhausted => Severity::Warning,
         EventKind::DriftRepaired | EventKind::SessionTableFull => Severity::Error,
     }

@@ -15,7 +15,7 @@ use wire::Time;
 use super::{convert::ago, rows, sessions::evidence};
 use crate::{
     Gateway,
-    tunnel::{Child, ChildId, OUT},
+    tunnel::{Child, ChildId, IN, OUT, stats},
 };
 
 impl Gateway {
@@ -39,12 +39,13 @@ impl Gateway {
         cursor: Option<u64>,
         now: Time,
     ) -> Result<SasView, ApiError> {
-        let all: Vec<_> = self
+        let mut all: Vec<_> = self
             .tunnels
             .children()
             .flat_map(|(id, child)| Direction::BOTH.map(|direction| (id, child, direction)))
             .filter(|(_, child, direction)| self.is_picked(pick, child, *direction))
             .collect();
+        all.sort_by_key(|(_, child, _)| child.tunnel);
         if let Some(pick) = pick
             && all.is_empty()
         {
@@ -121,7 +122,7 @@ impl Gateway {
         let facts = Facts::of(child, direction, now);
         let record = child.ledger.direction(direction);
         let state = record.state();
-        let fast = self.sa_stats(id, direction);
+        let fast = stats(child, direction);
         let total = facts.total;
         let fast = Traffic { packets: fast.packets, bytes: fast.bytes };
         let mut view = SaView {
@@ -258,7 +259,7 @@ impl Facts {
                     total: status.total,
                 }
             }
-            Direction::Reply => {
+            IN => {
                 let (status, bitmap) = (child.inbound.status(now), child.inbound.replay_bitmap());
                 let (expiry, limit) = words(status.expiry);
                 Self {
@@ -304,7 +305,7 @@ const fn status(state: State, fast_packets: u64) -> PlacementStatus {
 fn parameters(child: &Child, direction: Direction) -> &esp::Parameters {
     match direction {
         OUT => child.outbound.parameters(),
-        Direction::Reply => child.inbound.parameters(),
+        IN => child.inbound.parameters(),
     }
 }
 

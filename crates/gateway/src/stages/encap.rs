@@ -8,7 +8,7 @@ use ports::Checksum;
 use reason::DropReason;
 use wire::{Fragmentation, Rewrite, Time, proto, tcp};
 
-use config::model::{IfId, TunnelId};
+use config::model::TunnelId;
 
 use crate::{
     Gateway,
@@ -25,14 +25,12 @@ pub(crate) fn run(gateway: &mut Gateway, packet: &mut Packet, now: Time) -> Verd
     let Destination::Forward { egress, .. } = packet.destination else {
         return Verdict::Drop(DropReason::NoRoute);
     };
-    let forwarded = packet.origin != Origin::Gateway;
+    // The gateway itself made the outer header of a wrapped packet.
+    let forwarded = packet.origin != Origin::Gateway && packet.wrapped.is_none();
     if forwarded && packet.headers.ttl <= 1 {
         packet.say(|p| Note::new(format!("ttl {}", p.headers.ttl), "expires here"));
         answer(gateway, packet, IcmpErrorKind::TtlExceeded, now);
         return Verdict::Drop(DropReason::TtlExpired);
-    }
-    if packet.wrapped.is_some() && gateway.interface(egress).tunnel().is_none() {
-        return leave_wrapped(gateway, packet, egress);
     }
     let mtu = gateway.exit_mtu(egress);
     let too_big = packet.largest_ip_len() > u32::from(mtu);
@@ -85,9 +83,9 @@ fn wrap(gateway: &mut Gateway, packet: &mut Packet, id: TunnelId, now: Time) -> 
         }
         Some(_) | None => gateway.wrap(packet, id, now),
     };
-    let name = gateway.config.tunnels.get(usize::from(id.0)).map(|t| (t.name.clone(), t.line));
-    let (name, line) = name.unwrap_or_default();
     packet.say(|p| {
+        let tunnel = gateway.config.tunnels.get(usize::from(id.0));
+        let (name, line) = tunnel.map(|t| (t.name.clone(), t.line)).unwrap_or_default();
         let found = match &result {
             Ok(()) => format!("{inner} bytes became {} of {}", p.headers.ip_len(), p.headers.tuple),
             Err(reason) => format!("not sealed: {reason}"),
@@ -98,26 +96,6 @@ fn wrap(gateway: &mut Gateway, packet: &mut Packet, id: TunnelId, now: Time) -> 
         Ok(()) => Verdict::Continue,
         Err(reason) => Verdict::Drop(reason),
     }
-}
-
-/// An ESP packet leaves by a port. It was made to fit the path, unless the path has shrunk since;
-/// then it is cut where its DF bit allows (RFC 4301 §8.2.1: the far end puts it together).
-fn leave_wrapped(gateway: &mut Gateway, packet: &mut Packet, egress: IfId) -> Verdict {
-    let mtu = gateway.interface(egress).mtu;
-    let bytes = packet.headers.ip_len();
-    if bytes <= u32::from(mtu) {
-        packet.say(|_| Note::new(format!("{bytes} bytes, mtu {mtu}"), "fits"));
-        return Verdict::Continue;
-    }
-    if packet.headers.df {
-        packet.say(|_| Note::new(format!("{bytes} bytes, mtu {mtu}"), "too big and not to be cut"));
-        return Verdict::Drop(DropReason::EspTooBig);
-    }
-    let rest = std::mem::take(&mut packet.pieces);
-    let verdict = fragment(gateway, packet, mtu);
-    packet.frame = ports::Frame::empty();
-    packet.pieces.extend(rest);
-    verdict
 }
 
 /// Applies the session's translation and takes one from the TTL.
@@ -169,7 +147,7 @@ fn translate_error(
 }
 
 fn answer(gateway: &mut Gateway, packet: &Packet, kind: IcmpErrorKind, now: Time) {
-    if packet.origin == Origin::Received {
+    if packet.origin == Origin::Received && packet.wrapped.is_none() {
         gateway.send_icmp_error(kind, packet.frame.bytes(), packet.ingress, now);
     }
 }
@@ -207,11 +185,8 @@ fn clamp_mss(gateway: &mut Gateway, packet: &mut Packet) {
 
 /// Cuts a packet that may be cut (RFC 791 §2.3).
 fn fragment(gateway: &mut Gateway, packet: &mut Packet, mtu: u16) -> Verdict {
-    if let Checksum::Partial { start, offset } = packet.frame.offloads.checksum {
-        if wire::checksum::finish_partial(packet.frame.bytes_mut(), start, offset).is_err() {
-            return Verdict::Drop(DropReason::SuperPacketInvalid);
-        }
-        packet.frame.offloads.checksum = Checksum::Unchecked;
+    if let Err(reason) = packet.frame.finish_checksum() {
+        return Verdict::Drop(reason);
     }
     // A packet that came in fragments leaves in none larger than those it came in.
     let limit = packet.reassembled.map_or(mtu, |largest| largest.min(mtu));

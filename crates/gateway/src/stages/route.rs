@@ -15,7 +15,7 @@ use crate::{
 
 pub(crate) fn run(gateway: &mut Gateway, packet: &mut Packet, _now: Time) -> Verdict {
     if packet.destination != Destination::Undecided {
-        packet.say(|_| Note::new("link-local destination", "on the link it came from"));
+        packet.say(|_| Note::new("decided where it was made", "back the way it came"));
         return Verdict::Continue;
     }
     let tuple = packet.inner_tuple();

@@ -40,7 +40,7 @@ pub(crate) fn run(gateway: &mut Gateway, packet: &mut Packet, _now: Time) -> Ver
         return Verdict::Drop(DropReason::NeighbourUnresolved);
     };
     // Counted before the frame is taken out of the packet: its offload state says how much it is.
-    let (count, bytes) = volume(packet);
+    let (count, bytes) = (packet.count(), packet.volume());
     gateway.counters.sent.add(count, bytes);
     if packet.wrapped.is_some() {
         // What it carries was counted when it was wrapped.
@@ -52,28 +52,15 @@ pub(crate) fn run(gateway: &mut Gateway, packet: &mut Packet, _now: Time) -> Ver
     }
     let l3 = packet.headers.l3;
     let version = packet.headers.kind;
-    if !packet.frame.is_empty() && (packet.pieces.is_empty() || packet.wrapped.is_some()) {
+    if packet.pieces.is_empty() {
         let frame = std::mem::replace(&mut packet.frame, Frame::empty());
         send(gateway, port, frame, l3, version, (dst, src, vlan));
-    }
-    if !packet.pieces.is_empty() {
+    } else {
         for piece in std::mem::take(&mut packet.pieces) {
             send(gateway, port, piece, l3, version, (dst, src, vlan));
         }
     }
     Verdict::Continue
-}
-
-/// Packets and bytes that go out. Of a packet that was cut, what it was before; of what a tunnel
-/// made of one, all of it.
-fn volume(packet: &Packet) -> (u64, u64) {
-    if packet.wrapped.is_none() {
-        return (packet.count(), packet.volume());
-    }
-    let l3 = u64::from(packet.headers.l3);
-    let all = core::iter::once(&packet.frame).chain(&packet.pieces);
-    all.filter(|frame| !frame.is_empty())
-        .fold((0, 0), |(count, bytes), frame| (count + 1, bytes + frame.len() as u64 - l3))
 }
 
 fn send(

@@ -9,25 +9,29 @@
 
 mod path;
 mod promote;
+mod spent;
+mod steering;
 mod unwrap;
 mod wrap;
 
-pub(crate) use promote::OUT;
+pub(crate) use promote::{IN, OUT, stats};
 pub(crate) use unwrap::{Carried, Unwrapped};
 
 use core::net::IpAddr;
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use aead::Selection;
 use config::{
     Config,
-    model::{IfId, Ipsec, Line, Selector, Steering, Tunnel, TunnelId, TunnelKind, VrId},
+    model::{IfId, Line, Tunnel, TunnelId, TunnelKind, VrId},
 };
 use hashbrown::HashMap;
 use offload::ledger::{Entry, Ledger};
 use wire::{Time, Tuple};
 
-use crate::{Gateway, events::EventKind, keyed::Keyed, route::Lookup};
+use crate::{Gateway, events::EventKind, keyed::Keyed, rng::Rng, route::Lookup};
+use spent::{Spent, Way};
+use steering::Steering;
 
 /// History entries kept over all SAs.
 const HISTORY: usize = 4_096;
@@ -38,7 +42,10 @@ pub(crate) const MOST_NESTED: u8 = 4;
 /// Writer number of the slow path in the counters of SAs; workers of engines follow.
 pub(crate) const SLOW_PATH: usize = 0;
 
-/// A child by its number.
+/// TTL of outer headers (RFC 4301 §5.1.2.1: constructed, not copied).
+const HOP_LIMIT: u8 = 64;
+
+/// A child by its number; no other ever has it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ChildId(pub u32);
 
@@ -58,11 +65,39 @@ pub struct Child {
     pub next_hop: u32,
     /// What an ICMP error told of the path, in bytes, and when.
     pub path_mtu: Option<(u16, Time)>,
+    /// What an engine is told of where it stands.
+    place: Place,
+    /// How old each SA was when an event last told of it.
+    told: [Age; 2],
+}
+
+/// Where a pair of SAs stands in the configuration, by number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Place {
+    /// Virtual router that carries it.
+    vr: VrId,
+    /// Interface of its tunnel.
+    interface: IfId,
+    /// Virtual router of that interface.
+    inner_vr: VrId,
+}
+
+/// How old an SA is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+enum Age {
+    /// No bound is reached.
+    #[default]
+    Live,
+    /// The soft lifetime is over.
+    Soft,
+    /// The hard lifetime is over.
+    Hard,
 }
 
 /// All tunnels and their SAs.
 pub struct Tunnels {
-    children: Vec<Child>,
+    children: BTreeMap<ChildId, Child>,
+    made: u32,
     ledger: Ledger,
     /// Which library serves which cipher.
     ciphers: Selection,
@@ -71,9 +106,11 @@ pub struct Tunnels {
     sent_by_spi: HashMap<SpiKey, ChildId, Keyed>,
     /// The child a tunnel sends by.
     sending: Vec<Option<ChildId>>,
-    steering: Vec<Steered>,
+    steering: Steering,
     /// Our ports of UDP encapsulation.
     udp_ports: Vec<u16>,
+    /// Keys that are gone.
+    spent: Spent,
     /// SAs that could not be made; the configuration has checked what can be checked.
     faults: Vec<(String, String)>,
 }
@@ -86,108 +123,152 @@ struct SpiKey {
     vr: VrId,
 }
 
-/// A selector that brings packets into a tunnel.
-struct Steered {
-    vr: VrId,
-    selector: Selector,
-    interface: IfId,
+/// What a reload did to the SAs.
+pub(crate) struct Reloaded {
+    /// These are gone.
+    pub(crate) gone: Vec<(ChildId, Child)>,
+    /// These are what they were, and stand in another place.
+    pub(crate) moved: Vec<ChildId>,
 }
 
 impl Tunnels {
     /// The tunnels of a configuration.
     pub fn new(config: &Config, ciphers: Selection, seed: u64, now: Time) -> Self {
         let mut tunnels = Self {
-            children: Vec::new(),
+            children: BTreeMap::new(),
+            made: 0,
             ledger: Ledger::new(HISTORY),
             ciphers,
             by_spi: HashMap::with_hasher(Keyed::new(seed)),
             sent_by_spi: HashMap::with_hasher(Keyed::new(seed.rotate_left(17))),
             sending: Vec::new(),
-            steering: Vec::new(),
+            steering: Steering::default(),
             udp_ports: Vec::new(),
+            spent: Spent::new(salt(seed)),
             faults: Vec::new(),
         };
-        tunnels.load(config, Vec::new(), now);
+        tunnels.load(config, now);
         tunnels
     }
 
-    /// Takes a new configuration. SAs whose parameters stay the same stay what they are; a sequence
-    /// number is never used twice with one key, whatever else changes.
-    pub fn reload(&mut self, old: &Config, new: &Config, now: Time) -> Vec<Child> {
-        let kept = std::mem::take(&mut self.children)
-            .into_iter()
-            .map(|child| (old.tunnels.get(usize::from(child.tunnel.0)).cloned(), child))
-            .collect();
-        self.load(new, kept, now)
-    }
-
-    fn load(
-        &mut self,
-        config: &Config,
-        mut before: Vec<(Option<Tunnel>, Child)>,
-        now: Time,
-    ) -> Vec<Child> {
+    /// Takes a new configuration. SAs whose parameters stay the same stay what they are. No key ever
+    /// sees a sequence number twice or opens its window again, whatever else changes.
+    pub(crate) fn reload(&mut self, old: &Config, new: &Config, now: Time) -> Reloaded {
+        let before = std::mem::take(&mut self.children);
         self.by_spi.clear();
         self.sent_by_spi.clear();
-        self.sending = vec![None; config.tunnels.len()];
-        self.steering.clear();
         self.udp_ports.clear();
-        self.faults.clear();
-        for (index, tunnel) in config.tunnels.iter().enumerate() {
-            let TunnelKind::Ipsec(ipsec) = &tunnel.kind;
-            let id = TunnelId(index as u16);
-            let same = before.iter().position(|(old, _)| {
-                old.as_ref().is_some_and(|old| old.name == tunnel.name && is_same(old, tunnel))
+        self.sending = vec![None; new.tunnels.len()];
+        let numbered: BTreeMap<&str, TunnelId> = new
+            .tunnels
+            .iter()
+            .enumerate()
+            .map(|(index, tunnel)| (tunnel.name.as_str(), TunnelId(index as u16)))
+            .collect();
+        let (mut moved, mut gone) = (Vec::new(), Vec::new());
+        for (id, mut child) in before {
+            let name = old.tunnels.get(usize::from(child.tunnel.0)).map(|t| t.name.as_str());
+            let same = name.and_then(|name| {
+                let at = *numbered.get(name)?;
+                let tunnel = new.tunnels.get(usize::from(at.0))?;
+                is_of(&child, tunnel).then(|| (at, place(new, tunnel)))
             });
-            let child = match same {
-                Some(at) => Ok(Child { tunnel: id, ..before.swap_remove(at).1 }),
-                None => {
-                    make(tunnel, ipsec, &before, &self.ciphers, now).map(|(outbound, inbound)| {
-                        let mut child = Child {
-                            tunnel: id,
-                            outbound: Arc::new(outbound),
-                            inbound: Arc::new(inbound),
-                            ledger: Entry::default(),
-                            created: now,
-                            next_hop: u32::MAX,
-                            path_mtu: None,
-                        };
-                        self.ledger.open(&mut child.ledger, now);
-                        child
-                    })
+            match same {
+                Some((tunnel, place)) => {
+                    if child.place != place {
+                        moved.push(id);
+                    }
+                    (child.tunnel, child.place) = (tunnel, place);
+                    self.enter(id, child);
                 }
-            };
-            match child {
-                Ok(child) => self.add(child, tunnel, ipsec),
-                Err(fault) => self.faults.push((tunnel.name.clone(), fault.to_string())),
-            }
-            let vr = config.interface(tunnel.interface).map_or(VrId(0), |i| i.vr);
-            if ipsec.steering == Steering::Selectors {
-                self.steering.extend(ipsec.selectors.iter().map(|selector| Steered {
-                    vr,
-                    selector: selector.clone(),
-                    interface: tunnel.interface,
-                }));
+                None => {
+                    self.spend(&child);
+                    gone.push((id, child));
+                }
             }
         }
-        self.udp_ports.sort_unstable();
-        self.udp_ports.dedup();
-        before.into_iter().map(|(_, child)| child).collect()
+        self.load(new, now);
+        Reloaded { gone, moved }
     }
 
-    fn add(&mut self, child: Child, tunnel: &Tunnel, ipsec: &Ipsec) {
-        let id = ChildId(self.children.len() as u32);
-        let key = SpiKey { spi: ipsec.inbound.spi, destination: tunnel.local, vr: tunnel.vr };
-        self.by_spi.insert(key, id);
-        let (spi, destination) = (ipsec.outbound.spi, tunnel.remote);
-        self.sent_by_spi.insert(SpiKey { spi, destination, vr: tunnel.vr }, id);
-        if let Some((port, _)) = ipsec.encapsulation {
-            self.udp_ports.push(port);
+    /// Makes what the configuration asks for and is not there.
+    fn load(&mut self, config: &Config, now: Time) {
+        self.sending.resize(config.tunnels.len(), None);
+        self.steering = Steering::new(config);
+        self.faults.clear();
+        for (index, tunnel) in config.tunnels.iter().enumerate() {
+            let id = TunnelId(index as u16);
+            if self.sending(id).is_some() {
+                continue;
+            }
+            match self.make(tunnel, now) {
+                Ok(pair) => self.open(id, place(config, tunnel), pair, now),
+                Err(fault) => self.faults.push((tunnel.name.clone(), fault.to_string())),
+            }
+        }
+    }
+
+    /// A new pair of SAs of a tunnel, which sends by it from now on.
+    fn open(
+        &mut self,
+        tunnel: TunnelId,
+        place: Place,
+        (outbound, inbound): (esp::Outbound, esp::Inbound),
+        now: Time,
+    ) {
+        let id = ChildId(self.made);
+        self.made += 1;
+        let mut child = Child {
+            tunnel,
+            outbound: Arc::new(outbound),
+            inbound: Arc::new(inbound),
+            ledger: Entry::default(),
+            created: now,
+            next_hop: u32::MAX,
+            path_mtu: None,
+            place,
+            told: Default::default(),
+        };
+        self.ledger.open(&mut child.ledger, now);
+        self.enter(id, child);
+    }
+
+    /// Makes a child findable, and its tunnel send by it.
+    fn enter(&mut self, id: ChildId, child: Child) {
+        let (out, inn) = (child.outbound.parameters(), child.inbound.parameters());
+        let vr = child.place.vr;
+        let key = |of: &esp::Parameters| SpiKey { spi: of.spi, destination: of.destination, vr };
+        self.by_spi.insert(key(inn), id);
+        self.sent_by_spi.insert(key(out), id);
+        if let Some(udp) = inn.encapsulation
+            && let Err(at) = self.udp_ports.binary_search(&udp.destination_port)
+        {
+            self.udp_ports.insert(at, udp.destination_port);
         }
         if let Some(slot) = self.sending.get_mut(usize::from(child.tunnel.0)) {
             *slot = Some(id);
         }
-        self.children.push(child);
+        self.children.insert(id, child);
+    }
+
+    /// Remembers how far the keys of a child have come.
+    fn spend(&mut self, child: &Child) {
+        let (sent, received) = (&child.outbound, &child.inbound);
+        self.spent.add(Way::Out, &sent.parameters().key, sent.sequence());
+        self.spent.add(Way::In, &received.parameters().key, received.sequence());
+    }
+
+    fn make(
+        &self,
+        tunnel: &Tunnel,
+        now: Time,
+    ) -> Result<(esp::Outbound, esp::Inbound), esp::ParameterError> {
+        let (out, inn) = (parameters(tunnel, Way::Out), parameters(tunnel, Way::In));
+        let sent = self.spent.after(Way::Out, &out.key);
+        let received = self.spent.after(Way::In, &inn.key);
+        let outbound = esp::Outbound::with(out, now, &self.ciphers, sent)?;
+        let inbound = esp::Inbound::with(inn, now, &self.ciphers, received)?;
+        Ok((outbound, inbound))
     }
 
     /// Whether there is none.
@@ -197,17 +278,17 @@ impl Tunnels {
 
     /// A child by its number.
     pub fn child(&self, id: ChildId) -> Option<&Child> {
-        self.children.get(id.0 as usize)
+        self.children.get(&id)
     }
 
     /// A child by its number, to change.
     pub(crate) fn child_mut(&mut self, id: ChildId) -> Option<&mut Child> {
-        self.children.get_mut(id.0 as usize)
+        self.children.get_mut(&id)
     }
 
     /// The ledger of SAs, and a child to write in it.
     pub(crate) fn ledger_and(&mut self, id: ChildId) -> (&mut Ledger, Option<&mut Child>) {
-        (&mut self.ledger, self.children.get_mut(id.0 as usize))
+        (&mut self.ledger, self.children.get_mut(&id))
     }
 
     /// The ledger of SAs: a pair of SAs stands where a session would.
@@ -220,9 +301,14 @@ impl Tunnels {
         self.ledger.close(&child.ledger);
     }
 
-    /// All children, in the order of the configuration.
+    /// All children, in the order they were made.
     pub fn children(&self) -> impl Iterator<Item = (ChildId, &Child)> {
-        self.children.iter().enumerate().map(|(index, child)| (ChildId(index as u32), child))
+        self.children.iter().map(|(id, child)| (*id, child))
+    }
+
+    /// The numbers of some children from one on, to go over all of them in slices.
+    pub(crate) fn slice(&self, from: ChildId, most: usize) -> Vec<ChildId> {
+        self.children.range(from..).take(most).map(|(id, _)| *id).collect()
     }
 
     /// The child a tunnel sends by.
@@ -242,8 +328,7 @@ impl Tunnels {
 
     /// The interface of the tunnel whose selectors want a packet.
     pub fn steer(&self, vr: VrId, tuple: &Tuple) -> Option<IfId> {
-        let wants = |steered: &&Steered| steered.vr == vr && steered.selector.matches(tuple);
-        self.steering.iter().find(wants).map(|steered| steered.interface)
+        self.steering.steer(vr, tuple)
     }
 
     /// Our ports of UDP encapsulation, sorted.
@@ -311,44 +396,29 @@ impl Gateway {
     }
 }
 
-/// Whether two configurations of a tunnel make the same SAs.
-fn is_same(old: &Tunnel, new: &Tunnel) -> bool {
-    let (TunnelKind::Ipsec(a), TunnelKind::Ipsec(b)) = (&old.kind, &new.kind);
-    (old.local, old.remote) == (new.local, new.remote)
-        && parameters(old, a, Way::Out) == parameters(new, b, Way::Out)
-        && parameters(old, a, Way::In) == parameters(new, b, Way::In)
+/// Whether a child is what a tunnel asks for.
+fn is_of(child: &Child, tunnel: &Tunnel) -> bool {
+    *child.outbound.parameters() == parameters(tunnel, Way::Out)
+        && *child.inbound.parameters() == parameters(tunnel, Way::In)
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Way {
-    Out,
-    In,
+fn place(config: &Config, tunnel: &Tunnel) -> Place {
+    let inner_vr = config.interface(tunnel.interface).map_or(VrId(0), |i| i.vr);
+    Place { vr: tunnel.vr, interface: tunnel.interface, inner_vr }
 }
 
-fn make(
-    tunnel: &Tunnel,
-    ipsec: &Ipsec,
-    before: &[(Option<Tunnel>, Child)],
-    ciphers: &Selection,
-    now: Time,
-) -> Result<(esp::Outbound, esp::Inbound), esp::ParameterError> {
-    let (out, inn) = (parameters(tunnel, ipsec, Way::Out), parameters(tunnel, ipsec, Way::In));
-    // A key that goes on must not see a number twice, nor open its window again.
-    let children = || before.iter().map(|(_, child)| child);
-    let sent = children()
-        .filter(|child| child.outbound.parameters().key == out.key)
-        .map(|child| child.outbound.status(now).sequence)
-        .max();
-    let received = children()
-        .filter(|child| child.inbound.parameters().key == inn.key)
-        .map(|child| child.inbound.status(now).sequence)
-        .max();
-    let outbound = esp::Outbound::with(out, now, ciphers, sent.unwrap_or(0))?;
-    let inbound = esp::Inbound::with(inn, now, ciphers, received.unwrap_or(0))?;
-    Ok((outbound, inbound))
+/// The salt of fingerprints that stay in memory.
+fn salt(seed: u64) -> [u8; 16] {
+    let mut rng = Rng::new(seed);
+    let mut salt = [0; 16];
+    for half in salt.as_chunks_mut::<8>().0 {
+        *half = rng.next_u64().to_be_bytes();
+    }
+    salt
 }
 
-fn parameters(tunnel: &Tunnel, ipsec: &Ipsec, way: Way) -> esp::Parameters {
+fn parameters(tunnel: &Tunnel, way: Way) -> esp::Parameters {
+    let TunnelKind::Ipsec(ipsec) = &tunnel.kind;
     let (sa, source, destination) = match way {
         Way::Out => (&ipsec.outbound, tunnel.local, tunnel.remote),
         Way::In => (&ipsec.inbound, tunnel.remote, tunnel.local),
@@ -376,6 +446,3 @@ fn parameters(tunnel: &Tunnel, ipsec: &Ipsec, way: Way) -> esp::Parameters {
         allow_null: ipsec.allow_null,
     }
 }
-
-/// TTL of outer headers (RFC 4301 §5.1.2.1: constructed, not copied).
-const HOP_LIMIT: u8 = 64;

@@ -37,7 +37,7 @@ impl Gateway {
         let quoted = wire::quoted_esp(bytes, headers)?;
         let id = self.tunnels.sent_with(quoted.spi, quoted.destination, packet.vr)?;
         let child = self.tunnels.child(id)?;
-        let sent = child.outbound.status(Time::ZERO).sequence as u32;
+        let sent = child.outbound.sequence() as u32;
         let is_ours = child.outbound.parameters().source == quoted.source
             && sent.wrapping_sub(quoted.sequence) < LATELY;
         let least = LEAST[usize::from(quoted.destination.is_ipv6())];
@@ -60,17 +60,14 @@ impl Gateway {
     }
 
     /// Forgets what was learnt long ago, so that a path that has grown is used.
-    pub(crate) fn forget_path_mtus(&mut self, now: Time) {
-        let is_old = |child: &Child| child.path_mtu.is_some_and(|(_, at)| now.since(at) >= HOLDS);
-        let old: Vec<_> =
-            self.tunnels.children().filter(|(_, c)| is_old(c)).map(|(id, _)| id).collect();
-        for id in &old {
-            if let Some(child) = self.tunnels.child_mut(*id) {
-                child.path_mtu = None;
-            }
+    pub(super) fn forget_old_path_mtu(&mut self, id: ChildId, now: Time) {
+        let learnt = self.tunnels.child(id).and_then(|child| child.path_mtu);
+        if learnt.is_none_or(|(_, at)| now.since(at) < HOLDS) {
+            return;
         }
-        if !old.is_empty() {
-            self.reevaluate_all(DemotionReason::PathMtuChanged, now);
+        if let Some(child) = self.tunnels.child_mut(id) {
+            child.path_mtu = None;
         }
+        self.reevaluate_all(DemotionReason::PathMtuChanged, now);
     }
 }

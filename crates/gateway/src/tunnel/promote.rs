@@ -4,14 +4,19 @@ use std::sync::Arc;
 
 use config::model::{OffloadMode, TunnelId};
 use offload::{
-    AdjacencyId, Direction, FlowStats, Handle, SaProgram,
-    ledger::{At, State},
+    AdjacencyId, Direction, Engine, FlowStats, Handle, SaProgram,
+    ledger::{At, Ledger, State},
 };
-use reason::{DemotionReason, NotEligible, ReasonSet};
+use reason::{DemotionReason, NotEligible, ReasonSet, RefusalReason};
 use wire::Time;
 
-use super::{ChildId, SLOW_PATH};
-use crate::{Gateway, neighbour::NeighbourId, promote::ENGINE};
+use super::{Age, Child, ChildId, SLOW_PATH};
+use crate::{
+    Gateway,
+    events::EventKind,
+    neighbour::NeighbourId,
+    promote::{ENGINE, is_passing},
+};
 
 /// The outgoing SA of a pair in its ledger entry.
 pub(crate) const OUT: Direction = Direction::Original;
@@ -20,24 +25,37 @@ pub(crate) const OUT: Direction = Direction::Original;
 pub(crate) const IN: Direction = Direction::Reply;
 
 impl Gateway {
-    /// Offers both SAs of every pair that has one to offer. Called when something about tunnels,
-    /// neighbours or the engine's room has changed.
+    /// Offers every SA that an engine may have, refused ones too. Called when the configuration or
+    /// the engine's room has changed.
     pub(crate) fn promote_sas(&mut self, now: Time) {
-        for index in 0..self.tunnels.children().count() {
-            let id = ChildId(index as u32);
+        for id in self.tunnels.slice(ChildId(0), usize::MAX) {
             for direction in Direction::BOTH {
-                self.promote_sa(id, direction, now);
+                self.offer_sa(id, direction, now);
             }
         }
     }
 
-    /// Offers one SA to the engine if nothing stands against it.
+    /// Offers one SA to the engine, unless it has it, or has no room for SAs and will say when it has.
     pub(crate) fn promote_sa(&mut self, id: ChildId, direction: Direction, now: Time) {
         let Some(child) = self.tunnels.child(id) else { return };
-        if child.ledger.direction(direction).state().handle().is_some() {
-            return;
+        match child.ledger.direction(direction).state() {
+            State::Refused(RefusalReason::SaTableFull) => {}
+            State::NotEvaluated | State::Eligible | State::NotEligible(_) | State::Refused(_) => {
+                self.offer_sa(id, direction, now);
+            }
+            State::Installed(_) | State::Hitting(_) | State::Retiring(..) => {}
         }
+    }
+
+    /// Offers one SA if nothing stands against it; takes it out if something that lasts does.
+    fn offer_sa(&mut self, id: ChildId, direction: Direction, now: Time) {
         let against = self.against_sa(id, direction);
+        if self.sa_handle(id, direction).is_some() {
+            if against.iter().all(is_passing) {
+                return;
+            }
+            self.demote_sa(id, direction, DemotionReason::OffloadSwitchChanged, now);
+        }
         let at = at(id, direction, now);
         let program = against.is_empty().then(|| self.sa_program(id, direction)).flatten();
         let offered = program.map(|program| self.engine.install_sa(program, now));
@@ -93,14 +111,8 @@ impl Gateway {
         })
     }
 
-    /// Takes both SAs of a pair out of the engine.
-    pub(crate) fn demote_child(&mut self, id: ChildId, reason: DemotionReason, now: Time) {
-        for direction in Direction::BOTH {
-            self.demote_sa(id, direction, reason, now);
-        }
-    }
-
-    /// Takes one SA out of the engine. What it counted stays with the SA.
+    /// Takes one SA out of the engine; what it counted stays with the SA. Sessions that go through it
+    /// have to be asked again: whoever calls sees to that.
     pub(crate) fn demote_sa(
         &mut self,
         id: ChildId,
@@ -108,14 +120,24 @@ impl Gateway {
         reason: DemotionReason,
         now: Time,
     ) {
-        let handle = self.sa_handle(id, direction);
-        let Some(handle) = handle else { return };
-        self.engine.remove_sa(handle);
-        let stats = self.sa_stats(id, direction);
         let (ledger, child) = self.tunnels.ledger_and(id);
-        let Some(child) = child else { return };
-        ledger.retire(&mut child.ledger, at(id, direction, now), reason);
-        ledger.removed(&mut child.ledger, at(id, direction, now), handle, reason, stats);
+        if let Some(child) = child {
+            take_out(&mut *self.engine, ledger, child, at(id, direction, now), reason);
+        }
+    }
+
+    /// SAs that a reload has ended leave the engine, the ledger and their neighbours.
+    pub(crate) fn end_child(&mut self, id: ChildId, mut child: Child, now: Time) {
+        let reason = DemotionReason::SaRemoved;
+        for direction in Direction::BOTH {
+            let (ledger, _) = self.tunnels.ledger_and(id);
+            let at = at(id, direction, now);
+            take_out(&mut *self.engine, ledger, &mut child, at, reason);
+        }
+        self.tunnels.close(&child);
+        if child.next_hop != u32::MAX {
+            self.neighbours.release(NeighbourId(child.next_hop));
+        }
     }
 
     /// The engine's handle of an SA.
@@ -136,33 +158,48 @@ impl Gateway {
         }
     }
 
-    /// Looks at what the engine did with the SAs since the last look.
-    pub(crate) fn watch_sas(&mut self, now: Time) {
-        for index in 0..self.tunnels.children().count() {
-            let id = ChildId(index as u32);
-            for direction in Direction::BOTH {
-                let stats = self.sa_stats(id, direction);
-                let (ledger, child) = self.tunnels.ledger_and(id);
-                if let Some(child) = child {
-                    ledger.observe(&mut child.ledger, at(id, direction, now), stats);
-                }
+    /// Looks at what the engine did with a pair of SAs since the last look, and how old they are;
+    /// offers what it does not have.
+    pub(crate) fn watch_child(&mut self, id: ChildId, now: Time) {
+        for direction in Direction::BOTH {
+            let (ledger, child) = self.tunnels.ledger_and(id);
+            let Some(child) = child else { return };
+            let stats = stats(child, direction);
+            ledger.observe(&mut child.ledger, at(id, direction, now), stats);
+            let hits = matches!(child.ledger.direction(direction).state(), State::Hitting(_));
+            let next_hop = child.next_hop;
+            if hits && direction == OUT {
+                self.neighbours.confirm_use(NeighbourId(next_hop), now);
             }
+            self.promote_sa(id, direction, now);
+            self.tell_of_age(id, direction, now);
         }
+        self.forget_old_path_mtu(id, now);
     }
 
-    /// What the engine's workers counted for an SA.
-    pub(crate) fn sa_stats(&self, id: ChildId, direction: Direction) -> FlowStats {
-        let Some(child) = self.tunnels.child(id) else { return FlowStats::default() };
-        let tallies = match direction {
-            OUT => child.outbound.status(Time::ZERO).writers,
-            IN => child.inbound.status(Time::ZERO).writers,
+    /// An event when an SA has grown old, and one when it has ended.
+    fn tell_of_age(&mut self, id: ChildId, direction: Direction, now: Time) {
+        let Some(child) = self.tunnels.child(id) else { return };
+        let (expiry, spi) = match direction {
+            OUT => (child.outbound.expiry(now), child.outbound.parameters().spi),
+            IN => (child.inbound.expiry(now), child.inbound.parameters().spi),
         };
-        let fast = tallies.iter().skip(SLOW_PATH + 1);
-        fast.fold(FlowStats::default(), |sum, tally| FlowStats {
-            packets: sum.packets + tally.packets,
-            bytes: sum.bytes + tally.bytes,
-            last_hit: Time::ZERO,
-        })
+        let (age, what) = match expiry {
+            esp::Expiry::Live => (Age::Live, String::new()),
+            esp::Expiry::Soft(limit) => (Age::Soft, format!("has grown old by {limit}")),
+            esp::Expiry::Hard(limit) => (Age::Hard, format!("has ended by {limit}")),
+        };
+        if age <= child.told[direction.index()] {
+            return;
+        }
+        let tunnel = self.config.tunnels.get(usize::from(child.tunnel.0));
+        let name = tunnel.map_or("?", |tunnel| &tunnel.name);
+        let way = if direction == OUT { "outgoing" } else { "incoming" };
+        let text = format!("tunnel {name}: the {way} SA {spi:#010x} {what}");
+        self.events.push(now, EventKind::SaExpiry, text);
+        if let Some(child) = self.tunnels.child_mut(id) {
+            child.told[direction.index()] = age;
+        }
     }
 
     /// The far end has another next hop, or the present one another address.
@@ -179,8 +216,7 @@ impl Gateway {
     /// SAs whose far end is reached by another way now leave the engine until their next packet has
     /// found it.
     pub(crate) fn forget_moved_far_ends(&mut self, change: DemotionReason, now: Time) {
-        for index in 0..self.tunnels.children().count() {
-            let id = ChildId(index as u32);
+        for id in self.tunnels.slice(ChildId(0), usize::MAX) {
             let Some(child) = self.tunnels.child(id) else { return };
             let known = child.next_hop;
             let tunnel = self.config.tunnels.get(usize::from(child.tunnel.0));
@@ -196,6 +232,31 @@ impl Gateway {
             }
         }
     }
+}
+
+/// What the engine's workers counted for an SA.
+pub(crate) fn stats(child: &Child, direction: Direction) -> FlowStats {
+    let fast = SLOW_PATH + 1..esp::WRITERS;
+    let (packets, bytes) = match direction {
+        OUT => child.outbound.served(fast),
+        IN => child.inbound.served(fast),
+    };
+    FlowStats { packets, bytes, last_hit: Time::ZERO }
+}
+
+/// Takes an SA out of the engine, if it is there, and enters that.
+fn take_out(
+    engine: &mut dyn Engine,
+    ledger: &mut Ledger,
+    child: &mut Child,
+    at: At,
+    reason: DemotionReason,
+) {
+    let Some(handle) = child.ledger.direction(at.direction).state().handle() else { return };
+    engine.remove_sa(handle);
+    let stats = stats(child, at.direction);
+    ledger.retire(&mut child.ledger, at, reason);
+    ledger.removed(&mut child.ledger, at, handle, reason, stats);
 }
 
 /// Where and when something happened to an SA: a pair of SAs stands where a session would.

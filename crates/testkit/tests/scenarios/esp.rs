@@ -278,6 +278,8 @@ name = "other"
 local = "203.0.113.2"
 remote = "203.0.113.1"
 selectors = [{{ local = "10.1.0.0/24", remote = "10.8.0.0/24" }}]
+steering = "selectors"
+zone = "vpn"
 out = {{ spi = 0x1002, algorithm = "aes256gcm16", key = "{KEY_IN}" }}
 in = {{ spi = 0x2002, algorithm = "aes256gcm16", key = "{KEY_OUT}" }}
 [limits]
@@ -351,4 +353,131 @@ fn a_tunnel_with_offload_off_is_not_refused_but_switched_off() {
     let counters = rig.snapshot();
     assert_eq!(counters.get("engine.forwarded"), 0);
     assert_eq!(counters.get("not-eligible.disabled-by-tunnel"), 1);
+}
+
+/// Number of the SA and sequence number of an ESP packet on the wire.
+fn identity(frame: &[u8]) -> (u32, u32) {
+    let word = |at: usize| u32::from_be_bytes(frame[at..at + 4].try_into().expect("four bytes"));
+    (word(34), word(38))
+}
+
+/// A packet for each of two tunnels; what left, by tunnel.
+fn one_each(rig: &mut Rig) -> [(u32, u32); 2] {
+    [ip("10.2.0.7"), ip("10.8.0.7")].map(|dst| {
+        rig.send("lan0", &rig.packet("lan0", Tuple { dst, ..outward() }).payload(b"x"));
+        identity(&rig.one("wan0"))
+    })
+}
+
+#[test]
+fn a_reload_that_does_not_concern_them_leaves_sas_and_sessions_where_they_are() {
+    let two = format!("{}{}", config("auto", 1, ""), second().replace("sas = 2", "sas = 64"));
+    let mut rig = Rig::new("esp-reload", &two);
+    for n in 1..=4 {
+        assert_eq!(one_each(&mut rig), [(0x1001, n), (0x1002, n)]);
+    }
+    let before = rig.snapshot();
+    assert_eq!(before.get("engine.flows"), 4, "two flows, two incoming SAs\n{before}");
+    rig.apply(&format!("{two}\n[timeouts]\nudp = \"5m\"\n"));
+    for n in 5..=8 {
+        assert_eq!(one_each(&mut rig), [(0x1001, n), (0x1002, n)]);
+    }
+    let after = rig.snapshot();
+    assert_eq!(after.get("engine.installed"), before.get("engine.installed"), "nothing moved");
+    rig.banner("the tunnels change places");
+    let (first, rest) = two.split_once("[[policy]]").expect("a policy");
+    let (site, policies) = (first, rest.split_once("[[ipsec]]").expect("the other"));
+    rig.apply(&format!(
+        "[[ipsec]]{}{site}[[policy]]{}",
+        policies.1.split_once("[limits]").expect("limits").0,
+        policies.0
+    ));
+    for n in 9..=12 {
+        assert_eq!(one_each(&mut rig), [(0x1001, n), (0x1002, n)]);
+    }
+}
+
+#[test]
+fn a_key_that_comes_back_goes_on_with_its_numbers() {
+    let mut rig = Rig::new("esp-key-again", &config("auto", 1, ""));
+    for n in 1..=3 {
+        rig.send("lan0", &rig.packet("lan0", outward()).payload(b"x"));
+        assert_eq!(identity(&rig.one("wan0")), (0x1001, n));
+    }
+    let sa = far_end();
+    let wire = sealed(&rig, &sa, &rig.packet("wan0", outward().reversed()).payload(b"once"));
+    rig.send_bytes("wan0", &wire);
+    rig.one("lan0");
+    rig.banner("the tunnel goes, and comes back with the same keys");
+    rig.apply("");
+    rig.apply(&config("auto", 1, ""));
+    rig.send("lan0", &rig.packet("lan0", outward()).payload(b"x"));
+    let (spi, number) = identity(&rig.one("wan0"));
+    assert!(spi == 0x1001 && number > 3, "number {number} was used before");
+    rig.send_bytes("wan0", &wire);
+    rig.expect_silence();
+}
+
+#[test]
+fn what_the_gateway_says_of_a_packet_from_a_tunnel_goes_back_into_it() {
+    for offload in ["off", "auto"] {
+        let mut rig = Rig::new(&format!("esp-icmp-{offload}"), &config(offload, 1, ""));
+        let sa = far_end();
+        let dying = rig.packet("wan0", outward().reversed()).ttl(1).payload(b"secret");
+        let wire = sealed(&rig, &sa, &dying);
+        rig.send_bytes("wan0", &wire);
+        for frame in rig.take("wan0") {
+            assert_eq!(frame[23], proto::ESP, "in clear: {frame:02x?}");
+        }
+        assert_eq!(rig.snapshot().get("drop.ttl-expired"), 1);
+        assert_eq!(rig.snapshot().get("icmp.errors"), 1, "{}", rig.snapshot());
+    }
+}
+
+/// Events of a kind that the gateway tells, oldest first.
+fn events(rig: &mut Rig, kind: &str) -> Vec<String> {
+    let request = api::Request::Events { filter: None, since: None, limit: None };
+    match rig.net.ask(rig.gateway, request) {
+        Ok(api::Response::Events(view)) => {
+            let of = view.events.into_iter().filter(|event| event.event == kind);
+            of.map(|event| event.message).collect()
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn an_sa_that_grows_old_and_ends_says_so_once_each() {
+    let bounds = "soft-lifetime = { packets = 2 }\nhard-lifetime = { packets = 4 }";
+    let mut rig = Rig::new("esp-expiry", &config("auto", 1, bounds));
+    for told in [0, 1, 2] {
+        for _ in 0..2 {
+            rig.send("lan0", &rig.packet("lan0", outward()).payload(b"x"));
+        }
+        rig.wait(core::time::Duration::from_secs(60));
+        let events = events(&mut rig, "sa-expiry");
+        rig.forget();
+        let expected = [
+            "tunnel site: the outgoing SA 0x00001001 has grown old by packets",
+            "tunnel site: the outgoing SA 0x00001001 has ended by packets",
+        ];
+        assert_eq!(events, expected[..(told + 1).min(2)]);
+    }
+}
+
+#[test]
+fn what_is_cut_before_it_is_sealed_leaves_in_order_and_is_counted_once() {
+    for offload in ["off", "auto"] {
+        let mut rig = Rig::new(&format!("esp-siblings-{offload}"), &config(offload, 1, ""));
+        let before = rig.snapshot();
+        rig.send("lan0", &rig.packet("lan0", outward()).df(false).payload(&[7; 4000]));
+        let wire = rig.take("wan0");
+        let numbers: Vec<_> = wire.iter().map(|frame| identity(frame)).collect();
+        assert_eq!(numbers, [(0x1001, 1), (0x1001, 2), (0x1001, 3)]);
+        assert!(wire.iter().all(|frame| frame.len() <= 1514), "each fits the path");
+        let changes = rig.snapshot().changes_since(&before);
+        assert_eq!(changes.get("slow.sent"), Some(&3), "{changes:?}");
+        assert_eq!(changes.get("fragment.made"), Some(&3));
+        assert_eq!(changes.get("slow.setup"), Some(&1), "one packet was carried");
+    }
 }
