@@ -8,6 +8,7 @@
 #![forbid(unsafe_code)]
 
 pub mod algorithm;
+pub mod auth;
 pub mod crypto;
 mod error;
 pub mod message;

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use common::hex;
 use lockgate_ike::{
     algorithm::{Encryption, Integrity, Prf},
+    auth::{Identity, Intermediate, PresharedKey, Signed},
     crypto::{IkeKeys, Nonce, Nonces, OpenError, Ppk, Role, Secret, SharedSecret, Spis, Suite},
 };
 
@@ -170,6 +171,52 @@ fn messages_of_the_other_implementation_are_opened() {
             assert_eq!(opener.open(message, body).as_deref(), Ok(inner), "{name} {how}");
             let other = keys.opener(Role::Initiator).open(message, body);
             assert_eq!(other, Err(OpenError::NotAuthentic), "the keys of the other side");
+        }
+    }
+}
+
+#[test]
+fn auth_by_a_preshared_key_is_that_of_the_other_derivation() {
+    let vectors = Vectors::load();
+    for i in 0..SUITES.len() {
+        let suite = suite(i);
+        let name = name(suite);
+        let of = |what: &str| format!("{name}.{what}");
+        let (ni, nr) = (vectors.nonce(&of("ni")), vectors.nonce(&of("nr")));
+        let nonces = Nonces { initiator: &ni, responder: &nr };
+        let (secret, spis) = (vectors.secret(&of("secret")), vectors.spis(&of("spis")));
+        let first = IkeKeys::initial(suite, &secret, nonces, spis);
+        let second = first.after_exchange(&vectors.secret(&of("second_secret")), nonces, spis);
+        let identity = "a.example".parse::<Identity>().expect("an identity").to_payload();
+        let mut intermediate = Intermediate::default();
+        for (how, covered) in [("plain", false), ("intermediate", true)] {
+            if covered {
+                intermediate.add(&first, Role::Initiator, b"A1", b"P1");
+                intermediate.add(&first, Role::Responder, b"A3", b"P3");
+                intermediate.add(&second, Role::Initiator, b"A2", b"P2");
+            }
+            let signed = Signed {
+                role: Role::Initiator,
+                message: vectors.get(&of("message")),
+                peer_nonce: &nr,
+                identity: &identity,
+                intermediate: &intermediate,
+                auth_message_id: 2,
+            };
+            let psk = PresharedKey(Secret::from_bytes(vectors.get(&of("psk"))));
+            let octets = signed.octets(&first);
+            let data = psk.sign(suite.prf(), &octets);
+            assert_eq!(data, vectors.get(&of(&format!("auth.{how}"))), "{name} {how}");
+            assert!(psk.verify(suite.prf(), &octets, &data));
+            for bit in 0..data.len() * 8 {
+                let mut wrong = data.clone();
+                wrong[bit / 8] ^= 1 << (bit % 8);
+                assert!(!psk.verify(suite.prf(), &octets, &wrong), "{name} bit {bit}");
+            }
+            assert!(!psk.verify(suite.prf(), &octets, &data[1..]));
+            assert!(!psk.verify(suite.prf(), &octets, &[]));
+            let other = Signed { role: Role::Responder, ..signed }.octets(&first);
+            assert!(!psk.verify(suite.prf(), &other, &data), "the other side's octets");
         }
     }
 }

@@ -4,14 +4,22 @@
 Run by hand with Python 3 and the package `cryptography`:
     python3 vectors.py schedule > data/schedule.txt
     python3 vectors.py modp > data/modp.txt
+    python3 vectors.py signatures data/signatures
+The last one makes new keys, certificates and signatures each time.
 Everything is made from labels, so that the output is the same each time. The formulas are those of
 RFC 7296 §2.13 to §2.18 and §3.14, RFC 5282, RFC 7634, RFC 8784 §3, RFC 9242 §3.3.2 and RFC 9370 §2.2.
 """
 
+import datetime
 import hashlib
 import hmac
+import pathlib
 import sys
 
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
+from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM, ChaCha20Poly1305
 
@@ -180,9 +188,86 @@ def modp():
         print(name, value.to_bytes(length, "big").hex())
 
 
-print("# made by vectors.py")
-if sys.argv[1:] == ["modp"]:
+def signatures(folder):
+    """Keys in every form, a certificate of each, and AUTH payloads: method byte, then data."""
+    folder.mkdir(exist_ok=True)
+    octets = label("octets", 500)
+    (folder / "octets").write_bytes(octets)
+    pem, none = serialization.Encoding.PEM, serialization.NoEncryption()
+    forms = serialization.PrivateFormat
+    keys = {
+        "rsa": rsa.generate_private_key(65537, 2048),
+        "p256": ec.generate_private_key(ec.SECP256R1()),
+        "p384": ec.generate_private_key(ec.SECP384R1()),
+        "p521": ec.generate_private_key(ec.SECP521R1()),
+        "ed25519": ed25519.Ed25519PrivateKey.generate(),
+    }
+    for name, key in keys.items():
+        write = lambda form, text: (folder / f"{name}.{form}.pem").write_bytes(text)
+        write("pkcs8", key.private_bytes(pem, forms.PKCS8, none))
+        if name != "ed25519":
+            write("traditional", key.private_bytes(pem, forms.TraditionalOpenSSL, none))
+        subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
+        start = datetime.datetime(2020, 1, 1)
+        certificate = (
+            x509.CertificateBuilder(subject, subject, key.public_key(), 1)
+            .not_valid_before(start)
+            .not_valid_after(start + datetime.timedelta(days=36500))
+            .sign(key, None if name == "ed25519" else hashes.SHA256())
+        )
+        write("cert", certificate.public_bytes(pem))
+    secret = serialization.BestAvailableEncryption(b"secret")
+    for form, name in [(forms.PKCS8, "pkcs8"), (forms.TraditionalOpenSSL, "traditional")]:
+        text = keys["p256"].private_bytes(pem, form, secret)
+        (folder / f"encrypted.{name}.pem").write_bytes(text)
+    small = rsa.generate_private_key(65537, 1024).private_bytes(pem, forms.PKCS8, none)
+    (folder / "small.pkcs8.pem").write_bytes(small)
+    k1 = ec.generate_private_key(ec.SECP256K1()).private_bytes(pem, forms.PKCS8, none)
+    (folder / "unknown.pkcs8.pem").write_bytes(k1)
+
+    # AlgorithmIdentifiers as RFC 7427 appendix A has them
+    rsa_id = lambda last: bytes.fromhex(f"300d06092a864886f70d0101{last}0500")
+    ecdsa_id = lambda last: bytes.fromhex(f"300a06082a8648ce3d0403{last}")
+
+    def pss_id(hash_last, salt):
+        h = f"300d06096086480165030402{hash_last}0500"
+        return bytes.fromhex(
+            f"304606092a864886f70d01010a3039a00f{h}a11c301a06092a864886f70d010108{h}"
+            f"a2030201{salt:02x}a303020101"
+        )
+
+    write = lambda name, method, data: (folder / f"{name}.auth").write_bytes(bytes([method]) + data)
+    with_id = lambda identifier, sig: bytes([len(identifier)]) + identifier + sig
+    key = keys["rsa"]
+    for name, h, last in [("256", hashes.SHA256(), "01"), ("384", hashes.SHA384(), "02"), ("512", hashes.SHA512(), "03")]:
+        sig = key.sign(octets, padding.PKCS1v15(), h)
+        write(f"rsa.pkcs1-sha{name}", 14, with_id(rsa_id({"01": "0b", "02": "0c", "03": "0d"}[last]), sig))
+        write(f"rsa.method1-sha{name}", 1, sig)
+        sig = key.sign(octets, padding.PSS(padding.MGF1(h), h.digest_size), h)
+        write(f"rsa.pss-sha{name}", 14, with_id(pss_id(last, h.digest_size), sig))
+    write("rsa.method1-sha1", 1, key.sign(octets, padding.PKCS1v15(), hashes.SHA1()))
+    write("rsa.pkcs1-sha1", 14, with_id(rsa_id("05"), key.sign(octets, padding.PKCS1v15(), hashes.SHA1())))
+    for name, h, last, method, size in [
+        ("p256", hashes.SHA256(), "02", 9, 32),
+        ("p384", hashes.SHA384(), "03", 10, 48),
+        ("p521", hashes.SHA512(), "04", 11, 66),
+    ]:
+        sig = keys[name].sign(octets, ec.ECDSA(h))
+        write(f"{name}.digital", 14, with_id(ecdsa_id(last), sig))
+        r, s = decode_dss_signature(sig)
+        write(f"{name}.method{method}", method, r.to_bytes(size, "big") + s.to_bytes(size, "big"))
+    sig = keys["p384"].sign(octets, ec.ECDSA(hashes.SHA256()))
+    write("p384.digital-sha256", 14, with_id(ecdsa_id("02"), sig))
+    identifier = bytes.fromhex("300506032b6570")
+    write("ed25519.digital", 14, with_id(identifier, keys["ed25519"].sign(octets)))
+
+
+if sys.argv[1:2] == ["signatures"]:
+    signatures(pathlib.Path(sys.argv[2]))
+elif sys.argv[1:] == ["modp"]:
+    print("# made by vectors.py")
     modp()
 else:
+    print("# made by vectors.py")
     for s in SUITES:
         case(s)
