@@ -79,6 +79,8 @@ pub struct Touches {
     pub interfaces: bool,
     /// Static neighbours.
     pub neighbours: bool,
+    /// What the engine stands for.
+    pub engine: bool,
     /// Any offload switch or setting.
     pub offload: bool,
     /// Session timeouts.
@@ -161,6 +163,7 @@ impl Change {
             "vip" | "pool" | "central-snat" => touches.nat = true,
             "neighbour" => touches.neighbours = true,
             "timeouts" => touches.timeouts = true,
+            "engine" => touches.engine = true,
             "offload" => touches.offload = true,
             "limits" => touches.limits = true,
             _ => touches.anomaly = true,

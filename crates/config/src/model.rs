@@ -70,6 +70,8 @@ pub struct Config {
     pub neighbours: Vec<StaticNeighbour>,
     /// Session timeouts.
     pub timeouts: Timeouts,
+    /// What the software engine stands for.
+    pub engine: Engine,
     /// Global offload settings.
     pub offload: Offload,
     /// Bounds of tables, queues and rates.
@@ -519,6 +521,20 @@ pub struct Timeouts {
     pub neighbour_reachable: Duration,
     /// A stale neighbour without traffic is forgotten.
     pub neighbour_stale: Duration,
+}
+
+/// What the software engine stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Engine {
+    /// The device whose rules decide what is promoted.
+    pub profile: &'static offload::Profile,
+}
+
+/// The engine's own rules.
+impl Default for Engine {
+    fn default() -> Self {
+        Self { profile: &offload::PROFILES[0] }
+    }
 }
 
 /// An offload switch.

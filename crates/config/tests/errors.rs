@@ -46,6 +46,7 @@ const CASES: &[(&str, &str)] = &[
     ("out-of-range", "[limits]\nsessions = 1000\nhalf-open = 2000"),
     ("out-of-range", "[[vip]]\nname = \"v\"\nexternal = \"10.0.0.0/8\"\nmapped = \"10.0.0.2\""),
     ("bad-value", "[timeouts]\nudp = \"120\""),
+    ("unknown-word", "[engine]\nprofile = \"np5\""),
     ("bad-value", "[[interface]]\nname = \"v\"\nport = \"eth1\"\nvlan = 5\naddress = \"10.5.0.1\""),
     (
         "bad-value",

@@ -41,7 +41,7 @@ pub use parameters::{
     UdpEncapsulation,
 };
 pub use replay::ReplayBitmap;
-pub use suite::{Suite, SuiteError};
+pub use suite::{Family, Suite, SuiteError};
 pub use tally::{Tally, WRITERS};
 pub use wireshark::wireshark_row;
 

@@ -34,6 +34,34 @@ pub(crate) enum Integrity {
     Hmac(MacAlgorithm),
 }
 
+/// What a suite encrypts with, whatever the length of its key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Family {
+    /// AES in Galois/counter mode (RFC 4106).
+    AesGcm,
+    /// ChaCha20 with Poly1305 (RFC 7634).
+    ChaCha20Poly1305,
+    /// AES-GMAC, which only authenticates (RFC 4543).
+    AesGmac,
+    /// AES in cipher block chaining mode (RFC 3602).
+    AesCbc,
+    /// Nothing (RFC 2410).
+    Null,
+}
+
+impl Family {
+    /// The family as one kebab-case word.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::AesGcm => "aes-gcm",
+            Self::ChaCha20Poly1305 => "chacha20-poly1305",
+            Self::AesGmac => "aes-gmac",
+            Self::AesCbc => "aes-cbc",
+            Self::Null => "null",
+        }
+    }
+}
+
 const fn suite(cipher: Cipher, integrity: Integrity) -> Suite {
     Suite { cipher, integrity }
 }
@@ -197,6 +225,25 @@ impl Suite {
             | Cipher::Aes128Cbc
             | Cipher::Aes256Cbc
             | Cipher::Null => self.block(),
+        }
+    }
+
+    /// What it encrypts with.
+    pub const fn family(self) -> Family {
+        match self.cipher {
+            Cipher::Aes128Gcm | Cipher::Aes256Gcm => Family::AesGcm,
+            Cipher::ChaCha20Poly1305 => Family::ChaCha20Poly1305,
+            Cipher::Aes128Gmac | Cipher::Aes256Gmac => Family::AesGmac,
+            Cipher::Aes128Cbc | Cipher::Aes256Cbc => Family::AesCbc,
+            Cipher::Null => Family::Null,
+        }
+    }
+
+    /// The hash under its HMAC; none when the cipher sees to integrity.
+    pub const fn mac(self) -> Option<MacAlgorithm> {
+        match self.integrity {
+            Integrity::Combined => None,
+            Integrity::Hmac(mac) => Some(mac),
         }
     }
 

@@ -47,8 +47,13 @@ impl Gateway {
         self.handle_neighbour_events(now);
         self.publish_interfaces();
         self.publish_neighbours();
-        self.promote_sas(now);
-        if let Some(change) = reason_of(&diff.touches()) {
+        let touches = diff.touches();
+        let of_sas = match touches.engine {
+            true => DemotionReason::EngineProfileChanged,
+            false => DemotionReason::OffloadSwitchChanged,
+        };
+        self.promote_sas(of_sas, now);
+        if let Some(change) = reason_of(&touches) {
             self.reevaluate_all(change, now);
         }
         let text = format!("{}: {} changes", config.source, diff.changes.len());
@@ -187,6 +192,7 @@ fn reason_of(touches: &Touches) -> Option<DemotionReason> {
         (touches.policies, DemotionReason::PolicyChanged),
         (touches.tunnels, DemotionReason::SaRemoved),
         (touches.nat, DemotionReason::NatChanged),
+        (touches.engine, DemotionReason::EngineProfileChanged),
         (touches.offload, DemotionReason::OffloadSwitchChanged),
     ]
     .into_iter()

@@ -54,7 +54,7 @@ use config::{
 };
 use offload::{Engine, EpochTable, tcp_window::TcpWindows};
 use ports::{Frame, FramePool, PortId};
-use reason::{DropReason, PuntCause};
+use reason::{DemotionReason, DropReason, PuntCause};
 use wire::Time;
 
 use crate::{
@@ -178,7 +178,7 @@ impl Gateway {
         gateway.publish_interfaces();
         gateway.publish_neighbours();
         gateway.send_solicitations(now);
-        gateway.promote_sas(now);
+        gateway.promote_sas(DemotionReason::OffloadSwitchChanged, now);
         gateway.report_tunnel_faults(now);
         gateway
     }

@@ -56,6 +56,7 @@ pub(crate) fn config() -> Config {
             neighbour_reachable: Duration::from_secs(30),
             neighbour_stale: minute,
         },
+        engine: Default::default(),
         offload: Offload {
             mode: OffloadMode::Auto,
             after_packets: 2,

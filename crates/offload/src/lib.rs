@@ -23,14 +23,18 @@ mod capabilities;
 mod engine;
 mod epoch;
 pub mod ledger;
+mod profiles;
 mod program;
 mod sa;
 pub mod tcp_window;
 
-pub use capabilities::{Capabilities, Eligibility, FlowFacts};
+pub use capabilities::{
+    Allowed, Capabilities, DtlsVersion, Eligibility, FlowFacts, IpsecCapabilities, Keying, SaFacts,
+};
 pub use engine::{
     Engine, EngineEvent, EngineId, EngineInterface, EngineStats, FlowStats, Handle, Refusal, Retry,
 };
 pub use epoch::{Epoch, EpochRef, EpochTable};
+pub use profiles::{PROFILE_NAMES, PROFILES, Profile, SOFT};
 pub use program::{Adjacency, AdjacencyId, Direction, FlowProgram};
 pub use sa::SaProgram;

@@ -16,6 +16,8 @@ pub struct EnginesView {
 pub struct EngineView {
     /// Name.
     pub name: Name,
+    /// The device whose rules decide what it is offered; `soft` for its own.
+    pub profile: Name,
     /// `running`, `stopped`.
     pub state: Name,
     /// What it can do: protocols and properties, as words.
@@ -26,6 +28,10 @@ pub struct EngineView {
     pub flows: u64,
     /// How many fit.
     pub flow_capacity: u64,
+    /// SAs installed, each direction counted.
+    pub sas: u64,
+    /// How many fit.
+    pub sa_capacity: u64,
     /// Next hops in use.
     pub adjacencies: u64,
     /// How many fit.

@@ -90,6 +90,7 @@ pub(crate) fn config<'d>(doc: &'d Doc<'d>, root: &'d DeTable<'_>) -> Config {
         central_snat: Vec::new(),
         neighbours: Vec::new(),
         timeouts: settings::timeouts(&top),
+        engine: settings::engine(&top),
         offload: settings::offload(&top),
         limits: settings::limits(&top),
         anomaly: settings::anomaly(&top),

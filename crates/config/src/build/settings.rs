@@ -1,16 +1,18 @@
-//! `[control]`, `[timeouts]`, `[offload]`, `[limits]`, `[anomaly]`.
+//! `[control]`, `[timeouts]`, `[engine]`, `[offload]`, `[limits]`, `[anomaly]`.
 
 use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, sync::OnceLock};
 
 use core::time::Duration;
 
+use offload::Profile;
 use reason::{Class, PuntCause, Reason};
 use toml::de::{DeTable, DeValue};
 
 use crate::{
     keys::{self, Section},
     model::{
-        Anomaly, Control, Limits, Offload, OffloadMode, Sensor, SensorAction, Timeouts, Weakening,
+        Anomaly, Control, Engine, Limits, Offload, OffloadMode, Sensor, SensorAction, Timeouts,
+        Weakening,
     },
     read::Tab,
     suggest::{listed, nearest},
@@ -82,6 +84,11 @@ pub(super) fn timeouts(top: &Tab<'_, '_>) -> Timeouts {
         neighbour_reachable: plain("neighbour-reachable"),
         neighbour_stale: plain("neighbour-stale"),
     }
+}
+
+pub(super) fn engine(top: &Tab<'_, '_>) -> Engine {
+    let name = section(top, &keys::ENGINE).word("profile");
+    Profile::named(name).map_or_else(Engine::default, |profile| Engine { profile })
 }
 
 /// An offload switch.

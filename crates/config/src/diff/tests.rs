@@ -106,6 +106,7 @@ fn each_part_is_touched_by_what_belongs_to_it() {
         ("name = \"eth1\"", "name = \"eth1\"\nfast-path = false", Touches { ports: true, ..none }),
         ("[objects", "[timeouts]\nudp = \"3m\"\n[objects", Touches { timeouts: true, ..none }),
         ("[objects", "[limits]\nframes = 4096\n[objects", Touches { limits: true, ..none }),
+        ("[objects", "[engine]\nprofile = \"np7\"\n[objects", Touches { engine: true, ..none }),
         (
             "[objects",
             "[anomaly]\nsyn = { per-second = 9 }\n[objects",

@@ -50,6 +50,7 @@ pub static ROOT: Section = Section {
         key("central-snat", Kind::Other("[[central-snat]]"), "", "[]", "Source translation apart from policies."),
         key("neighbour", Kind::Other("[[neighbour]]"), "", "[]", "Static ARP and ND entries."),
         key("timeouts", Kind::Other("[timeouts]"), "", "{}", "When idle sessions end."),
+        key("engine", Kind::Other("[engine]"), "", "{}", "What the software engine stands for."),
         key("offload", Kind::Other("[offload]"), "", "{}", "What is promoted to the fast path."),
         key("limits", Kind::Other("[limits]"), "", "{}", "Sizes of tables, queues and rates."),
         key("anomaly", Kind::Other("[anomaly]"), "", "{}", "Rate sensors."),
@@ -383,6 +384,16 @@ pub static TIMEOUTS: Section = Section {
     ],
 };
 
+/// `[engine]`.
+pub static ENGINE: Section = Section {
+    path: "engine",
+    form: Form::Table,
+    about: "What the software engine stands for.",
+    keys: &[
+        key("profile", Kind::Words(&offload::PROFILE_NAMES), offload::SOFT, "\"np7\"", "The device whose rules decide what is promoted; `soft` for the engine's own. `lockgate plan --profile list` shows what each can do."),
+    ],
+};
+
 /// `[offload]`.
 pub static OFFLOAD: Section = Section {
     path: "offload",
@@ -447,6 +458,6 @@ pub static SENSOR: Section = Section {
 /// Every section, in the order of the reference.
 pub static SECTIONS: &[&Section] = &[
     &ROOT, &CONTROL, &VIRTUAL_ROUTER, &PORT, &INTERFACE, &IPSEC, &SELECTOR, &SA, &LIFETIME, &ROUTE, &OBJECTS, &SCHEDULE, &POLICY,
-    &LOCAL_IN, &LOCAL_OUT, &VIP, &FORWARD, &POOL, &CENTRAL_SNAT, &NEIGHBOUR, &TIMEOUTS, &OFFLOAD,
+    &LOCAL_IN, &LOCAL_OUT, &VIP, &FORWARD, &POOL, &CENTRAL_SNAT, &NEIGHBOUR, &TIMEOUTS, &ENGINE, &OFFLOAD,
     &LIMITS, &ANOMALY, &SENSOR,
 ];

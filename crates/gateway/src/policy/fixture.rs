@@ -50,6 +50,7 @@ pub(crate) fn empty() -> Config {
             neighbour_reachable: t,
             neighbour_stale: t,
         },
+        engine: Default::default(),
         offload: Offload {
             mode: OffloadMode::Auto,
             after_packets: 1,

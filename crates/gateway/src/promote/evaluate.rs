@@ -7,6 +7,7 @@ use reason::{NotEligible, ReasonSet};
 use crate::{
     Gateway,
     packet::{Destination, Packet},
+    promote::is_passing,
     session::{Kind, Session, SessionId},
 };
 
@@ -56,6 +57,7 @@ impl Gateway {
             translated: session.original.reversed() != session.reply,
             options: session.has_options(),
             fragments: session.is_fragmented(),
+            tunnelled: self.is_tunnelled(ingress, egress),
             weaken_tcp_window: settings.weaken.contains(&Weakening::TcpWindow),
             findings,
         }
@@ -65,8 +67,10 @@ impl Gateway {
     pub(crate) fn would_stand_against(&self, packet: &Packet) -> ReasonSet<NotEligible> {
         let policy = self.policy_at(packet);
         let mut findings = self.switched_off(packet.vr, policy);
+        let mut tunnelled = false;
         match packet.destination {
             Destination::Forward { egress, .. } => {
+                tunnelled = self.is_tunnelled(packet.ingress, egress);
                 findings = findings.union(self.without_engine(packet.ingress, egress));
                 findings = findings.union(self.through_tunnels(packet.ingress, egress));
             }
@@ -79,10 +83,11 @@ impl Gateway {
             translated: packet.dnat.is_some() || packet.snat.is_some(),
             options: packet.headers.options,
             fragments: false,
+            tunnelled,
             weaken_tcp_window: self.config.offload.weaken.contains(&Weakening::TcpWindow),
             findings,
         };
-        self.engine.capabilities().evaluate(&facts).against
+        self.rules().flow(&facts)
     }
 
     /// Whether the policy of a simulated packet insists on offload.
@@ -165,6 +170,9 @@ impl Gateway {
             match child.map(|child| child.ledger.direction(direction).state()) {
                 Some(State::Installed(_) | State::Hitting(_)) => {}
                 Some(State::Refused(_)) => set.insert(NotEligible::SaRefused),
+                Some(State::NotEligible(against)) if !against.iter().all(is_passing) => {
+                    set.insert(NotEligible::SaNotEligible);
+                }
                 Some(
                     State::NotEvaluated
                     | State::Eligible
@@ -175,6 +183,10 @@ impl Gateway {
             }
         }
         set
+    }
+
+    fn is_tunnelled(&self, ingress: IfId, egress: IfId) -> bool {
+        [ingress, egress].iter().any(|id| self.interface(*id).tunnel().is_some())
     }
 
     fn without_engine(&self, ingress: IfId, egress: IfId) -> ReasonSet<NotEligible> {

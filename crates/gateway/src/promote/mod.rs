@@ -6,6 +6,7 @@
 
 mod compile;
 mod evaluate;
+mod rules;
 
 use core::fmt;
 
@@ -80,7 +81,7 @@ impl Gateway {
             return Standing::Served;
         }
         let facts = self.facts(session, direction);
-        let against = self.engine.capabilities().evaluate(&facts).against;
+        let against = self.rules().flow(&facts);
         let program = against.is_empty().then(|| self.compile(id, session, direction, now));
         let at = At { session: id.index, direction, engine: ENGINE, now };
         let Some(session) = self.sessions.get_mut(id) else {
@@ -151,7 +152,9 @@ impl Gateway {
                     self.engine_removed(at, handle, stats, reason);
                 }
                 // Refused directions are offered again with their next packet.
-                EngineEvent::Room => self.promote_sas(now),
+                EngineEvent::Room => {
+                    self.promote_sas(DemotionReason::OffloadSwitchChanged, now);
+                }
             }
         }
     }
@@ -231,6 +234,27 @@ pub(crate) fn is_passing(reason: NotEligible) -> bool {
         | NotEligible::TcpWindowUnchecked
         | NotEligible::HaConfig
         | NotEligible::DisabledByTunnel
-        | NotEligible::SaRefused => false,
+        | NotEligible::SaRefused
+        | NotEligible::SaNotEligible
+        | NotEligible::CipherUnsupported
+        | NotEligible::IntegrityUnsupported
+        | NotEligible::KeyLength
+        | NotEligible::IcvLength
+        | NotEligible::ReplayWindowSize
+        | NotEligible::ReplayNeedsEsn
+        | NotEligible::EsnUnsupported
+        | NotEligible::TunnelMode
+        | NotEligible::TransportMode
+        | NotEligible::Compression
+        | NotEligible::NatTraversal
+        | NotEligible::TfcPadding
+        | NotEligible::SelectorTooSpecific
+        | NotEligible::PostFragmentation
+        | NotEligible::Ikev1
+        | NotEligible::TunnelledFilter
+        | NotEligible::MultiContext
+        | NotEligible::VolumeLifetime
+        | NotEligible::LifetimeOrder
+        | NotEligible::TunnelledFlow => false,
     }
 }

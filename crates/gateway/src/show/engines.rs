@@ -4,7 +4,7 @@ use api::{
     AuditView, EngineView, EnginesView, OffloadReasonView, OffloadReasonsView, PuntView,
     ReasonCount, ReasonView, Traffic, proto_name,
 };
-use offload::ledger::Kind;
+use offload::{Allowed, ledger::Kind};
 use reason::{DemotionReason, NotEligible, PuntCause, Reason, RefusalReason};
 use wire::Time;
 
@@ -15,19 +15,25 @@ impl Gateway {
     pub(super) fn show_engines(&self, now: Time) -> EnginesView {
         let stats = self.engine.engine_stats();
         let capabilities = self.engine.capabilities();
+        let rules = self.rules();
+        let protocols = match capabilities.protocols {
+            Allowed::Any => &[],
+            Allowed::Only(protocols) => protocols,
+        };
         let mut words: Vec<api::Name> =
-            capabilities.protocols.iter().map(|p| proto_name(*p)).collect();
+            protocols.iter().filter(|p| rules.forwards(**p)).map(|p| proto_name(*p)).collect();
         let mut word = |has: bool, name: &'static str| {
             if has {
                 words.push(name.into());
             }
         };
-        word(capabilities.ipv4, "ipv4");
-        word(capabilities.ipv6, "ipv6");
-        word(capabilities.nat, "nat");
-        word(capabilities.tcp_window, "tcp-window");
-        word(capabilities.ip_options, "ip-options");
-        word(capabilities.fragments, "fragments");
+        word(rules.can(|c| c.ipv4), "ipv4");
+        word(rules.can(|c| c.ipv6), "ipv6");
+        word(rules.can(|c| c.nat), "nat");
+        word(rules.can(|c| c.tcp_window), "tcp-window");
+        word(rules.can(|c| c.ip_options), "ip-options");
+        word(rules.can(|c| c.fragments), "fragments");
+        word(rules.can(|c| c.tunnelled), "tunnels");
         let at = |counts: &[u64], index: usize| counts.get(index).copied().unwrap_or(0);
         let punts = PuntCause::ALL.iter().filter_map(|cause| {
             let i = cause.index();
@@ -43,11 +49,14 @@ impl Gateway {
         let ledger = &self.promotion.ledger;
         let view = EngineView {
             name: self.engine.name().into(),
+            profile: self.config.engine.profile.name().into(),
             state: "running".into(),
             capabilities: words,
             workers: 1,
             flows: stats.flows,
             flow_capacity: stats.flow_capacity,
+            sas: stats.sas,
+            sa_capacity: stats.sa_capacity,
             adjacencies: stats.adjacencies,
             adjacency_capacity: stats.adjacency_capacity,
             retiring: stats.retiring,

@@ -259,11 +259,11 @@ impl Gateway {
         if slow_zone(&policy.from) || slow_zone(&policy.to) {
             findings.push(finding(NotEligible::InterfaceWithoutEngine, "config"));
         }
-        let protocols = &self.engine.capabilities().protocols;
+        let rules = self.rules();
         let services = &policy.services;
         if !services.any
             && !services.services.is_empty()
-            && services.services.iter().all(|s| !protocols.contains(&s.proto))
+            && services.services.iter().all(|s| !rules.forwards(s.proto))
         {
             findings.push(finding(NotEligible::ProtocolUnsupported, "engine"));
         }

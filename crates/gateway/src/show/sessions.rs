@@ -21,6 +21,7 @@ use super::{
 use crate::{
     Gateway,
     session::{Kind, Session, SessionId},
+    tunnel::{IN, OUT},
 };
 
 /// Slots looked at for one page, so that a filter that matches nothing costs no more than a page.
@@ -296,6 +297,27 @@ impl Gateway {
         }
     }
 
+    /// The tunnels a direction comes out of and goes into, with the SA that serves it there:
+    /// `tunnel=to-paris spi=0x00002001 direction=out status=not-eligible`.
+    fn sas_of(&self, session: &Session, d: Direction) -> String {
+        let ways = match d {
+            Direction::Original => [(session.ingress, IN), (session.egress, OUT)],
+            Direction::Reply => [(session.egress, IN), (session.ingress, OUT)],
+        };
+        let sas = ways.into_iter().filter_map(|(interface, way)| {
+            let (id, tunnel) = self.tunnel_of(interface)?;
+            let child = self.tunnels.child(self.tunnels.sending(id)?)?;
+            let (word, parameters) = match way {
+                OUT => ("out", child.outbound.parameters()),
+                Direction::Reply => ("in", child.inbound.parameters()),
+            };
+            let state = child.ledger.direction(way).state().name();
+            let (name, spi) = (&tunnel.name, parameters.spi);
+            Some(format!("tunnel={name} spi={spi:#010x} direction={word} status={state}"))
+        });
+        sas.collect::<Vec<_>>().join(" ")
+    }
+
     fn finding(&self, session: &Session, d: Direction, reason: NotEligible) -> FindingView {
         let seen = session.packets_seen();
         let settings = &self.config.offload;
@@ -320,20 +342,17 @@ impl Gateway {
             NotEligible::LocalDestination | NotEligible::LocalOrigin => {
                 ("core", format!("address={}", session.original.dst))
             }
-            NotEligible::ProtocolUnsupported => {
-                ("engine", format!("protocol={}", session.original.proto))
-            }
             NotEligible::DisabledGlobally => ("config", "offload.mode=off".into()),
             NotEligible::DisabledByVirtualRouter => (
                 "config",
                 format!("virtual-router={}", self.config.virtual_router_name(session.vr)),
             ),
             NotEligible::DisabledByPolicy => ("policy", format!("policy={}", session.rule)),
-            NotEligible::InterfaceWithoutEngine
-            | NotEligible::InterfacesOnDifferentEngines
-            | NotEligible::DisabledByTunnel
+            NotEligible::DisabledByTunnel
             | NotEligible::SaNotInstalled
-            | NotEligible::SaRefused => {
+            | NotEligible::SaRefused
+            | NotEligible::SaNotEligible => ("config", self.sas_of(session, d)),
+            NotEligible::InterfaceWithoutEngine | NotEligible::InterfacesOnDifferentEngines => {
                 let (a, b) =
                     (self.interface_name(session.ingress), self.interface_name(session.egress));
                 ("config", format!("interfaces={a},{b}"))
@@ -345,11 +364,35 @@ impl Gateway {
             | NotEligible::HelperActive
             | NotEligible::ShaperSoftware
             | NotEligible::HaConfig => ("core", String::new()),
-            NotEligible::AddressFamilyUnsupported
+            NotEligible::ProtocolUnsupported
+            | NotEligible::AddressFamilyUnsupported
             | NotEligible::NatUnsupported
             | NotEligible::Fragment
             | NotEligible::IpOptions
-            | NotEligible::TcpWindowUnchecked => ("engine", String::new()),
+            | NotEligible::TcpWindowUnchecked
+            | NotEligible::TunnelledFlow => {
+                ("engine", self.rules().flow_evidence(&self.facts(session, d), reason))
+            }
+            // These are said of SAs.
+            NotEligible::CipherUnsupported
+            | NotEligible::IntegrityUnsupported
+            | NotEligible::KeyLength
+            | NotEligible::IcvLength
+            | NotEligible::ReplayWindowSize
+            | NotEligible::ReplayNeedsEsn
+            | NotEligible::EsnUnsupported
+            | NotEligible::TunnelMode
+            | NotEligible::TransportMode
+            | NotEligible::Compression
+            | NotEligible::NatTraversal
+            | NotEligible::TfcPadding
+            | NotEligible::SelectorTooSpecific
+            | NotEligible::PostFragmentation
+            | NotEligible::Ikev1
+            | NotEligible::TunnelledFilter
+            | NotEligible::MultiContext
+            | NotEligible::VolumeLifetime
+            | NotEligible::LifetimeOrder => ("engine", String::new()),
         };
         FindingView { reason: ReasonView::of(reason), layer: layer.into(), evidence }
     }

@@ -169,7 +169,8 @@ impl Gateway {
             demotion: None,
         };
         if let State::NotEligible(set) = state {
-            view.against = set.iter().map(|reason| self.sa_finding(child, reason)).collect();
+            let finding = |reason| self.sa_finding(id, direction, reason);
+            view.against = set.iter().map(finding).collect();
         }
         self.last_sa_steps(id, direction, now, &mut view);
         view
@@ -215,16 +216,21 @@ impl Gateway {
         }
     }
 
-    fn sa_finding(&self, child: &Child, reason: NotEligible) -> FindingView {
-        let evidence = if reason == NotEligible::NeighbourUnresolved {
-            match self.neighbours.get(crate::neighbour::NeighbourId(child.next_hop)) {
-                Some(n) => format!("nexthop={} state={}", n.address, n.state.name()),
-                None => "no packet was sent that way yet".into(),
+    fn sa_finding(&self, id: ChildId, direction: Direction, reason: NotEligible) -> FindingView {
+        let facts = self.sa_facts(id, direction);
+        let said = facts.and_then(|facts| self.rules().sa_evidence(&facts, reason));
+        let (layer, evidence) = match said {
+            Some(evidence) => ("engine", evidence),
+            None if reason == NotEligible::NeighbourUnresolved => {
+                let next_hop = self.tunnels.child(id).map_or(u32::MAX, |child| child.next_hop);
+                match self.neighbours.get(crate::neighbour::NeighbourId(next_hop)) {
+                    Some(n) => ("core", format!("nexthop={} state={}", n.address, n.state.name())),
+                    None => ("core", "no packet was sent that way yet".into()),
+                }
             }
-        } else {
-            String::new()
+            None => ("config", String::new()),
         };
-        FindingView { reason: ReasonView::of(reason), layer: "config".into(), evidence }
+        FindingView { reason: ReasonView::of(reason), layer: layer.into(), evidence }
     }
 }
 

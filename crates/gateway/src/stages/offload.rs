@@ -51,7 +51,7 @@ fn simulate(gateway: &Gateway, packet: &mut Packet) -> Verdict {
     let (against, required) = match known {
         Some((id, direction, session)) => {
             let facts = gateway.facts(session, direction);
-            let against = gateway.engine.capabilities().evaluate(&facts).against;
+            let against = gateway.rules().flow(&facts);
             (against, gateway.offload_required(id))
         }
         None => (gateway.would_stand_against(packet), gateway.would_be_required(packet)),

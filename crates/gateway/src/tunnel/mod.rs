@@ -7,6 +7,7 @@
 //!
 //! Limits: a tunnel keyed by hand has one child, for as long as its configuration stands.
 
+mod facts;
 mod path;
 mod promote;
 mod spent;

@@ -2,15 +2,15 @@
 
 use std::sync::Arc;
 
-use config::model::{OffloadMode, TunnelId};
+use config::model::{TunnelId, TunnelKind};
 use offload::{
-    AdjacencyId, Direction, Engine, FlowStats, Handle, SaProgram,
+    AdjacencyId, Direction, Engine, FlowStats, Handle, SaFacts, SaProgram,
     ledger::{At, Ledger, State},
 };
 use reason::{DemotionReason, NotEligible, ReasonSet, RefusalReason};
 use wire::Time;
 
-use super::{Age, Child, ChildId, SLOW_PATH};
+use super::{Age, Child, ChildId, SLOW_PATH, facts::sa_facts};
 use crate::{
     Gateway,
     events::EventKind,
@@ -26,11 +26,11 @@ pub(crate) const IN: Direction = Direction::Reply;
 
 impl Gateway {
     /// Offers every SA that an engine may have, refused ones too. Called when the configuration or
-    /// the engine's room has changed.
-    pub(crate) fn promote_sas(&mut self, now: Time) {
+    /// the engine's room has changed; what the engine may not have any more leaves it for `change`.
+    pub(crate) fn promote_sas(&mut self, change: DemotionReason, now: Time) {
         for id in self.tunnels.slice(ChildId(0), usize::MAX) {
             for direction in Direction::BOTH {
-                self.offer_sa(id, direction, now);
+                self.offer_sa(id, direction, change, now);
             }
         }
     }
@@ -41,20 +41,20 @@ impl Gateway {
         match child.ledger.direction(direction).state() {
             State::Refused(RefusalReason::SaTableFull) => {}
             State::NotEvaluated | State::Eligible | State::NotEligible(_) | State::Refused(_) => {
-                self.offer_sa(id, direction, now);
+                self.offer_sa(id, direction, DemotionReason::OffloadSwitchChanged, now);
             }
             State::Installed(_) | State::Hitting(_) | State::Retiring(..) => {}
         }
     }
 
     /// Offers one SA if nothing stands against it; takes it out if something that lasts does.
-    fn offer_sa(&mut self, id: ChildId, direction: Direction, now: Time) {
+    fn offer_sa(&mut self, id: ChildId, direction: Direction, change: DemotionReason, now: Time) {
         let against = self.against_sa(id, direction);
         if self.sa_handle(id, direction).is_some() {
             if against.iter().all(is_passing) {
                 return;
             }
-            self.demote_sa(id, direction, DemotionReason::OffloadSwitchChanged, now);
+            self.demote_sa(id, direction, change, now);
         }
         let at = at(id, direction, now);
         let program = against.is_empty().then(|| self.sa_program(id, direction)).flatten();
@@ -75,23 +75,23 @@ impl Gateway {
 
     /// What stands against an SA.
     pub(crate) fn against_sa(&self, id: ChildId, direction: Direction) -> ReasonSet<NotEligible> {
-        let mut set = ReasonSet::EMPTY;
-        let Some(child) = self.tunnels.child(id) else { return set };
-        let Some(tunnel) = self.config.tunnels.get(usize::from(child.tunnel.0)) else { return set };
-        if self.config.offload.mode == OffloadMode::Off {
-            set.insert(NotEligible::DisabledGlobally);
-        }
-        let vr = self.config.virtual_routers.get(usize::from(tunnel.vr.0));
-        if vr.is_some_and(|vr| vr.offload == OffloadMode::Off) {
-            set.insert(NotEligible::DisabledByVirtualRouter);
-        }
-        if tunnel.offload == OffloadMode::Off {
-            set.insert(NotEligible::DisabledByTunnel);
-        }
+        let (Some(child), Some(facts)) = (self.tunnels.child(id), self.sa_facts(id, direction))
+        else {
+            return ReasonSet::EMPTY;
+        };
+        let mut set = self.rules().sa(&facts);
         if direction == OUT && !self.is_resolved(child.next_hop) {
             set.insert(NotEligible::NeighbourUnresolved);
         }
         set
+    }
+
+    /// What an engine needs to know of an SA.
+    pub(crate) fn sa_facts(&self, id: ChildId, direction: Direction) -> Option<SaFacts> {
+        let child = self.tunnels.child(id)?;
+        let tunnel = self.config.tunnels.get(usize::from(child.tunnel.0))?;
+        let TunnelKind::Ipsec(ipsec) = &tunnel.kind;
+        Some(sa_facts(&self.config, tunnel, ipsec, direction))
     }
 
     fn sa_program(&self, id: ChildId, direction: Direction) -> Option<SaProgram> {

@@ -20,8 +20,9 @@ fn engine(engine: &EngineView, style: &Style) -> String {
     let tone = if engine.state == "running" { Tone::Good } else { Tone::Bad };
     let lookups = engine.hits.saturating_add(engine.misses);
     let mut out = format!(
-        "engine {}  {}  {}  {}\n",
+        "engine {}  profile {}  {}  {}  {}\n",
         style.paint(Tone::Name, &engine.name),
+        style.paint(Tone::Name, &engine.profile),
         style.paint(tone, &engine.state),
         plural(u64::from(engine.workers), "worker"),
         engine.capabilities.join(" ")
@@ -41,6 +42,7 @@ fn engine(engine: &EngineView, style: &Style) -> String {
             count(engine.evicted)
         ),
     );
+    line("SAs", of(engine.sas, engine.sa_capacity));
     line("next hops", of(engine.adjacencies, engine.adjacency_capacity));
     line(
         "lookups",

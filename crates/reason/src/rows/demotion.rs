@@ -83,4 +83,8 @@ registry! {
         "The path below a tunnel takes smaller or larger packets than before."
         "Normal; `show tunnels` tells the MTU."
         "";
+    20 EngineProfileChanged "engine-profile-changed" Info
+        "The engine stands for another device now."
+        "Nothing to do; what still qualifies is installed again."
+        "";
 }

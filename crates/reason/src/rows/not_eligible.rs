@@ -119,4 +119,88 @@ registry! {
         "The engine refused the SA that serves the direction."
         "Ask why with `explain sa`."
         "err=";
+    29 SaNotEligible "sa-not-eligible" Notice
+        "The SA that serves the direction does not qualify for the engine."
+        "Ask why with `explain sa`."
+        "FortiOS: npu_flag=20";
+    30 CipherUnsupported "cipher-unsupported" Notice
+        "The engine does not have the cipher of the SA."
+        "Set `algorithm` of `in` and `out`, here and at the peer, to one whose cipher `plan --profile list` names for the engine."
+        "FortiOS: reason_code=3, npu_flag=20; mlx5e: Only AES-GCM-ICV16 xfrm state may be offloaded";
+    31 IntegrityUnsupported "integrity-unsupported" Notice
+        "The engine does not have the integrity algorithm of the SA."
+        "Set `algorithm` of `in` and `out`, here and at the peer, to a suite whose integrity the engine has."
+        "FortiOS: npu_flag=20 (HMAC); mlx5e: Cannot offload authenticated xfrm states";
+    32 KeyLength "key-length" Notice
+        "The engine does not take a cipher key of this length."
+        "Set `algorithm` of `in` and `out`, here and at the peer, to a suite with another length of key."
+        "mlx5e: AEAD key length other than 128/256 bit";
+    33 IcvLength "icv-length" Notice
+        "The engine does not take an integrity check value of this length."
+        "Set `algorithm` of `in` and `out`, here and at the peer, to a suite with an ICV that the engine takes."
+        "mlx5e: AEAD ICV length other than 128bit";
+    34 ReplayWindowSize "replay-window-size" Notice
+        "The engine has no anti-replay window of this size."
+        "Set `replay-window` of the tunnel to a size that the evidence names as supported."
+        "Cisco: anti-replay window size other than 64; mlx5e: Unsupported replay window size";
+    35 ReplayNeedsEsn "replay-needs-esn" Warning
+        "The engine checks replays only with extended sequence numbers; without them it would take every replay."
+        "Set `esn = true` on the tunnel, at both ends."
+        "FreeBSD mlx5: non-ESN but replay-protect SA offload is not supported";
+    36 EsnUnsupported "esn-unsupported" Notice
+        "The engine does not count in extended sequence numbers."
+        "Set `esn = false` on the tunnel, at both ends."
+        "mlx5e: Cannot offload ESN xfrm states";
+    37 TunnelMode "tunnel-mode" Notice
+        "The engine serves SAs of transport mode only."
+        "Set `mode = \"transport\"` where the ends protect their own packets; else use another engine."
+        "ixgbe: Unsupported mode for ipsec offload";
+    38 TransportMode "transport-mode" Notice
+        "The engine serves SAs of tunnel mode only."
+        "Set `mode = \"tunnel\"` on the tunnel, at both ends."
+        "Cisco: Transport Mode";
+    39 Compression "compression" Notice
+        "The engine does not do IP compression."
+        "Set `compression = false` on the tunnel, at both ends."
+        "Cisco: Compression; mlx5e: Cannot offload compressed xfrm states";
+    40 NatTraversal "nat-traversal" Notice
+        "The engine does not wrap ESP of this mode in UDP."
+        "Set `udp-encapsulation = false` on the tunnel where no NAT is on the way."
+        "mlx5e: Encapsulation is not supported";
+    41 TfcPadding "tfc-padding" Notice
+        "The engine does not pad packets to hide their length."
+        "Remove `pad-to` from the tunnel."
+        "mlx5e: Cannot offload xfrm states with tfc padding";
+    42 SelectorTooSpecific "selector-too-specific" Notice
+        "A selector names a protocol that the engine cannot match."
+        "Remove `protocol` from the tunnel's `selectors`, and let policies decide."
+        "mlx5e: Device does not support upper protocol other than TCP/UDP";
+    43 PostFragmentation "post-fragmentation" Notice
+        "The SA's packets may be cut after encryption, which the engine does not do."
+        "Set `df = \"copy\"` or `df = \"set\"` on the tunnel: packets are then cut before encryption."
+        "Cisco: Post-fragmentation";
+    44 Ikev1 "ikev1" Notice
+        "The SA was negotiated with IKEv1."
+        "Use IKEv2 at both ends."
+        "Cisco: IKEv1";
+    45 TunnelledFilter "tunnelled-filter" Notice
+        "The tunnel filters what is inside it by selectors, which the engine does not do."
+        "Remove `selectors` from the tunnel that routes steer, and let policies decide; or set `steering = \"selectors\"`."
+        "Cisco: Firewall-filters for tunneled traffic";
+    46 MultiContext "multi-context" Notice
+        "The gateway has more virtual routers than the engine."
+        "Use one virtual router, or another engine."
+        "Cisco: Multi-context";
+    47 VolumeLifetime "volume-lifetime" Notice
+        "The engine does not end SAs by their bytes."
+        "Remove `bytes` from `soft-lifetime` and `hard-lifetime` of the tunnel."
+        "Cisco: volume-based rekeying";
+    48 LifetimeOrder "lifetime-order" Notice
+        "The engine wants a soft lifetime below each hard one in bytes or packets."
+        "Set `soft-lifetime` of the tunnel below `hard-lifetime`, in the same unit."
+        "mlx5e: Hard byte limit must be greater than soft one";
+    49 TunnelledFlow "tunnelled-flow" Info
+        "The engine serves the SA, but leaves what is inside the tunnel to the slow path."
+        "Nothing to do with this engine."
+        "Cisco: the system software handles the inner flow";
 }

@@ -13,6 +13,7 @@ mod neighbour;
 mod office;
 mod offload;
 mod policy;
+mod profile;
 mod setup;
 mod sizes;
 mod tcp;

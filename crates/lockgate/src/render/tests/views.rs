@@ -432,6 +432,9 @@ pub fn nat_pools() -> Response {
 pub fn engines() -> Response {
     Response::Engines(EnginesView {
         engines: vec![EngineView {
+            profile: "np7".into(),
+            sas: 2,
+            sa_capacity: 4_096,
             name: "soft".into(),
             state: "running".into(),
             capabilities: vec!["ipv4".into(), "ipv6".into(), "nat".into(), "tcp-window".into()],
