@@ -235,7 +235,8 @@ fn nothing_is_believed_out_of_its_time() {
     let now = not_after + DAY;
     let expired = CertificateRefusal::Expired { certificate: certificate.clone(), not_after, now };
     assert_eq!(refused(&trust, &sent, now), expired);
-    assert!(expired.to_string().contains("expired at"));
+    let words = expired.to_string();
+    assert!(words.contains("CN=gw expired at 2026-03-01T00:00:00Z; it is 2026-03-02T"), "{words}");
     let now = not_before - 1;
     let early = CertificateRefusal::NotYetValid { certificate, not_before, now };
     assert_eq!(refused(&trust, &sent, now), early);
@@ -420,6 +421,20 @@ fn authorities_keep_to_their_constraints() {
 }
 
 #[test]
+fn names_that_could_deceive_are_no_names() {
+    let root = root();
+    let mut params = gateway("gw");
+    params.subject_alt_names = ["gw.example\n", "a b", "gw.example\0.other", ""]
+        .into_iter()
+        .map(|name| SanType::DnsName(name.try_into().expect("ASCII")))
+        .chain([SanType::Rfc822Name("\x1b[2J@example".try_into().expect("ASCII"))])
+        .collect();
+    let own = issue(params, &root);
+    let mismatch = own.certifies(&id("gw.example")).expect_err("none of its names");
+    assert_eq!(mismatch.names, ["O=Example, CN=gw"]);
+}
+
+#[test]
 fn what_is_no_certificate_is_refused() {
     let root = root();
     let own = issue(gateway("gw"), &root);
@@ -520,7 +535,8 @@ proptest! {
         der[at] = to;
         der.truncate(der.len() - usize::from(to == 0));
         if let Ok(certificate) = Certificate::from_der(&der) {
-            prop_assert!(!certificate.name().chars().any(char::is_control));
+            let mismatch = certificate.certifies(&id("keyid:1")).expect_err("no key ID");
+            prop_assert!(!mismatch.to_string().chars().any(char::is_control));
         }
     }
 }

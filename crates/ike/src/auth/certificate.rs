@@ -11,7 +11,7 @@ use x509_cert::{
     ext::pkix::{BasicConstraints, KeyUsage, SubjectAltName, name::GeneralName},
 };
 
-use super::{DistinguishedName, Identity, public_key::PublicKey};
+use super::{DistinguishedName, Identity, identity::is_name, public_key::PublicKey};
 
 /// The encoding of certificates in payloads: X.509, to be signed with (RFC 7296 §3.6).
 pub const ENCODING_X509_SIGNATURE: u8 = 4;
@@ -240,21 +240,20 @@ impl Certificate {
     }
 }
 
-/// An alternative name as an identity. `None` for what IKE has no identities of.
+/// An alternative name as an identity. `None` for what IKE has no identities of, for names with
+/// characters no identity has, and for directory names: the identity is the subject (RFC 4945 §3.1.5).
 fn identity(name: &GeneralName) -> Option<Identity> {
+    let text = |text: &str| is_name(text).then(|| text.to_owned());
     match name {
-        GeneralName::DnsName(name) => Some(Identity::Fqdn(name.as_str().to_owned())),
-        GeneralName::Rfc822Name(name) => Some(Identity::Email(name.as_str().to_owned())),
-        GeneralName::IpAddress(address) => match address.as_bytes() {
-            bytes @ [_, _, _, _] => {
-                <[u8; 4]>::try_from(bytes).ok().map(|b| Identity::Ipv4(b.into()))
-            }
-            bytes => <[u8; 16]>::try_from(bytes).ok().map(|b| Identity::Ipv6(b.into())),
-        },
-        GeneralName::DirectoryName(name) => {
-            name.to_der().ok().and_then(|der| DistinguishedName::from_der(&der)).map(Identity::Dn)
+        GeneralName::DnsName(name) => text(name.as_str()).map(Identity::Fqdn),
+        GeneralName::Rfc822Name(name) => text(name.as_str()).map(Identity::Email),
+        GeneralName::IpAddress(address) => {
+            let bytes = address.as_bytes();
+            let v4 = <[u8; 4]>::try_from(bytes).ok().map(|bytes| Identity::Ipv4(bytes.into()));
+            v4.or_else(|| <[u8; 16]>::try_from(bytes).ok().map(|b| Identity::Ipv6(b.into())))
         }
         GeneralName::OtherName(_)
+        | GeneralName::DirectoryName(_)
         | GeneralName::EdiPartyName(_)
         | GeneralName::UniformResourceIdentifier(_)
         | GeneralName::RegisteredId(_) => None,

@@ -320,7 +320,7 @@ fn key_id(text: &str) -> Option<Vec<u8>> {
 }
 
 /// 1 to 255 printable ASCII characters without white space.
-fn is_name(text: &str) -> bool {
+pub(super) fn is_name(text: &str) -> bool {
     (1..=MAX_LEN).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic())
 }
 

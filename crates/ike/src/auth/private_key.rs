@@ -13,6 +13,7 @@ use aws_lc_rs::{
     },
 };
 use rustls_pki_types::{PrivateKeyDer, pem::PemObject as _};
+use zeroize::Zeroize as _;
 
 use super::{
     public_key::{KeyKind, PublicKey},
@@ -115,7 +116,11 @@ impl PrivateKey {
             return Err(KeyFileError::Encrypted);
         }
         match PrivateKeyDer::from_pem_slice(text) {
-            Ok(der) => Self::from_der(&der),
+            Ok(mut der) => {
+                let key = Self::from_der(&der);
+                der.zeroize();
+                key
+            }
             Err(rustls_pki_types::pem::Error::NoItemsFound) => Err(KeyFileError::NoKey),
             Err(_) => Err(KeyFileError::Damaged),
         }

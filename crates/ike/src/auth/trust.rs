@@ -9,7 +9,7 @@
 //! Limits: a certificate that is an authority's own cannot be a peer's; lists of revoked certificates
 //! come from files only; certificates of issuers whose list we have are looked up, others are not.
 
-use std::fmt;
+use std::{fmt, time::Duration};
 
 use rustls_pki_types::{
     CertificateDer, CertificateRevocationListDer, TrustAnchor, UnixTime, pem::PemObject as _,
@@ -19,6 +19,8 @@ use webpki::{
     KeyPurposeIdIter, OwnedCertRevocationList, RevocationCheckDepth, RevocationOptionsBuilder,
     UnknownStatusPolicy,
 };
+
+use x509_cert::der::DateTime;
 
 use super::{
     Certificate, CertificateError, DistinguishedName, ENCODING_X509_SIGNATURE, Identity, MAX_CHAIN,
@@ -80,7 +82,7 @@ pub enum CertificateRefusal {
     #[error("certificate {0} of those the peer sent: {1}")]
     Unusable(usize, CertificateError),
     /// It, one on the way to its authority, or the authority's own is not valid any more.
-    #[error("certificate {certificate} expired at {not_after}; it is {now} now")]
+    #[error("certificate {certificate} expired at {}; it is {} now", utc(.not_after), utc(.now))]
     Expired {
         /// Which one.
         certificate: String,
@@ -90,7 +92,7 @@ pub enum CertificateRefusal {
         now: u64,
     },
     /// It is not valid yet.
-    #[error("certificate {certificate} is not valid before {not_before}; it is {now} now")]
+    #[error("certificate {certificate} is not valid before {}; it is {} now", utc(.not_before), utc(.now))]
     NotYetValid {
         /// Which one.
         certificate: String,
@@ -305,7 +307,7 @@ impl Trust {
                 .with_expiration_policy(ExpirationPolicy::Enforce)
                 .build()
         });
-        let time = UnixTime::since_unix_epoch(std::time::Duration::from_secs(now));
+        let time = UnixTime::since_unix_epoch(Duration::from_secs(now));
         let algorithms = webpki::ALL_VERIFICATION_ALGS;
         peer.verify_for_usage(algorithms, &anchors, &others, time, Purposes, revocation, None)?;
         Ok(())
@@ -413,6 +415,12 @@ impl Trust {
         let own = self.lists.iter().filter(|list| list.issuer() == parsed.issuer());
         own.into_iter().any(|list| matches!(list.find_serial(parsed.serial()), Ok(Some(_))))
     }
+}
+
+/// Seconds of Unix time as people write them.
+fn utc(seconds: &u64) -> String {
+    let time = DateTime::from_unix_duration(Duration::from_secs(*seconds));
+    time.map_or_else(|_| format!("{seconds} s"), |time| time.to_string())
 }
 
 /// Says the authorities.

