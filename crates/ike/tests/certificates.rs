@@ -435,6 +435,17 @@ fn names_that_could_deceive_are_no_names() {
 }
 
 #[test]
+fn certificates_with_keys_that_are_too_short_are_refused() {
+    let refused = Certificate::all_from_pem(include_bytes!("data/signatures/small.cert.pem"));
+    let words = refused.expect_err("1024 bits").to_string();
+    assert!(
+        words.contains("certificate 1 of the file: the key of certificate CN=small"),
+        "{words}"
+    );
+    assert!(words.contains("RSA with 2048 to 8192 bits"), "{words}");
+}
+
+#[test]
 fn what_is_no_certificate_is_refused() {
     let root = root();
     let own = issue(gateway("gw"), &root);

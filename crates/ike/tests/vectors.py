@@ -188,6 +188,17 @@ def modp():
         print(name, value.to_bytes(length, "big").hex())
 
 
+def certificate(name, key):
+    subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
+    start = datetime.datetime(2020, 1, 1)
+    return (
+        x509.CertificateBuilder(subject, subject, key.public_key(), 1)
+        .not_valid_before(start)
+        .not_valid_after(start + datetime.timedelta(days=36500))
+        .sign(key, None if name == "ed25519" else hashes.SHA256())
+    )
+
+
 def signatures(folder):
     """Keys in every form, a certificate of each, and AUTH payloads: method byte, then data."""
     folder.mkdir(exist_ok=True)
@@ -207,21 +218,15 @@ def signatures(folder):
         write("pkcs8", key.private_bytes(pem, forms.PKCS8, none))
         if name != "ed25519":
             write("traditional", key.private_bytes(pem, forms.TraditionalOpenSSL, none))
-        subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
-        start = datetime.datetime(2020, 1, 1)
-        certificate = (
-            x509.CertificateBuilder(subject, subject, key.public_key(), 1)
-            .not_valid_before(start)
-            .not_valid_after(start + datetime.timedelta(days=36500))
-            .sign(key, None if name == "ed25519" else hashes.SHA256())
-        )
-        write("cert", certificate.public_bytes(pem))
+        write("cert", certificate(name, key).public_bytes(pem))
     secret = serialization.BestAvailableEncryption(b"secret")
     for form, name in [(forms.PKCS8, "pkcs8"), (forms.TraditionalOpenSSL, "traditional")]:
         text = keys["p256"].private_bytes(pem, form, secret)
         (folder / f"encrypted.{name}.pem").write_bytes(text)
-    small = rsa.generate_private_key(65537, 1024).private_bytes(pem, forms.PKCS8, none)
-    (folder / "small.pkcs8.pem").write_bytes(small)
+    small = rsa.generate_private_key(65537, 1024)
+    text = small.private_bytes(pem, forms.PKCS8, none)
+    (folder / "small.pkcs8.pem").write_bytes(text)
+    (folder / "small.cert.pem").write_bytes(certificate("small", small).public_bytes(pem))
     k1 = ec.generate_private_key(ec.SECP256K1()).private_bytes(pem, forms.PKCS8, none)
     (folder / "unknown.pkcs8.pem").write_bytes(k1)
 

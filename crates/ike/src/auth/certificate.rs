@@ -55,7 +55,8 @@ pub enum CertificateError {
     Malformed(String),
     /// The key is of a kind we do not use.
     #[error(
-        "the key of certificate {0} is of a kind that is not supported; RSA, ECDSA P-256, P-384 and P-521, and Ed25519 are"
+        "the key of certificate {0} is of a kind that is not supported; RSA with 2048 to 8192 bits, \
+         ECDSA P-256, P-384 and P-521, and Ed25519 are"
     )]
     Key(String),
 }

@@ -2,7 +2,10 @@
 
 use aws_lc_rs::signature::{self as sig, UnparsedPublicKey, VerificationAlgorithm};
 use x509_cert::{
-    der::{Decode as _, asn1::ObjectIdentifier},
+    der::{
+        Decode as _, SliceReader, Tag, Tagged as _,
+        asn1::{AnyRef, ObjectIdentifier, UintRef},
+    },
     spki::SubjectPublicKeyInfoRef,
 };
 
@@ -59,7 +62,8 @@ pub(super) struct PublicKey {
 }
 
 impl PublicKey {
-    /// From a SubjectPublicKeyInfo. `None` for algorithms and curves we do not know.
+    /// From a SubjectPublicKeyInfo. `None` for algorithms and curves we do not know, and for RSA of
+    /// other lengths.
     pub(super) fn from_spki(der: &[u8]) -> Option<Self> {
         let spki = SubjectPublicKeyInfoRef::from_der(der).ok()?;
         let curve = || spki.algorithm.parameters_oid().ok();
@@ -74,7 +78,10 @@ impl PublicKey {
             },
             _ => return None,
         };
-        Some(Self { kind, bits: spki.subject_public_key.as_bytes()?.to_vec() })
+        let bits = spki.subject_public_key.as_bytes()?;
+        // said here, as the library would only say that signatures are wrong
+        let fits = kind != KeyKind::Rsa || (256..=1024).contains(&modulus_len(bits)?);
+        fits.then(|| Self { kind, bits: bits.to_vec() })
     }
 
     /// Whether the key can make signatures of `scheme` at all, and if so whether this is one.
@@ -83,6 +90,13 @@ impl PublicKey {
         let key = UnparsedPublicKey::new(algorithm, &self.bits);
         Some(key.verify(octets, signature).is_ok())
     }
+}
+
+/// Bytes of the modulus of an RSAPublicKey (RFC 8017 appendix A.1.1).
+fn modulus_len(der: &[u8]) -> Option<usize> {
+    let sequence = AnyRef::from_der(der).ok().filter(|any| any.tag() == Tag::Sequence)?;
+    let mut reader = SliceReader::new(sequence.value()).ok()?;
+    Some(UintRef::decode(&mut reader).ok()?.as_bytes().len())
 }
 
 fn algorithm(kind: KeyKind, scheme: Scheme) -> Option<&'static dyn VerificationAlgorithm> {

@@ -92,6 +92,7 @@ impl IkeKeys {
     }
 
     /// The keys with a postquantum preshared key mixed in, for use from IKE_AUTH on (RFC 8784 §3).
+    /// Those that protect messages stay the same.
     pub fn with_ppk(&self, ppk: &Ppk) -> Self {
         let prf = self.suite.prf();
         let mix = |key: &Secret| prf.expand(ppk.0.expose(), &[key.expose()], prf.output_len());
@@ -122,8 +123,9 @@ impl IkeKeys {
         self.suite
     }
 
-    /// What `role` protects its messages with. One only for the life of the keys, as it counts its
-    /// initialization vectors.
+    /// What `role` protects its messages with. **One only** for the life of SK_e, as it counts its
+    /// initialization vectors: a second one would use them again. Mixing in a postquantum preshared
+    /// key leaves SK_e as it is, so the sealer there is stays in use.
     pub fn sealer(&self, role: Role) -> Sealer {
         Sealer::new(self.suite, self.e(role), self.a(role))
     }
