@@ -21,7 +21,8 @@ pub mod view;
 pub use error::{ApiError, ErrorDocument, ExitCode};
 pub use reason_view::{ReasonCount, ReasonView};
 pub use request::{
-    ConfigText, LookupKey, PacketSpec, Request, SessionPick, StatisticsKind, TcpFlagsSpec,
+    CaptureSpec, ConfigText, LookupKey, PacketSpec, Request, SessionPick, StatisticsKind,
+    TcpFlagsSpec,
 };
 pub use view::*;
 
@@ -32,6 +33,9 @@ pub const SCHEMA: u32 = 1;
 
 /// Most rows one answer carries; what is more comes with the next page.
 pub const PAGE: u32 = 512;
+
+/// Fewest bytes that a capture keeps of each packet: the headers of most.
+pub const MIN_SNAP: u32 = 64;
 
 /// A word of the API: mostly one of a fixed set, so mostly not allocated.
 pub type Name = std::borrow::Cow<'static, str>;
@@ -98,6 +102,10 @@ pub enum Response {
     TraceStarted(TraceStartedView),
     /// To [`Request::TracePoll`] and [`Request::TraceStop`].
     TracePolled(TracePolledView),
+    /// To [`Request::CaptureStart`].
+    CaptureStarted(CaptureStartedView),
+    /// To [`Request::CapturePoll`] and [`Request::CaptureStop`].
+    CapturePolled(CapturePolledView),
     /// To everything that clears.
     Cleared(ClearedView),
     /// To [`Request::Events`].

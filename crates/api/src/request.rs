@@ -4,6 +4,8 @@ use core::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::CapturePoint;
+
 /// A request. Filters are strings of the filter language; an empty or absent filter matches all.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "request", rename_all = "kebab-case", deny_unknown_fields)]
@@ -127,6 +129,18 @@ pub enum Request {
         /// [`crate::TraceStartedView::trace`].
         trace: u64,
     },
+    /// Starts a capture.
+    CaptureStart(CaptureSpec),
+    /// Packets captured since the last poll. A capture that nobody polls ends.
+    CapturePoll {
+        /// [`crate::CaptureStartedView::capture`].
+        capture: u64,
+    },
+    /// Ends a capture; what it has can still be polled.
+    CaptureStop {
+        /// [`crate::CaptureStartedView::capture`].
+        capture: u64,
+    },
     /// Ends sessions.
     ClearSessions {
         /// Which.
@@ -181,6 +195,28 @@ pub enum Request {
     ConfigRevert,
     /// Reads the configuration file again and runs it.
     ConfigReload,
+}
+
+/// What to capture. Everything that is there must hold.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct CaptureSpec {
+    /// Which packets, as they are at the point, before or after translation.
+    pub filter: Option<String>,
+    /// Only packets of the SAs with this SPI (`0x…`): the ESP packets and what is inside.
+    pub spi: Option<String>,
+    /// Only packets dropped or punted for this reason.
+    pub reason: Option<String>,
+    /// Only at these points; at every one where there is none.
+    pub points: Vec<CapturePoint>,
+    /// Only where the packet's interface at the point is this one.
+    pub interface: Option<String>,
+    /// End after so many packets, at least 1.
+    pub count: Option<u64>,
+    /// End after so many seconds, at least 1.
+    pub seconds: Option<u32>,
+    /// Bytes kept of each packet, at least [`crate::MIN_SNAP`]; all where absent.
+    pub snap: Option<u32>,
 }
 
 /// A configuration that is not the running one.

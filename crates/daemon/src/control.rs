@@ -213,6 +213,12 @@ impl Control {
                     last_failure: state.last_failure.clone(),
                 };
             }
+            Response::CapturePolled(view) => {
+                for packet in &mut view.packets {
+                    let start = self.unix_start_ms.saturating_mul(1_000_000);
+                    packet.unix_ns = Some(start.saturating_add(packet.uptime_ns));
+                }
+            }
             Response::Events(view) => {
                 for event in &mut view.events {
                     event.unix_ms = Some(self.unix_start_ms.saturating_add(event.uptime_ms));

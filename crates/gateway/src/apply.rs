@@ -110,6 +110,7 @@ impl Gateway {
         for mut packet in self.neighbours.take_held() {
             let lost = packet.count();
             self.counters.drop_packets(DropReason::NeighbourUnresolved, packet.ingress, lost);
+            self.show_drop(&packet, DropReason::NeighbourUnresolved, now);
             self.close_trace(&mut packet);
         }
         self.reassembler.clear(DropReason::FragmentTimeout);

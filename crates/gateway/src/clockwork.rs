@@ -41,6 +41,9 @@ impl Gateway {
         if self.jobs.is_busy() || now >= self.jobs.due() {
             self.work(now);
         }
+        if self.captures.due().is_some_and(|at| at <= now) {
+            self.captures.expire(now);
+        }
         self.handle_engine(now);
     }
 
@@ -59,6 +62,7 @@ impl Gateway {
             (self.reassembler.poll_timeout(), "fragments"),
             (self.sessions.poll_timeout(), "session timeouts"),
             (schedule, "schedules"),
+            (self.captures.due(), "captures"),
             (Some(self.jobs.due()), "audit"),
         ]
         .into_iter()

@@ -129,6 +129,7 @@ impl Gateway {
     fn give_up(&mut self, mut packet: Packet, now: Time) {
         let lost = packet.count();
         self.counters.drop_packets(DropReason::NeighbourUnresolved, packet.ingress, lost);
+        self.show_drop(&packet, DropReason::NeighbourUnresolved, now);
         if packet.origin == crate::packet::Origin::Received && packet.wrapped.is_none() {
             let kind = crate::local::IcmpErrorKind::HostUnreachable;
             self.send_icmp_error(kind, packet.frame.bytes(), packet.ingress, now);

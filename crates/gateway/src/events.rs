@@ -25,6 +25,8 @@ pub enum EventKind {
     SaExpiry,
     /// A configuration was applied.
     ConfigApplied,
+    /// Somebody began to capture packets.
+    CaptureStarted,
     /// A sensor's threshold was passed.
     SensorExceeded,
     /// Policies came into force or went out of it by their schedule.
@@ -50,6 +52,7 @@ impl EventKind {
             Self::TunnelFault => "tunnel-fault",
             Self::SaExpiry => "sa-expiry",
             Self::ConfigApplied => "config-applied",
+            Self::CaptureStarted => "capture-started",
             Self::SensorExceeded => "sensor-exceeded",
             Self::ScheduleChanged => "schedule-changed",
             Self::DriftRepaired => "drift-repaired",

@@ -15,6 +15,7 @@
 
 pub mod anomaly;
 mod apply;
+pub mod capture;
 mod clockwork;
 pub mod counters;
 mod deadlines;
@@ -58,6 +59,7 @@ use reason::{DemotionReason, DropReason, PuntCause};
 use wire::Time;
 
 use crate::{
+    capture::{Captures, Place},
     counters::Counters,
     events::{EventKind, Events},
     jobs::Jobs,
@@ -122,6 +124,7 @@ pub struct Gateway {
     counters: Counters,
     events: Events,
     tracer: Tracer,
+    captures: Captures,
     jobs: Jobs,
     transmit: VecDeque<(PortId, Frame)>,
     wall: WallClock,
@@ -164,6 +167,7 @@ impl Gateway {
             counters: Counters::new(config.interfaces.len()),
             events: Events::new(config.limits.events),
             tracer: Tracer::default(),
+            captures: Captures::default(),
             jobs: Jobs::new(now + config.offload.audit_interval),
             transmit: VecDeque::new(),
             wall: WallClock::default(),
@@ -189,6 +193,7 @@ impl Gateway {
             Ok(headers) => headers,
             Err(reason) => {
                 self.counters.drop(reason, self.topology.first_interface(port));
+                self.show_dropped_frame(Place::Port(port), &frame, reason, now);
                 return;
             }
         };
@@ -197,6 +202,7 @@ impl Gateway {
             None => {
                 let reason = DropReason::VlanUnknown;
                 self.counters.drop(reason, self.topology.first_interface(port));
+                self.show_dropped_frame(Place::Port(port), &frame, reason, now);
                 return;
             }
         };
@@ -226,14 +232,15 @@ impl Gateway {
     ) {
         let known = self.config.interface(tunnel).map(|interface| interface.vr);
         let parsed = wire::parse(frame.bytes()).map(|headers| (headers, known));
+        let parsed = parsed.and_then(|(headers, vr)| match vr {
+            Some(vr) => Ok((headers, vr)),
+            None => Err(DropReason::InterfaceDown),
+        });
         let (headers, vr) = match parsed {
-            Ok((headers, Some(vr))) => (headers, vr),
-            Ok((_, None)) => {
-                self.counters.drop(DropReason::InterfaceDown, tunnel);
-                return;
-            }
+            Ok(parsed) => parsed,
             Err(reason) => {
                 self.counters.drop(reason, tunnel);
+                self.show_dropped_frame(Place::Interface(tunnel), &frame, reason, now);
                 return;
             }
         };
@@ -241,6 +248,7 @@ impl Gateway {
         packet.nesting = 1;
         if let Err(reason) = self.check_selectors(&packet) {
             self.counters.drop(reason, tunnel);
+            self.show_drop(&packet, reason, now);
             return;
         }
         if self.tracer.is_on() {
@@ -279,6 +287,16 @@ impl Gateway {
             self.events.push(now, EventKind::ScheduleChanged, "policies in force changed".into());
             self.reevaluate_all(reason::DemotionReason::PolicyChanged, now);
         }
+    }
+
+    /// Captures that run.
+    pub fn captures(&self) -> &Captures {
+        &self.captures
+    }
+
+    /// Captures that run, to tell them what was lost before it could be shown.
+    pub fn captures_mut(&mut self) -> &mut Captures {
+        &mut self.captures
     }
 
     /// The next frame to send, if any.

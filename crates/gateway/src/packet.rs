@@ -128,8 +128,18 @@ pub struct Packet {
     pub nesting: u8,
     /// It was wrapped: the SAs that did it. What it carries has left the gateway's sessions.
     pub wrapped: Option<ChildId>,
+    /// What it was before an SA had it, while a capture runs.
+    pub(crate) before_sa: Option<Box<BeforeSa>>,
     /// The record being written, when a trace is on.
     pub trace: Option<Box<Trace>>,
+}
+
+/// A packet as it was before an SA had it: an SA that refuses one leaves nothing of it.
+pub(crate) struct BeforeSa {
+    /// SPI of the SA, and the destination of its ESP packets.
+    pub(crate) sa: (u32, IpAddr),
+    /// The packet behind its Ethernet header.
+    pub(crate) bytes: Vec<u8>,
 }
 
 impl Packet {
@@ -161,6 +171,7 @@ impl Packet {
             pieces: Vec::new(),
             nesting: 0,
             wrapped: None,
+            before_sa: None,
             trace: None,
         }
     }

@@ -123,6 +123,7 @@ impl Gateway {
                 Verdict::Drop(reason) => {
                     if !packet.is_simulated() {
                         self.counters.drop_packets(reason, packet.ingress, packet.count());
+                        self.show_drop(&packet, reason, now);
                     }
                     self.close_trace(&mut packet);
                     return None;
@@ -132,7 +133,7 @@ impl Gateway {
                     return None;
                 }
                 Verdict::Hold => {
-                    self.hold(stage, packet);
+                    self.hold(stage, packet, now);
                     return None;
                 }
             }
@@ -217,10 +218,10 @@ impl Gateway {
         }
     }
 
-    fn hold(&mut self, stage: Stage, packet: Packet) {
+    fn hold(&mut self, stage: Stage, packet: Packet, now: Time) {
         // The neighbour stage has queued the packet's place; fragments are copied by the reassembler.
         if stage == Stage::Neighbour {
-            self.hold_for_neighbour(packet);
+            self.hold_for_neighbour(packet, now);
         } else {
             let mut packet = packet;
             self.close_trace(&mut packet);

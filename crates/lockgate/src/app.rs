@@ -5,6 +5,7 @@ use std::{io::Write, path::Path, time::Duration};
 use api::{ApiError, ConfigText, Document, ExitCode, Request, Response, SessionPick};
 
 use crate::{
+    capture,
     cli::{Clear, Command, Explain, FlowArgs, Policy, Show, ShowNat, ShowOffload, TraceArgs},
     client::{Answer, Client, Failure},
     packet,
@@ -48,6 +49,9 @@ async fn run(command: Command, socket: &Path, t: &mut Terminal<'_>) -> Result<()
         Command::Show(show) => return shown(&mut Client::connect(socket).await?, t, show).await,
         Command::Trace(args) if !args.simulate => {
             return trace(&mut Client::connect(socket).await?, t, args).await;
+        }
+        Command::Capture(args) => {
+            return capture::run(&mut Client::connect(socket).await?, t, args).await;
         }
         Command::Events { follow: true, since } => {
             let mut client = Client::connect(socket).await?;
@@ -422,7 +426,8 @@ fn usage(message: String) -> Failure {
     local(ApiError::bad_request(message))
 }
 
-fn unexpected() -> Failure {
+/// The answer is not to the question.
+pub fn unexpected() -> Failure {
     Failure::Protocol("the gateway answers another question than was asked".to_owned())
 }
 

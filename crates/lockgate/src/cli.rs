@@ -25,6 +25,17 @@ one, and what `ip xfrm state` and `ip xfrm policy` print. Each pair of SAs becom
 cannot be taken is an error that names the line; then nothing is printed. The output holds keys:
   umask 077; { ip xfrm state; ip xfrm policy; } | lockgate sa import > tunnels.toml";
 
+/// What `capture` writes.
+const CAPTURE_HELP: &str = "\
+A packet is seen at every point it passes: rx and tx at the ports, decap and encap inside of tunnels
+(before their encryption, from the IP header on), punt from the fast path to the slow path, drop where
+it ends. FILTER is matched with the packet as it is at the point, before or after translation.
+With -o each interface and point is an interface of the pcapng file, and a comment of each packet says
+the rest; without it one line a packet is printed. What is inside of tunnels is in clear.
+  lockgate capture --spi 0x1001 -o sa.pcapng
+  lockgate capture --reason esp-icv-failed --count 10
+  lockgate capture -o - port 53 | tshark -r -";
+
 const EXIT_CODES: &str = "\
 Exit codes: 0 done, 1 failed, 2 usage, 3 not found, 4 no gateway answers on the socket,
 5 configuration refused, 6 a gateway already runs on the socket, 7 a capability is missing,
@@ -131,6 +142,9 @@ pub enum Command {
     /// Follow packets through every stage, or send a made-up one
     #[command(after_help = FILTER_HELP)]
     Trace(TraceArgs),
+    /// Capture packets at any point of the gateway
+    #[command(after_help = CAPTURE_HELP, after_long_help = format!("{CAPTURE_HELP}\n\n{FILTER_HELP}"))]
+    Capture(CaptureArgs),
     /// Ask the policy table
     #[command(subcommand)]
     Policy(Policy),
@@ -370,6 +384,83 @@ pub struct TraceArgs {
     pub words: Vec<String>,
 }
 
+/// Options of `capture`.
+#[derive(Clone, Debug, Args)]
+pub struct CaptureArgs {
+    /// Only packets of the SAs with this SPI: the ESP packets and what is inside
+    #[arg(long, value_name = "SPI")]
+    pub spi: Option<String>,
+    /// Only packets dropped or punted for this reason
+    #[arg(long, value_name = "NAME")]
+    pub reason: Option<String>,
+    /// Only at these points
+    #[arg(long, value_name = "POINT", value_delimiter = ',', default_value = "any")]
+    pub point: Vec<PointChoice>,
+    /// Only where the packet's interface at the point is this one
+    #[arg(long, value_name = "INTERFACE")]
+    pub interface: Option<String>,
+    /// End after so many packets
+    #[arg(long, short, value_parser = clap::value_parser!(u64).range(1..))]
+    pub count: Option<u64>,
+    /// End after so many seconds
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=86_400))]
+    pub seconds: Option<u32>,
+    /// Bytes kept of each packet; all where absent
+    #[arg(long, value_name = "BYTES")]
+    #[arg(value_parser = clap::value_parser!(u32).range(i64::from(api::MIN_SNAP)..=262_144))]
+    pub snap: Option<u32>,
+    /// Write a pcapng file, `-` for stdout, instead of a line for each packet
+    #[arg(long, short, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+    /// Which packets
+    pub filter: Vec<String>,
+}
+
+/// A point of `capture --point`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum PointChoice {
+    /// Received by a port
+    Rx,
+    /// Handed to a port
+    Tx,
+    /// From the fast path to the slow path
+    Punt,
+    /// Dropped
+    Drop,
+    /// Out of a tunnel
+    Decap,
+    /// Into a tunnel
+    Encap,
+    /// Everywhere
+    Any,
+}
+
+impl CaptureArgs {
+    /// What the gateway is asked for.
+    pub fn spec(self) -> api::CaptureSpec {
+        let points = if self.point.contains(&PointChoice::Any) { Vec::new() } else { self.point };
+        let point = |choice| match choice {
+            PointChoice::Rx => Some(api::CapturePoint::Rx),
+            PointChoice::Tx => Some(api::CapturePoint::Tx),
+            PointChoice::Punt => Some(api::CapturePoint::Punt),
+            PointChoice::Drop => Some(api::CapturePoint::Drop),
+            PointChoice::Decap => Some(api::CapturePoint::Decap),
+            PointChoice::Encap => Some(api::CapturePoint::Encap),
+            PointChoice::Any => None,
+        };
+        api::CaptureSpec {
+            filter: (!self.filter.is_empty()).then(|| self.filter.join(" ")),
+            spi: self.spi,
+            reason: self.reason,
+            points: points.into_iter().filter_map(point).collect(),
+            interface: self.interface,
+            count: self.count,
+            seconds: self.seconds,
+            snap: self.snap,
+        }
+    }
+}
+
 /// `clear …`
 #[derive(Debug, Subcommand)]
 pub enum Clear {
@@ -453,6 +544,9 @@ mod tests {
     #[test]
     fn usage_errors_have_exit_code_two() {
         for line in [
+            "lockgate capture --count 0",
+            "lockgate capture --point moon",
+            "lockgate capture --snap 10",
             "lockgate show nothing",
             "lockgate apply --confirm 0",
             "lockgate trace --ttl 3 port 443",
@@ -460,6 +554,20 @@ mod tests {
         ] {
             assert_eq!(parse(line).expect_err(line).exit_code(), 2, "{line}");
         }
+    }
+
+    #[test]
+    fn a_capture_asks_for_what_was_said() {
+        let line = "lockgate capture --spi 0x1001 --point rx,drop -c 5 -o - src 10.0.0.1";
+        let Command::Capture(args) = parse(line).expect("valid").command else { panic!("{line}") };
+        assert_eq!(args.output.as_deref(), Some(std::path::Path::new("-")));
+        let spec = args.spec();
+        assert_eq!(spec.points, [api::CapturePoint::Rx, api::CapturePoint::Drop]);
+        assert_eq!((spec.filter.as_deref(), spec.count), (Some("src 10.0.0.1"), Some(5)));
+        let Command::Capture(args) = parse("lockgate capture").expect("valid").command else {
+            panic!("no capture")
+        };
+        assert_eq!(args.spec(), api::CaptureSpec::default());
     }
 
     #[test]

@@ -7,6 +7,7 @@
 
 mod app;
 mod bench;
+mod capture;
 mod cli;
 mod client;
 mod demo;

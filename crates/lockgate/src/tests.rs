@@ -56,6 +56,17 @@ impl Backend for Fake {
                 let view = api::TracePolledView { trace: 7, lost: 3, done, ..Default::default() };
                 Ok(Response::TracePolled(view))
             }
+            Request::CaptureStart(spec) => {
+                assert_eq!(spec.spi.as_deref(), Some("0x1001"));
+                Ok(Response::CaptureStarted(api::CaptureStartedView {
+                    capture: 9,
+                    silence_ms: 5_000,
+                }))
+            }
+            Request::CapturePoll { capture: 9 } => {
+                self.traced += 1;
+                Ok(Response::CapturePolled(captured(self.traced)))
+            }
             Request::Events { since, .. } => {
                 let (first, last) = (since.unwrap_or(0) + 1, 3);
                 let event =
@@ -66,6 +77,30 @@ impl Backend for Fake {
             other => Err(ApiError::unsupported(format!("{other:?}"))),
         }
     }
+}
+
+/// A poll with two packets, then the last one with one more.
+fn captured(poll: u64) -> api::CapturePolledView {
+    let packet = |number, point, data: &[u8]| api::CapturedView {
+        number,
+        uptime_ns: number * 1_000,
+        point,
+        interface: "vpn".into(),
+        tier: "fast".into(),
+        spi: Some("0x00001001".into()),
+        length: data.len() as u32 + 100,
+        data: data.to_vec(),
+        ..Default::default()
+    };
+    let packets = match poll {
+        1 => vec![
+            packet(1, api::CapturePoint::Encap, &[0x45, 1, 2]),
+            packet(2, api::CapturePoint::Tx, &[2; 14]),
+        ],
+        _ => vec![packet(4, api::CapturePoint::Encap, &[0x45, 3])],
+    };
+    let (done, matched) = (poll == 2, 4);
+    api::CapturePolledView { capture: 9, packets, matched, lost: 1, more: !done, done }
 }
 
 fn neighbours(limit: Option<u32>, cursor: Option<u64>) -> Response {
@@ -244,6 +279,61 @@ async fn a_live_trace_is_polled_until_it_is_done() {
         assert!(trace.out.contains("3 of 0 matching packets were not seen"), "{}", trace.out);
     })
     .await;
+}
+
+#[tokio::test]
+async fn a_capture_is_lines_or_documents_or_a_file() {
+    let words = ["capture", "--spi", "0x1001"];
+    with_gateway("capture-lines", async |socket, _| {
+        let lines = run(socket, &words).await;
+        assert_eq!(lines.code, ExitCode::Ok, "{}", lines.err);
+        assert_eq!(lines.out.lines().count(), 3, "{}", lines.out);
+        assert!(lines.out.contains("encap vpn") && lines.out.contains("spi 0x00001001"));
+        assert!(lines.err.starts_with("capture 9 has begun"), "{}", lines.err);
+        assert!(
+            lines
+                .err
+                .ends_with("3 packets captured, 1 lost because the gateway's buffer was full\n")
+        );
+    })
+    .await;
+    with_gateway("capture-json", async |socket, _| {
+        let json = run(socket, &[&words[..], &["--json"]].concat()).await;
+        assert_eq!(json.out.lines().count(), 2);
+        assert!(json.out.contains(r#""data":"450102""#), "{}", json.out);
+    })
+    .await;
+    with_gateway("capture-file", async |socket, file| {
+        let path = file.with_file_name("sa.pcapng");
+        let path = path.to_str().expect("text");
+        let ran = run(socket, &[&words[..], &["-o", path]].concat()).await;
+        assert!(
+            ran.out.is_empty() && ran.err.contains("3 packets captured, 1 lost"),
+            "{}",
+            ran.err
+        );
+        let bytes = fs::read(path).expect("written");
+        use std::os::unix::fs::PermissionsExt;
+        assert_eq!(fs::metadata(path).expect("there").permissions().mode() & 0o777, 0o600);
+        let text = String::from_utf8_lossy(&bytes);
+        for word in ["vpn:encap", "vpn:tx", "point=tx tier=fast verdict=sent spi=0x00001001"] {
+            assert!(text.contains(word), "{word}");
+        }
+        // a section, two interfaces, three packets
+        assert_eq!(blocks(&bytes), [0x0a0d_0d0a, 1, 6, 1, 6, 6]);
+    })
+    .await;
+}
+
+/// Types of the blocks of a pcapng file, written on this machine.
+fn blocks(mut bytes: &[u8]) -> Vec<u32> {
+    let number = |bytes: &[u8]| u32::from_ne_bytes(*bytes.first_chunk().expect("four bytes"));
+    let mut types = Vec::new();
+    while !bytes.is_empty() {
+        types.push(number(bytes));
+        bytes = &bytes[number(&bytes[4..]) as usize..];
+    }
+    types
 }
 
 #[tokio::test]

@@ -11,6 +11,7 @@
 #![forbid(unsafe_code)]
 
 mod backend;
+mod capture;
 mod finish;
 
 use std::{os::fd::RawFd, sync::Arc};
@@ -20,13 +21,15 @@ use config::{
     model::{IfId, Limits},
 };
 use engines::soft::{Output, PuntLimit, PuntLimits, SoftConfig, SoftWorker, TraceHit, soft};
-use gateway::{Gateway, Parts, PortState, Stopwatch, trace::FastHit};
+use gateway::{Gateway, Parts, PortState, Stopwatch, capture::Place, trace::FastHit};
 use offload::{EpochTable, tcp_window::TcpWindows};
 use ports::{Frame, FramePool, LinkState, Port, PortId};
 use reason::{DropReason, PuntCause, Reason};
 use wire::{Mac, Time};
 
 pub use finish::{Lost, finish};
+
+use capture::Looks;
 
 /// Frames received from a port at once.
 const BURST: usize = 64;
@@ -66,6 +69,7 @@ pub struct Node {
     received: Vec<Frame>,
     output: Output,
     sending: Vec<Vec<Frame>>,
+    looks: Looks,
     now: Time,
 }
 
@@ -117,6 +121,7 @@ impl Node {
             received: Vec::with_capacity(BURST),
             output: Output::new(),
             sending,
+            looks: Looks::default(),
             now,
         }
     }
@@ -190,16 +195,32 @@ impl Node {
     }
 
     fn burst(&mut self, port: PortId, now: Time) {
+        self.looks.tune(&self.gateway, &mut self.output);
+        let capturing = self.gateway.is_capturing();
+        if capturing {
+            Looks::received(&mut self.gateway, port, &self.received, now);
+        }
         self.worker.process(port, &mut self.received, now, &mut self.output);
+        if capturing {
+            Looks::tapped(&mut self.gateway, &mut self.output, now);
+        }
         for (port, frame) in self.output.tx.drain(..) {
             if let Err(lost) = push(&mut self.sending, &self.ports, &self.frames, port, frame) {
                 self.gateway.handle_lost(lost.reason, lost.packets);
             }
         }
+        if capturing {
+            self.looks.queued(&mut self.gateway, &self.sending, true, now);
+        }
         self.output.dropped.clear();
         // The slow path works after the fast path and before the next burst, so that a flow that
         // is promoted now has no packet of this burst left behind.
         for punt in self.output.punts.drain(..) {
+            if capturing {
+                let place =
+                    punt.tunnel.map_or(Place::Port(punt.port), |id| Place::Interface(IfId(id)));
+                Looks::punted(&mut self.gateway, place, &punt.frame, punt.cause, now);
+            }
             match punt.tunnel {
                 None => self.gateway.handle_frame(punt.port, punt.frame, punt.cause, now),
                 Some(tunnel) => {
@@ -231,6 +252,10 @@ impl Node {
     }
 
     fn send(&mut self) {
+        if self.gateway.is_capturing() {
+            self.looks.queued(&mut self.gateway, &self.sending, false, self.now);
+        }
+        self.looks.sent();
         for (port, frames) in self.ports.iter_mut().zip(&mut self.sending) {
             if !frames.is_empty() {
                 port.send(frames);

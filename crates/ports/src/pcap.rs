@@ -23,7 +23,7 @@ use crate::{
     PortError,
 };
 pub use reader::{PcapReader, Record};
-pub use writer::{Direction, PcapWriter};
+pub use writer::{Direction, LinkType, Packet, PcapWriter, unfinished};
 
 /// A port that receives the frames of a capture file, then is down. What is sent to it is dropped.
 pub struct PcapReadPort {

@@ -1,5 +1,6 @@
 //! The views: what each answer shows.
 
+mod capture;
 mod config;
 mod counters;
 mod engine;
@@ -15,6 +16,7 @@ mod system;
 mod trace;
 mod tunnel;
 
+pub use capture::*;
 pub use config::*;
 pub use counters::*;
 pub use engine::*;

@@ -24,6 +24,7 @@ mod sa;
 mod sa_table;
 mod slab;
 mod table;
+mod tap;
 mod worker;
 
 #[cfg(test)]
@@ -39,6 +40,7 @@ use reason::{DropReason, Reason};
 
 pub use control::SoftControl;
 pub use punt::{Punt, PuntLimit, PuntLimits};
+pub use tap::{Tap, TapPlace, TapPoint, Tapped};
 pub use worker::{BURST, Output, SoftWorker, TraceHit};
 
 use adjacency::Adjacencies;

@@ -19,11 +19,12 @@ use super::{
     index::Place,
     sa_table::{SaMap, SaRef},
     table::Table,
+    tap::{TapPlace, TapPoint},
     worker::{Output, Reader, Search, Served, Size, Step, push_ethernet, search},
 };
 
 /// An Ethernet header without addresses: what stands before a packet that was opened.
-const BLANK: usize = 14;
+pub(super) const BLANK: usize = 14;
 
 /// What comes of packets that pass an SA, besides their frames.
 #[derive(Default)]
@@ -130,15 +131,32 @@ impl Reader {
         }
         tally.sa_hits += 1;
         frame.truncate(outer.end as usize);
+        let held = match &mut out.tap {
+            Some(tap) => {
+                let place = TapPlace::Interface(spi.interface);
+                tap.hold(sa.parameters(), place, frame.bytes())
+            }
+            None => None,
+        };
         frame.pull_front(usize::from(outer.l3));
         frame.offloads = Default::default();
-        match sa.open(frame, self.number + 1, now) {
-            Ok(esp::Opened::Packet(version)) => {
-                if put_blank(frame, version).is_none() {
-                    return Served::Dropped(DropReason::EspTooBig);
-                }
+        let opened = match sa.open(frame, self.number + 1, now) {
+            Ok(esp::Opened::Packet(version)) => match put_blank(frame, version) {
+                Some(()) => Ok(true),
+                None => Err(DropReason::EspTooBig),
+            },
+            Ok(esp::Opened::Dummy) => Ok(false),
+            Err(reason) => Err(reason),
+        };
+        if let Some(tap) = &mut out.tap {
+            match opened {
+                Ok(whole) => tap.opened(held, *interface, whole.then(|| frame.bytes())),
+                Err(reason) => tap.keep(held, TapPoint::Dropped(reason)),
             }
-            Ok(esp::Opened::Dummy) => return Served::Taken,
+        }
+        match opened {
+            Ok(true) => {}
+            Ok(false) => return Served::Taken,
             Err(reason) => return Served::Dropped(reason),
         }
         tally.opened += 1;
@@ -173,6 +191,9 @@ impl Reader {
         scratch: &mut Scratch,
     ) -> Served {
         if let Err(reason) = wire::parse_into(frame.bytes(), headers) {
+            if let Some(tap) = &mut out.tap {
+                tap.dropped(reason, TapPlace::Interface(tunnel.interface), frame.bytes());
+            }
             return Served::Dropped(reason);
         }
         match self.search(headers, Some(tunnel)) {
@@ -222,6 +243,7 @@ impl Reader {
         size: Size,
         frame: &mut Frame,
         now: Time,
+        out: &mut Output,
         tally: &mut Tally,
         scratch: &mut Scratch,
     ) -> Served {
@@ -247,16 +269,33 @@ impl Reader {
         entry.rewrite().apply(frame.bytes_mut(), headers, true, partial);
         frame.truncate(headers.end as usize);
         let l3 = usize::from(headers.l3);
-        let finish = |frame: &mut Frame| {
+        let place = TapPlace::Interface(entry.ingress);
+        let tap = &mut out.tap;
+        let mut finish = |frame: &mut Frame| {
             frame.offloads = Default::default();
             frame.pull_front(l3);
-            sa.seal(frame, self.number + 1, now)?;
-            push_ethernet(frame, &hop).ok_or(DropReason::EspTooBig)
+            let held = match tap {
+                Some(tap) => tap.hold_packet(sa.parameters(), place, frame.bytes()),
+                None => None,
+            };
+            let sealed = sa.seal(frame, self.number + 1, now);
+            let sealed =
+                sealed.and_then(|()| push_ethernet(frame, &hop).ok_or(DropReason::EspTooBig));
+            if let Some(tap) = tap {
+                tap.keep(held, sealed.err().map_or(TapPoint::Sealed, TapPoint::Dropped));
+            }
+            sealed
         };
         let port = ports::PortId(hop.port);
         match pool {
             None => {
-                if let Err(reason) = frame.finish_checksum().and_then(|()| finish(frame)) {
+                if let Err(reason) = frame.finish_checksum() {
+                    if let Some(tap) = &mut out.tap {
+                        tap.dropped(reason, place, frame.bytes());
+                    }
+                    return Served::Dropped(reason);
+                }
+                if let Err(reason) = finish(frame) {
                     return Served::Dropped(reason);
                 }
                 tally.sealed += 1;
@@ -264,7 +303,15 @@ impl Reader {
             }
             Some(pool) => {
                 let cut = ports::segment(frame, headers, &pool, &mut scratch.cut);
-                let result = cut.and_then(|()| scratch.cut.iter_mut().try_for_each(finish));
+                let result = match cut {
+                    Ok(()) => scratch.cut.iter_mut().try_for_each(finish),
+                    Err(reason) => {
+                        if let Some(tap) = &mut out.tap {
+                            tap.dropped(reason, place, frame.bytes());
+                        }
+                        Err(reason)
+                    }
+                };
                 if let Err(reason) = result {
                     scratch.cut.clear();
                     return Served::Dropped(reason);
@@ -281,14 +328,20 @@ impl Reader {
 /// Puts a blank Ethernet header before an IP packet.
 #[inline(always)]
 fn put_blank(frame: &mut Frame, version: IpVersion) -> Option<()> {
-    let header = frame.push_front(BLANK)?.get_mut(..BLANK)?;
-    header.fill(0);
+    frame.push_front(BLANK)?.get_mut(..BLANK)?.copy_from_slice(&blank(version));
+    Some(())
+}
+
+/// A blank Ethernet header before an IP packet.
+#[inline(always)]
+pub(super) fn blank(version: IpVersion) -> [u8; BLANK] {
+    let mut header = [0; BLANK];
     let ethertype: u16 = match version {
         IpVersion::V4 => 0x0800,
         IpVersion::V6 => 0x86dd,
     };
     header[12..].copy_from_slice(&ethertype.to_be_bytes());
-    Some(())
+    header
 }
 
 /// Where the key of an incoming SA may stand.

@@ -22,6 +22,7 @@ use super::{
     sa_table::SaMap,
     slab::prefetch,
     table::Table,
+    tap::{Tap, TapPlace},
 };
 
 /// Frames looked at together.
@@ -41,6 +42,8 @@ pub struct Output {
     pub traces: Vec<TraceHit>,
     /// Frames to give back to their pool: punts over a limit. They are counted.
     pub dropped: Vec<Frame>,
+    /// Copies for captures; the caller sets it while one runs.
+    pub tap: Option<Box<Tap>>,
 }
 
 impl Output {
@@ -51,6 +54,7 @@ impl Output {
             punts: Vec::with_capacity(4 * BURST),
             traces: Vec::new(),
             dropped: Vec::with_capacity(BURST),
+            tap: None,
         }
     }
 }
@@ -297,16 +301,22 @@ impl SoftWorker {
     fn punt(&mut self, punt: Punt, now: Time, out: &mut Output) {
         let stats = &self.reader.shared.workers[self.reader.number];
         let cause = punt.cause.index();
-        if !self.limits[cause].as_mut().is_none_or(|bucket| bucket.take(now)) {
+        let reason = if !self.limits[cause].as_mut().is_none_or(|bucket| bucket.take(now)) {
             bump(&stats.punt_limited[cause]);
-            out.dropped.push(punt.frame);
+            DropReason::PuntRateLimited
         } else if out.punts.len() >= self.reader.shared.punt_ring {
             bump(&stats.punt_ring_full[cause]);
-            out.dropped.push(punt.frame);
+            DropReason::PuntRingFull
         } else {
             bump(&stats.punts[cause]);
             out.punts.push(punt);
+            return;
+        };
+        if let Some(tap) = &mut out.tap {
+            let place = punt.tunnel.map_or(TapPlace::Port(punt.port), TapPlace::Interface);
+            tap.dropped(reason, place, punt.frame.bytes());
         }
+        out.dropped.push(punt.frame);
     }
 }
 
@@ -404,7 +414,7 @@ impl Reader {
             if search.key.proto() == proto::TCP {
                 self.check_window(entry, headers, frame.bytes())?;
             }
-            let served = self.seal(entry, headers, size, frame, now, tally, scratch);
+            let served = self.seal(entry, headers, size, frame, now, out, tally, scratch);
             if matches!(served, Served::Sent(_) | Served::Cut { .. }) {
                 self.count(table, slot, entry, headers, size, now, out, tally);
             }

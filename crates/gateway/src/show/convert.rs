@@ -7,7 +7,7 @@ use wire::{Time, Tuple};
 
 use crate::{Gateway, session::Tally};
 
-pub(super) const fn tuple(tuple: &Tuple) -> TupleView {
+pub(crate) const fn tuple(tuple: &Tuple) -> TupleView {
     TupleView {
         src: tuple.src,
         dst: tuple.dst,

@@ -3,6 +3,7 @@
 //! [`Gateway::answer`] takes the requests that concern the gateway alone. Answers are pages of
 //! bounded size; long work is started and goes on in slices.
 
+mod captures;
 mod convert;
 mod counters;
 mod engines;
@@ -20,9 +21,10 @@ use wire::Time;
 
 use crate::Gateway;
 
+pub(crate) use convert::tuple as tuple_view;
 pub(crate) use counters::Baseline;
 pub(crate) use sessions::Census;
-pub(crate) use subject::PacketSubject;
+pub(crate) use subject::{PacketSubject, SeenSubject};
 pub(crate) use tables::Places;
 
 impl Gateway {
@@ -78,6 +80,16 @@ impl Gateway {
             Request::TraceStop { trace } => {
                 self.stop_trace();
                 Response::TracePolled(self.show_trace_poll(trace)?)
+            }
+            Request::CaptureStart(spec) => {
+                Response::CaptureStarted(self.show_capture_start(&spec, now)?)
+            }
+            Request::CapturePoll { capture } => {
+                Response::CapturePolled(self.show_capture_poll(capture, now)?)
+            }
+            Request::CaptureStop { capture } => {
+                self.captures.stop(capture);
+                Response::CapturePolled(self.show_capture_poll(capture, now)?)
             }
             Request::ClearSessions { filter } => {
                 let filter = parse(filter.as_deref())?;

@@ -3,8 +3,12 @@
 use core::net::IpAddr;
 
 use api::filter::{End, Filter, Side, Subject};
-use config::{Config, model::IfId};
+use config::{
+    Config,
+    model::{IfId, VrId},
+};
 use offload::{Direction, ledger::State};
+use wire::Tuple;
 
 use crate::{
     Gateway,
@@ -136,6 +140,106 @@ impl Subject for SessionSubject<'_> {
 
     fn id(&self) -> Option<u64> {
         Some(self.id.as_u64())
+    }
+}
+
+/// A packet at a point of the gateway, with what its session knows.
+pub(crate) struct SeenSubject<'a> {
+    /// As it is at the point.
+    pub(crate) tuple: Option<Tuple>,
+    /// Its session, and its direction in it.
+    pub(crate) session: Option<(SessionId, &'a Session, Direction)>,
+    /// Its interface: the outgoing one when it is on its way out.
+    pub(crate) interface: Option<IfId>,
+    pub(crate) outward: bool,
+    pub(crate) vr: Option<VrId>,
+    pub(crate) tier: &'a str,
+    pub(crate) reason: Option<&'a str>,
+    pub(crate) config: &'a Config,
+}
+
+impl SeenSubject<'_> {
+    /// As it is before translation where it is seen after it, and the other way round.
+    fn elsewhere(&self) -> Option<Tuple> {
+        let (_, session, direction) = self.session?;
+        Some(match self.outward {
+            true => session.key(direction),
+            false => session.key(direction.opposite()).reversed(),
+        })
+    }
+
+    fn on(&self, side: Side) -> [Option<IfId>; 2] {
+        let far = self.session.map(|(_, session, direction)| {
+            let original = direction == Direction::Original;
+            if original == self.outward { session.ingress } else { session.egress }
+        });
+        let (came_by, leaves_by) =
+            if self.outward { (far, self.interface) } else { (self.interface, far) };
+        match side {
+            Side::In => [came_by, None],
+            Side::Out => [leaves_by, None],
+            Side::Either => [came_by, leaves_by],
+        }
+    }
+
+    fn known(&self) -> Option<SessionSubject<'_>> {
+        let (id, session, _) = self.session?;
+        Some(SessionSubject { id, session, config: self.config })
+    }
+}
+
+impl Subject for SeenSubject<'_> {
+    fn addresses(&self, end: End) -> [Option<IpAddr>; 2] {
+        let of = |tuple: Tuple| if end == End::Dst { tuple.dst } else { tuple.src };
+        [self.tuple.map(of), self.elsewhere().map(of)]
+    }
+
+    fn ports(&self, end: End) -> [Option<u16>; 2] {
+        let of = |tuple: Tuple| if end == End::Dst { tuple.dst_port } else { tuple.src_port };
+        [self.tuple.map(of), self.elsewhere().map(of)]
+    }
+
+    fn protocol(&self) -> Option<u8> {
+        self.tuple.map(|tuple| tuple.proto)
+    }
+
+    fn translated(&self) -> [Option<IpAddr>; 2] {
+        self.known().map_or([None; 2], |session| session.translated())
+    }
+
+    fn policy(&self) -> Option<u32> {
+        self.known()?.policy()
+    }
+
+    fn state(&self) -> Option<&str> {
+        self.session.map(|(_, session, _)| session.state().name())
+    }
+
+    fn has_reason(&self, name: &str) -> bool {
+        self.reason == Some(name) || self.known().is_some_and(|session| session.has_reason(name))
+    }
+
+    fn has_tier(&self, name: &str) -> bool {
+        match self.tier {
+            "" => self.known().is_some_and(|session| session.has_tier(name)),
+            tier => tier == name || (name == "slow" && tier.starts_with("slow")),
+        }
+    }
+
+    fn has_interface(&self, side: Side, name: &str) -> bool {
+        self.on(side).into_iter().flatten().any(|id| self.config.interface_name(id) == name)
+    }
+
+    fn has_zone(&self, side: Side, name: &str) -> bool {
+        self.on(side).into_iter().flatten().any(|id| zone(self.config, id) == name)
+    }
+
+    fn has_virtual_router(&self, name: &str) -> bool {
+        self.vr.is_some_and(|vr| self.config.virtual_router_name(vr) == name)
+    }
+
+    fn id(&self) -> Option<u64> {
+        self.session.map(|(id, _, _)| id.as_u64())
     }
 }
 

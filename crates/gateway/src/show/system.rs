@@ -173,7 +173,7 @@ const fn severity(kind: EventKind) -> Severity {
         | EventKind::LinkUp
         | EventKind::ConfigApplied
         | EventKind::ScheduleChanged => Severity::Info,
-        EventKind::NeighbourLost => Severity::Notice,
+        EventKind::NeighbourLost | EventKind::CaptureStarted => Severity::Notice,
         EventKind::AddressConflict
         | EventKind::LinkDown
         | EventKind::SensorExceeded

@@ -67,19 +67,21 @@ pub(crate) fn leaving_for(gateway: &Gateway, packet: &Packet) -> IpAddr {
 
 impl Gateway {
     /// A packet whose next hop is being asked for waits in the neighbour's queue.
-    pub(crate) fn hold_for_neighbour(&mut self, packet: Packet) {
+    pub(crate) fn hold_for_neighbour(&mut self, packet: Packet, now: Time) {
         let Some((id, _)) = packet.next_hop else { return };
         // A scan of a subnet must not take the buffers that forwarding needs.
         if self.frames.in_use() > self.frames.capacity() / 4 * 3 {
             let mut packet = packet;
             let lost = packet.count();
             self.counters.drop_packets(DropReason::NeighbourQueueFull, packet.ingress, lost);
+            self.show_drop(&packet, DropReason::NeighbourQueueFull, now);
             self.close_trace(&mut packet);
             return;
         }
         let held = self.neighbours.hold(crate::neighbour::NeighbourId(id), Box::new(packet));
         if let Err((mut displaced, reason)) = held {
             self.counters.drop_packets(reason, displaced.ingress, displaced.count());
+            self.show_drop(&displaced, reason, now);
             self.close_trace(&mut displaced);
         }
     }

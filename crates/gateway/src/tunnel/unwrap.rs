@@ -1,6 +1,7 @@
 //! Out of a tunnel: an ESP packet for one of our SAs becomes the packet inside, which enters again
 //! as a packet of the tunnel's interface.
 
+use api::CapturePoint;
 use config::model::VrId;
 use ports::PortId;
 use reason::DropReason;
@@ -9,7 +10,8 @@ use wire::{Fragmentation, Headers, Time, proto};
 use super::{ChildId, SLOW_PATH, wrap::put_blank_ethernet};
 use crate::{
     Gateway,
-    packet::{Origin, Packet},
+    capture::{Place, Sight, What},
+    packet::{BeforeSa, Origin, Packet},
     route::Lookup,
 };
 
@@ -91,6 +93,11 @@ impl Gateway {
         let child = self.tunnels.child(child).ok_or(DropReason::EspSpiUnknown)?;
         let (id, inbound) = (child.tunnel, std::sync::Arc::clone(&child.inbound));
         packet.frame.truncate(packet.headers.end as usize);
+        let sa = (inbound.parameters().spi, inbound.parameters().destination);
+        if self.is_capturing() {
+            let bytes = packet.frame.bytes().to_vec();
+            packet.before_sa = Some(Box::new(BeforeSa { sa, bytes }));
+        }
         if !packet.frame.pull_front(usize::from(packet.headers.l3)) {
             return Err(DropReason::EspMalformed);
         }
@@ -104,7 +111,18 @@ impl Gateway {
         let config = std::sync::Arc::clone(&self.config);
         let tunnel = config.tunnels.get(usize::from(id.0)).ok_or(DropReason::EspSpiUnknown)?;
         packet.ingress = tunnel.interface;
-        self.check_selectors(packet)?;
+        if self.is_capturing() {
+            let (place, what) = (Place::Interface(packet.ingress), What::Frame(&packet.frame));
+            let sight = Sight::new(CapturePoint::Decap, place, what).by(packet.tier.name());
+            self.handle_sight(&sight.at_sa(Some(sa)), now);
+        }
+        if let Err(reason) = self.check_selectors(packet) {
+            if let Some(before) = &mut packet.before_sa {
+                before.bytes = packet.frame.bytes().to_vec();
+            }
+            return Err(reason);
+        }
+        packet.before_sa = None;
         packet.vr = self.interface(tunnel.interface).vr;
         packet.reassembled = None;
         packet.nesting += 1;

@@ -3,6 +3,7 @@
 
 use core::net::IpAddr;
 
+use api::CapturePoint;
 use config::model::{IfId, Tunnel, TunnelId};
 use ports::Frame;
 use reason::DropReason;
@@ -10,7 +11,8 @@ use wire::{Time, Tuple};
 
 use crate::{
     Gateway,
-    packet::{Destination, Origin, Packet},
+    capture::{Place, Sight, What},
+    packet::{BeforeSa, Destination, Origin, Packet},
     route::Lookup,
     stages::flow_hash,
     tunnel::SLOW_PATH,
@@ -63,8 +65,18 @@ impl Gateway {
         let sa = self.tunnels.child(child).map(|child| std::sync::Arc::clone(&child.outbound));
         let sa = sa.ok_or(DropReason::EspSaMissing)?;
         for frame in &mut frames {
+            if self.is_capturing() {
+                packet.before_sa = Some(Box::new(before(frame, &sa)));
+            }
             sa.seal(frame, SLOW_PATH, now)?;
             put_blank_ethernet(frame)?;
+            if let Some(before) = packet.before_sa.take() {
+                let what = What::Bytes(&before.bytes);
+                let place = Place::Interface(tunnel.interface);
+                let sight = Sight::new(CapturePoint::Encap, place, what).by(packet.tier.name());
+                let sight = Sight { session: packet.session, ..sight.at_sa(Some(before.sa)) };
+                self.handle_sight(&sight, now);
+            }
         }
         let mut frames = frames.into_iter();
         packet.frame = frames.next().ok_or(DropReason::EspTooBig)?;
@@ -101,6 +113,17 @@ impl Gateway {
         }
         Ok(frames)
     }
+}
+
+/// What is about to be sealed, behind a blank Ethernet header.
+fn before(frame: &Frame, sa: &esp::Outbound) -> BeforeSa {
+    let sa = (sa.parameters().spi, sa.parameters().destination);
+    let is_v6 = frame.bytes().first().is_some_and(|first| first >> 4 == 6);
+    let ethertype: u16 = if is_v6 { 0x86dd } else { 0x0800 };
+    let mut bytes = vec![0; ETHERNET - 2];
+    bytes.extend_from_slice(&ethertype.to_be_bytes());
+    bytes.extend_from_slice(frame.bytes());
+    BeforeSa { sa, bytes }
 }
 
 /// Puts an Ethernet header without addresses before an IP packet.

@@ -2,6 +2,7 @@
 //!
 //! Numbers are scaled (`1.20 M`) and times are short (`2m05s`); the JSON has them exact.
 
+mod capture;
 mod config;
 mod counters;
 mod engine;
@@ -22,6 +23,7 @@ mod trace;
 mod tunnel;
 mod units;
 
+pub use capture::comment;
 pub use config::diagnostics;
 pub use error::error;
 pub use event::event;
@@ -71,6 +73,8 @@ pub fn response(response: &Response, style: &Style) -> String {
         Response::Trace(view) => trace::trace(view, style),
         Response::TraceStarted(view) => trace::started(view, style),
         Response::TracePolled(view) => trace::polled(view, style),
+        Response::CaptureStarted(view) => capture::started(view, style),
+        Response::CapturePolled(view) => capture::polled(view, style),
         Response::Cleared(view) => counters::cleared(view, style),
         Response::Events(view) => event::events(view, style),
         Response::ConfigChecked(view) => config::checked(view, style),

@@ -2,6 +2,7 @@
 //!
 //! The views are made by hand; what a person sees of them is in `snapshots/`.
 
+mod captures;
 mod changes;
 mod tunnels;
 mod views;
@@ -57,6 +58,10 @@ goldens! {
 
 goldens! {
     tunnels: tunnels sas
+}
+
+goldens! {
+    captures: capture_started capture_polled
 }
 
 #[test]

@@ -37,6 +37,32 @@ pub enum Direction {
     Outbound,
 }
 
+/// What packets of an interface begin with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LinkType {
+    /// An Ethernet header.
+    Ethernet,
+    /// An IPv4 or IPv6 header.
+    Ip,
+}
+
+/// A packet as it is written.
+#[derive(Clone, Copy, Debug)]
+pub struct Packet<'a> {
+    /// Interface it was seen on.
+    pub interface: u32,
+    /// When.
+    pub time: Time,
+    /// The packet, or the front part of it.
+    pub bytes: &'a [u8],
+    /// Bytes of the whole packet.
+    pub original_len: u32,
+    /// Which way it went.
+    pub direction: Option<Direction>,
+    /// What there is to say.
+    pub comment: Option<&'a str>,
+}
+
 /// Writes a pcapng file.
 pub struct PcapWriter<W: Write> {
     inner: PcapNgWriter<W>,
@@ -57,11 +83,19 @@ impl<W: Write> PcapWriter<W> {
         Ok(Self { inner: PcapNgWriter::new(out).map_err(to_io)? })
     }
 
-    /// Adds an interface; returns its index, counted from zero.
+    /// Adds an Ethernet interface; returns its index, counted from zero.
     pub fn add_interface(&mut self, name: &str) -> io::Result<u32> {
+        self.add_interface_as(name, LinkType::Ethernet)
+    }
+
+    /// Adds an interface; returns its index, counted from zero.
+    pub fn add_interface_as(&mut self, name: &str, link: LinkType) -> io::Result<u32> {
         let index = self.inner.interfaces().len() as u32;
         let block = InterfaceDescriptionBlock {
-            linktype: DataLink::ETHERNET,
+            linktype: match link {
+                LinkType::Ethernet => DataLink::ETHERNET,
+                LinkType::Ip => DataLink::RAW,
+            },
             snaplen: SNAP_LEN,
             options: vec![
                 InterfaceDescriptionOption::IfName(Cow::Borrowed(name)),
@@ -86,19 +120,25 @@ impl<W: Write> PcapWriter<W> {
         direction: Option<Direction>,
         comment: Option<&str>,
     ) -> io::Result<()> {
+        let original_len = bytes.len() as u32;
+        self.write_packet(&Packet { interface, time, bytes, original_len, direction, comment })
+    }
+
+    /// Writes a packet, or the front part of it.
+    pub fn write_packet(&mut self, packet: &Packet<'_>) -> io::Result<()> {
         let mut options = Vec::new();
-        options.extend(comment.map(|c| EnhancedPacketOption::Comment(Cow::Borrowed(c))));
-        options.extend(direction.map(|d| {
+        options.extend(packet.comment.map(|c| EnhancedPacketOption::Comment(Cow::Borrowed(c))));
+        options.extend(packet.direction.map(|d| {
             EnhancedPacketOption::Flags(match d {
                 Direction::Inbound => 1,
                 Direction::Outbound => 2,
             })
         }));
         let block = EnhancedPacketBlock {
-            interface_id: interface,
-            timestamp: Duration::from_nanos(time.as_nanos()),
-            original_len: bytes.len() as u32,
-            data: Cow::Borrowed(bytes),
+            interface_id: packet.interface,
+            timestamp: Duration::from_nanos(packet.time.as_nanos()),
+            original_len: packet.original_len,
+            data: Cow::Borrowed(packet.bytes),
             options,
         };
         self.inner.write_pcapng_block(block).map_err(to_io).map(|_| ())
@@ -129,7 +169,8 @@ impl<W: Write> PcapWriter<W> {
     }
 }
 
-fn unfinished(frame: &Frame) -> Option<String> {
+/// What is unfinished about a frame, in words: its checksum, its segmentation.
+pub fn unfinished(frame: &Frame) -> Option<String> {
     let partial = matches!(frame.offloads.checksum, Checksum::Partial { .. });
     let checksum = if partial { "; transport checksum unfinished" } else { "" };
     match frame.offloads.gso {

@@ -4,8 +4,8 @@
 //! asks what can be answered, or uses [`Network::ask`].
 
 use api::{
-    CountersView, ExplainView, OffloadReasonsView, PacketSpec, PolicyView, Request, Response,
-    SessionPick, SessionView, TraceView,
+    CapturePolledView, CaptureSpec, CountersView, ExplainView, OffloadReasonsView, PacketSpec,
+    PolicyView, Request, Response, SessionPick, SessionView, TraceView,
 };
 
 use super::{Network, NodeId};
@@ -86,6 +86,33 @@ impl Network {
         match self.answered(gateway, Request::TraceStop { trace }) {
             Response::TracePolled(view) => view.packets,
             other => panic!("not a trace: {other:?}"),
+        }
+    }
+
+    /// Starts a capture; returns its id.
+    pub fn capture_start(&mut self, gateway: NodeId, spec: CaptureSpec) -> u64 {
+        match self.answered(gateway, Request::CaptureStart(spec)) {
+            Response::CaptureStarted(view) => view.capture,
+            other => panic!("not a capture: {other:?}"),
+        }
+    }
+
+    /// Ends a capture; returns what it has.
+    pub fn capture_stop(&mut self, gateway: NodeId, capture: u64) -> CapturePolledView {
+        let mut whole = CapturePolledView::default();
+        let mut request = Request::CaptureStop { capture };
+        loop {
+            let Response::CapturePolled(mut view) = self.answered(gateway, request) else {
+                panic!("not a capture");
+            };
+            let done = view.done;
+            whole.packets.append(&mut view.packets);
+            view.packets = std::mem::take(&mut whole.packets);
+            whole = view;
+            if done {
+                return whole;
+            }
+            request = Request::CapturePoll { capture };
         }
     }
 

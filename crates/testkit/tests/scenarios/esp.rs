@@ -15,7 +15,7 @@ const KEY_IN: &str = "404142434445464748494a4b4c4d4e4f505152535455565758595a5b5c
 const STREAM: usize = 14;
 
 /// The gateway's tunnel to 203.0.113.9, and policies both ways.
-fn config(offload: &str, after: usize, more: &str) -> String {
+pub fn config(offload: &str, after: usize, more: &str) -> String {
     format!(
         r#"
 [[ipsec]]
@@ -42,7 +42,7 @@ one-way-packets = {after}
 }
 
 /// The SA that the far end sends by.
-fn far_end() -> Outbound {
+pub fn far_end() -> Outbound {
     let end = |text: &str| text.parse::<IpAddr>().expect("an address");
     let parameters = Parameters {
         spi: 0x2001,
@@ -65,18 +65,18 @@ fn far_end() -> Outbound {
     Outbound::new(parameters, Time::ZERO).expect("a sound SA")
 }
 
-fn outward() -> Tuple {
+pub fn outward() -> Tuple {
     let (src, dst) = (ip("10.1.0.5"), ip("10.2.0.7"));
     Tuple { src, dst, src_port: 4000, dst_port: 53, proto: proto::UDP }
 }
 
 /// The n-th packet of a stream; sizes differ.
-fn payload(n: usize) -> Vec<u8> {
+pub fn payload(n: usize) -> Vec<u8> {
     (0..n * 37 % 900).map(|i| (i * 7 + n) as u8).collect()
 }
 
 /// What the far end sends: the packet sealed, as a frame on the wire.
-fn sealed(rig: &Rig, sa: &Outbound, packet: &build::Packet) -> Vec<u8> {
+pub fn sealed(rig: &Rig, sa: &Outbound, packet: &build::Packet) -> Vec<u8> {
     let bytes = packet.build();
     let mut frame = Frame::from_vec(bytes);
     frame.pull_front(14);

@@ -5,6 +5,7 @@
 
 #![allow(missing_docs)]
 
+mod capture;
 mod change;
 mod esp;
 mod guards;
