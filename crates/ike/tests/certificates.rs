@@ -435,6 +435,21 @@ fn names_that_could_deceive_are_no_names() {
 }
 
 #[test]
+fn what_openssl_makes_without_extensions_is_refused_with_what_to_do() {
+    let read = |pem: &[u8]| Certificate::all_from_pem(pem).expect("a certificate").remove(0);
+    let authority = read(include_bytes!("data/signatures/old.authority.pem"));
+    let own = read(include_bytes!("data/signatures/old.cert.pem"));
+    let now = own.not_before();
+    let mut trust = Trust::new(vec![authority]).expect("an authority");
+    let found = refused(&trust, &[own], now);
+    assert_eq!(found, CertificateRefusal::Version("CN=old".to_owned()));
+    assert!(found.to_string().contains("openssl x509 -req … -extfile FILE"), "{found}");
+    let list = trust.add_revoked(include_bytes!("data/signatures/old.crl.pem"));
+    let words = list.expect_err("version 1").to_string();
+    assert!(words.contains("version 2 is needed, which `openssl ca` makes"), "{words}");
+}
+
+#[test]
 fn certificates_with_keys_that_are_too_short_are_refused() {
     let refused = Certificate::all_from_pem(include_bytes!("data/signatures/small.cert.pem"));
     let words = refused.expect_err("1024 bits").to_string();

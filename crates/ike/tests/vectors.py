@@ -14,6 +14,7 @@ import datetime
 import hashlib
 import hmac
 import pathlib
+import subprocess
 import sys
 
 from cryptography import x509
@@ -199,6 +200,24 @@ def certificate(name, key):
     )
 
 
+def old(folder):
+    """A certificate and a revocation list of version 1, as OpenSSL makes them when nobody asks it for
+    extensions."""
+    new = "req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes"
+    (folder / "ca.cnf").write_text("[ca]\ndefault_ca=d\n[d]\ndatabase=index\ndefault_md=sha256\n")
+    (folder / "index").touch()
+    for line in [
+        f"{new} -x509 -subj /CN=old-authority -days 36500 -keyout ca.key -out old.authority.pem",
+        f"{new} -subj /CN=old -keyout old.key -out old.csr",
+        "x509 -req -in old.csr -CA old.authority.pem -CAkey ca.key -days 36500 -out old.cert.pem",
+        "ca -config ca.cnf -gencrl -crldays 36500 -keyfile ca.key -cert old.authority.pem"
+        " -out old.crl.pem",
+    ]:
+        subprocess.run(["openssl", *line.split()], cwd=folder, check=True)
+    for name in ["ca.cnf", "index", "ca.key", "old.key", "old.csr", "old.authority.srl"]:
+        (folder / name).unlink(missing_ok=True)
+
+
 def signatures(folder):
     """Keys in every form, a certificate of each, and AUTH payloads: method byte, then data."""
     folder.mkdir(exist_ok=True)
@@ -269,6 +288,7 @@ def signatures(folder):
 
 if sys.argv[1:2] == ["signatures"]:
     signatures(pathlib.Path(sys.argv[2]))
+    old(pathlib.Path(sys.argv[2]))
 elif sys.argv[1:] == ["modp"]:
     print("# made by vectors.py")
     modp()

@@ -7,6 +7,7 @@ use std::{fmt, sync::Arc};
 use aws_lc_rs::digest;
 use rustls_pki_types::{CertificateDer, pem::PemObject as _};
 use x509_cert::{
+    Version,
     der::{Decode as _, Encode as _},
     ext::pkix::{BasicConstraints, KeyUsage, SubjectAltName, name::GeneralName},
 };
@@ -38,6 +39,7 @@ struct Inner {
     not_before: u64,
     not_after: u64,
     names: Vec<Identity>,
+    version_3: bool,
     authority: bool,
     may_sign: bool,
     key: PublicKey,
@@ -136,6 +138,7 @@ impl Certificate {
             not_before: validity.not_before.to_unix_duration().as_secs(),
             not_after: validity.not_after.to_unix_duration().as_secs(),
             names,
+            version_3: tbs.version() == Version::V3,
             authority: basic.is_some_and(|(_, basic)| basic.ca),
             may_sign: usage.is_none_or(|(_, u)| u.digital_signature() || u.non_repudiation()),
             key,
@@ -226,6 +229,10 @@ impl Certificate {
             Some(name) => name.to_string(),
             None => format!("serial {}", self.0.serial),
         }
+    }
+
+    pub(super) fn is_version_3(&self) -> bool {
+        self.0.version_3
     }
 
     pub(super) fn first_name(&self) -> Option<&Identity> {

@@ -31,6 +31,10 @@ use crate::message;
 /// The largest file of revoked certificates we take, in bytes.
 const MAX_LIST: usize = 64 * 1024 * 1024;
 
+/// What is wrong with a list that has no version.
+const OLD_LIST: &str = "it is damaged or of version 1; version 2 is needed, which `openssl ca` makes \
+                        with crl_extensions in its configuration";
+
 /// Authorities and lists of revoked certificates.
 pub struct Trust {
     authorities: Vec<(Certificate, TrustAnchor<'static>)>,
@@ -177,6 +181,12 @@ pub enum CertificateRefusal {
         "certificate {0}, or one on the way to its authority, has a critical extension that is not supported"
     )]
     CriticalExtension(String),
+    /// It has no extensions: OpenSSL makes such certificates when nobody asks it for any.
+    #[error(
+        "certificate {0} is of X.509 version 1 or 2; version 3 is needed, so sign it with extensions \
+         (openssl x509 -req … -extfile FILE)"
+    )]
+    Version(String),
     /// Key usage forbids signatures.
     #[error("the key usage of certificate {0} does not allow signatures")]
     NotForSignatures(String),
@@ -226,7 +236,11 @@ impl Trust {
         let unusable = |i, why: String| RevocationFileError::Unusable(i + 1, why);
         let add = |i, der: &[u8]| {
             let list = OwnedCertRevocationList::from_der(der);
-            list.map(CertRevocationList::from).map_err(|error| unusable(i, format!("{error:?}")))
+            list.map(CertRevocationList::from).map_err(|error| {
+                // the library looks for the version's field, which version 1 does not have
+                let old = matches!(error, Error::UnsupportedCrlVersion | Error::BadDer);
+                unusable(i, if old { OLD_LIST.to_owned() } else { format!("{error:?}") })
+            })
         };
         let mut lists = Vec::new();
         if file.starts_with(&[0x30]) {
@@ -367,6 +381,7 @@ impl Trust {
             | Error::MaximumPathBuildCallsExceeded
             | Error::MaximumNameConstraintComparisonsExceeded => R::TooComplex(certificate),
             Error::NameConstraintViolation => R::NameConstraint(certificate),
+            Error::UnsupportedCertVersion => R::Version(which(&|c| !c.is_version_3())),
             Error::UnsupportedCriticalExtension => R::CriticalExtension(certificate),
             Error::RequiredEkuNotFoundContext(_) | Error::EmptyEkuExtension => {
                 R::Purpose(certificate)
