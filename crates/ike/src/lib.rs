@@ -9,8 +9,24 @@
 
 pub mod algorithm;
 pub mod auth;
+mod connection;
 pub mod crypto;
+mod endpoint;
 mod error;
+mod event;
+mod job;
 pub mod message;
+pub mod proposal;
+mod sa;
+mod selector;
+#[cfg(test)]
+mod testing;
 
+pub use connection::{
+    ChildSettings, Connection, LocalAuth, PpkSettings, RemoteAuth, RequestAddresses, Settings, Side,
+};
+pub use endpoint::{Command, CommandError, Datagram, Endpoint, IkeView, Traffic};
 pub use error::DecodeError;
+pub use event::{ChildId, ChildSa, DownReason, Event, Failure, IkeId, IkeUp, MessageRecord, Path};
+pub use job::{Job, JobDone, JobId};
+pub use sa::{Ignored, Task, Why};

@@ -1,0 +1,170 @@
+//! First messages of peers: what is looked at, and what is kept about it.
+//!
+//! Anybody can send one, from any address. So nothing is kept without need, no answer is longer than
+//! the question but for a full one, and under load a peer shows first that it has its address.
+
+use std::{
+    collections::BTreeMap,
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
+
+use rand_core::CryptoRng;
+use wire::Time;
+
+use super::{Endpoint, candidates, cookie::Cookies};
+use crate::{
+    Connection, Event, Ignored, IkeId, Path,
+    message::{Header, Message, Notify, Payload, notify_type},
+    sa::{Context, IkeSa, InitQuestion},
+};
+
+/// Refusals that are told as events, in [`PERIOD`]; the others are only counted by the caller.
+const TOLD: u32 = 20;
+const PERIOD: Duration = Duration::from_secs(1);
+
+/// Who is at the door.
+pub(super) struct Admission {
+    cookies: Cookies,
+    /// IKE SAs that are not authenticated, by the initiator's SPI and address.
+    by_peer: BTreeMap<(u64, SocketAddr), IkeId>,
+    peers: BTreeMap<IkeId, (u64, SocketAddr)>,
+    by_address: BTreeMap<IpAddr, usize>,
+    told: (Time, u32),
+}
+
+impl Admission {
+    pub(super) fn new(rng: &mut (dyn CryptoRng + Send)) -> Self {
+        Self {
+            cookies: Cookies::new(rng),
+            by_peer: BTreeMap::new(),
+            peers: BTreeMap::new(),
+            by_address: BTreeMap::new(),
+            told: (Time::ZERO, 0),
+        }
+    }
+
+    pub(super) fn half_open(&self) -> usize {
+        self.peers.len()
+    }
+
+    fn enter(&mut self, id: IkeId, spi: u64, remote: SocketAddr) {
+        self.by_peer.insert((spi, remote), id);
+        self.peers.insert(id, (spi, remote));
+        *self.by_address.entry(remote.ip()).or_default() += 1;
+    }
+
+    /// It is authenticated, or gone.
+    pub(super) fn left(&mut self, id: IkeId) {
+        let Some(peer) = self.peers.remove(&id) else { return };
+        self.by_peer.remove(&peer);
+        let address = peer.1.ip();
+        if let Some(count) = self.by_address.get_mut(&address) {
+            *count -= 1;
+            if *count == 0 {
+                self.by_address.remove(&address);
+            }
+        }
+    }
+
+    fn may_tell(&mut self, now: Time) -> bool {
+        if now.since(self.told.0) >= PERIOD {
+            self.told = (now, 0);
+        }
+        self.told.1 += 1;
+        self.told.1 <= TOLD
+    }
+}
+
+impl Endpoint {
+    /// A request of IKE_SA_INIT.
+    pub(super) fn admit(
+        &mut self,
+        now: Time,
+        path: Path,
+        bytes: &[u8],
+        header: Header,
+        payloads: &[Payload],
+    ) -> Result<(), Ignored> {
+        if header.responder_spi != 0 || header.message_id != 0 || !header.from_initiator {
+            return Err(Ignored::Unexpected);
+        }
+        let spi = header.initiator_spi;
+        if let Some(id) = self.admission.by_peer.get(&(spi, path.remote)) {
+            let again = self.with(now, *id, |sa, ctx| sa.init_again(ctx, path, bytes));
+            return again.unwrap_or(Err(Ignored::UnknownSpi));
+        }
+        let candidates: Vec<Arc<Connection>> =
+            candidates(&self.connections, path).cloned().collect();
+        if candidates.is_empty() {
+            return Err(Ignored::NoConnection);
+        }
+        if self.admission.half_open() >= self.settings.half_open_limit {
+            return Err(Ignored::HalfOpen);
+        }
+        if self.admission.half_open() >= self.settings.cookie_threshold
+            && !self.shows_cookie(now, path, spi, payloads)
+        {
+            let nonce = payloads.iter().find_map(|payload| match payload {
+                Payload::Nonce(nonce) => Some(nonce.as_slice()),
+                _ => None,
+            });
+            let Some(nonce) = nonce else { return Err(Ignored::Unexpected) };
+            let cookie = self.admission.cookies.make(now, &mut *self.rng, path, spi, nonce);
+            self.answer_in_clear(path, header, Notify::new(notify_type::COOKIE, cookie));
+            return Ok(());
+        }
+        let from_there = self.admission.by_address.get(&path.remote.ip()).copied();
+        if from_there.unwrap_or(0) >= self.settings.half_open_per_address {
+            return Err(Ignored::HalfOpen);
+        }
+        let mut ctx = Context {
+            now,
+            rng: &mut *self.rng,
+            settings: &self.settings,
+            connections: &self.connections,
+            out: &mut self.out,
+        };
+        let question = InitQuestion { bytes, header, payloads };
+        match IkeSa::accept(&mut ctx, &candidates, path, &question) {
+            Ok(sa) => {
+                let id = sa.id;
+                self.admission.enter(id, spi, path.remote);
+                self.insert(sa);
+                self.settle(now, id);
+            }
+            Err(refusal) => {
+                let (notify, failure) = *refusal;
+                let kind = notify.kind;
+                self.answer_in_clear(path, header, notify);
+                // to ask for another key exchange is no failure
+                if kind != notify_type::INVALID_KE_PAYLOAD && self.admission.may_tell(now) {
+                    let connection = candidates.first().map(|c| c.name.clone());
+                    self.out.event(Event::Failed { ike: None, connection, path, failure });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn shows_cookie(&self, now: Time, path: Path, spi: u64, payloads: &[Payload]) -> bool {
+        // it is the first payload (RFC 7296 §2.6)
+        let [Payload::Notify(first), rest @ ..] = payloads else { return false };
+        let nonce = rest.iter().find_map(|payload| match payload {
+            Payload::Nonce(nonce) => Some(nonce.as_slice()),
+            _ => None,
+        });
+        first.kind == notify_type::COOKIE
+            && nonce.is_some_and(|nonce| {
+                self.admission.cookies.check(now, path, spi, nonce, &first.data)
+            })
+    }
+
+    /// Answers a first message and keeps nothing.
+    fn answer_in_clear(&mut self, path: Path, header: Header, notify: Notify) {
+        let header = Header { from_initiator: false, is_response: true, ..header };
+        let bytes = Message { header, payloads: vec![Payload::Notify(notify)] }.encode();
+        self.out.transmit(&self.settings, path, &bytes);
+    }
+}
