@@ -559,6 +559,8 @@ pub struct Offload {
     pub after_packets: u32,
     /// One-way sessions are promoted after this many packets; zero never.
     pub one_way_packets: u32,
+    /// Whether engines may have outgoing SAs, where a tunnel does not say otherwise.
+    pub egress_optimisation: bool,
     /// Weakenings of checks that an engine may make.
     pub weaken: Vec<Weakening>,
     /// How often ledger and engine are compared.

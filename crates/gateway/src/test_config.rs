@@ -61,6 +61,7 @@ pub(crate) fn config() -> Config {
             mode: OffloadMode::Auto,
             after_packets: 2,
             one_way_packets: 0,
+            egress_optimisation: true,
             weaken: Vec::new(),
             audit_interval: minute,
         },

@@ -108,6 +108,9 @@ pub struct SaView {
     pub replay: Option<ReplayView>,
     /// Bytes that sealing adds, least and most; absent for an incoming SA.
     pub overhead: Option<(u32, u32)>,
+    /// Whether an engine may have it, so that packets are sealed in the pass that found their flow;
+    /// absent for an incoming SA.
+    pub egress_optimisation: Option<bool>,
     /// Since it was made.
     pub age_ms: u64,
     /// `live`, `soft` (grown old) or `hard` (ended).

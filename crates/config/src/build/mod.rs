@@ -65,6 +65,7 @@ pub(crate) fn config<'d>(doc: &'d Doc<'d>, root: &'d DeTable<'_>) -> Config {
     let interface_of =
         tunnel::interfaces(&mut scope, &tunnel_tabs, &tunnel_list, &mut zones, &mut interfaces);
     let sound = doc.errors() == before;
+    let offload = settings::offload(&top);
     let mut config = Config {
         source: doc.name().to_owned(),
         hostname: top.value("hostname", values::name).map_or_else(default_hostname, |at| at.value),
@@ -78,6 +79,7 @@ pub(crate) fn config<'d>(doc: &'d Doc<'d>, root: &'d DeTable<'_>) -> Config {
             &interface_of,
             &interfaces,
             written,
+            &offload,
         ),
         interfaces,
         zones,
@@ -91,7 +93,7 @@ pub(crate) fn config<'d>(doc: &'d Doc<'d>, root: &'d DeTable<'_>) -> Config {
         neighbours: Vec::new(),
         timeouts: settings::timeouts(&top),
         engine: settings::engine(&top),
-        offload: settings::offload(&top),
+        offload,
         limits: settings::limits(&top),
         anomaly: settings::anomaly(&top),
     };

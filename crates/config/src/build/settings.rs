@@ -114,6 +114,7 @@ pub(super) fn offload(top: &Tab<'_, '_>) -> Offload {
         mode: mode(&tab, "mode"),
         after_packets: tab.int_or_default("after-packets") as u32,
         one_way_packets: tab.int_or_default("one-way-packets") as u32,
+        egress_optimisation: tab.flag("egress-optimisation"),
         weaken,
         audit_interval: tab.duration("audit-interval").value,
     }

@@ -9,8 +9,8 @@ use super::{Scope, nat::port_range, network, network::unfitting, settings};
 use crate::{
     keys,
     model::{
-        Attachment, IfId, Interface, Ipsec, ManualSa, Rpf, Selector, Steering, Tunnel, TunnelId,
-        TunnelKind, Zone, ZoneId,
+        Attachment, IfId, Interface, Ipsec, ManualSa, Offload, OffloadMode, Rpf, Selector, Steering,
+        Tunnel, TunnelId, TunnelKind, Zone, ZoneId,
     },
     read::{At, Span, Tab},
     values::{self, Bad},
@@ -87,11 +87,12 @@ pub(super) fn tunnels(
     of: &[IfId],
     interfaces: &[Interface],
     written: usize,
+    offload: &Offload,
 ) -> Vec<Tunnel> {
     let mut list: Vec<Tunnel> = Vec::new();
     for ((tab, name), interface) in tabs.iter().zip(names).zip(of) {
         let own = usize::from(interface.0) < written;
-        if let Some(tunnel) = tunnel(scope, tab, name, *interface, own) {
+        if let Some(tunnel) = tunnel(scope, tab, name, *interface, own, offload) {
             list.push(tunnel);
         }
     }
@@ -108,6 +109,7 @@ fn tunnel(
     name: &str,
     interface: IfId,
     own_interface: bool,
+    global: &Offload,
 ) -> Option<Tunnel> {
     let end = |key: &str| tab.required(key).and_then(|text| tab.read(key, &text, values::ip));
     let (local, remote) = (end("local"), end("remote"));
@@ -196,8 +198,21 @@ fn tunnel(
         soft: lifetime(tab, "soft-lifetime"),
         hard,
         allow_null: tab.flag("allow-null"),
+        egress_optimisation: match tab.get("egress-optimisation") {
+            Some(_) => tab.flag("egress-optimisation"),
+            None => global.egress_optimisation,
+        },
     };
     refuse_null(tab, &ipsec);
+    let offload = settings::mode(tab, "offload");
+    if offload == OffloadMode::Require && !ipsec.egress_optimisation {
+        tab.doc
+            .error("impossible-offload", &tab.span_of("offload"), "the tunnel could pass nothing")
+            .found("`offload = \"require\"` and an outgoing SA that no engine may have")
+            .expected("`egress-optimisation = true`, or another `offload`")
+            .help("write `egress-optimisation = true` in the tunnel")
+            .emit();
+    }
     Some(Tunnel {
         name: name.to_owned(),
         line: tab.line(),
@@ -205,7 +220,7 @@ fn tunnel(
         vr: network::router_of(scope, tab).unwrap_or_default(),
         local: local.value,
         remote: remote.value,
-        offload: settings::mode(tab, "offload"),
+        offload,
         kind: TunnelKind::Ipsec(Box::new(ipsec)),
     })
 }

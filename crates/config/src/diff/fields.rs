@@ -228,6 +228,7 @@ fn tunnel(config: &Config, of: &Tunnel) -> Item {
         soft,
         hard,
         allow_null,
+        egress_optimisation,
     } = &**ipsec;
     let encapsulation = match encapsulation {
         Some((local, remote)) => format!("{local} to {remote}"),
@@ -253,6 +254,7 @@ fn tunnel(config: &Config, of: &Tunnel) -> Item {
         ("soft-lifetime", lifetime(soft)),
         ("hard-lifetime", lifetime(hard)),
         ("allow-null", allow_null.to_string()),
+        ("egress-optimisation", egress_optimisation.to_string()),
     ];
     let secrets = vec![("out key", outbound.key.clone()), ("in key", inbound.key.clone())];
     Item { secrets, ..named(name, *line, fields) }
@@ -468,11 +470,19 @@ fn timeouts_fields(of: &Timeouts) -> Fields {
 }
 
 fn offload_fields(of: &Offload) -> Fields {
-    let Offload { mode, after_packets, one_way_packets, weaken, audit_interval } = of;
+    let Offload {
+        mode,
+        after_packets,
+        one_way_packets,
+        egress_optimisation,
+        weaken,
+        audit_interval,
+    } = of;
     vec![
         ("mode", mode.to_string()),
         ("after-packets", after_packets.to_string()),
         ("one-way-packets", one_way_packets.to_string()),
+        ("egress-optimisation", egress_optimisation.to_string()),
         ("weaken", joined(weaken)),
         ("audit-interval", show_duration(*audit_interval)),
     ]

@@ -144,6 +144,7 @@ pub static IPSEC: Section = Section {
         key("soft-lifetime", Kind::Other("an inline table, see below"), "", "{ seconds = 3000 }", "When an event tells that an SA grows old."),
         key("hard-lifetime", Kind::Other("an inline table, see below"), "", "{ seconds = 3600, bytes = 4294967296 }", "When an SA ends."),
         key("offload", OFFLOAD_MODE, "auto", "\"off\"", "Offload switch for the SAs and the sessions inside."),
+        key("egress-optimisation", Kind::Bool, "that of `[offload]`", "true", "Whether the engine may have the outgoing SA, so that a packet is sealed in the pass that finds its flow."),
         key("allow-null", Kind::Bool, "false", "true", "Allow the NULL cipher: nothing is encrypted. For tests."),
     ],
 };
@@ -403,6 +404,7 @@ pub static OFFLOAD: Section = Section {
         key("mode", OFFLOAD_MODE, "auto", "\"auto\"", "The switch for everything: promote what qualifies, drop what does not, or promote nothing."),
         key("after-packets", int(1, 1_000_000), "3", "3", "Packets of a session, both directions together, after which the next one promotes it."),
         key("one-way-packets", int(0, 1_000_000), "16", "16", "Packets before a session with traffic one way only is promoted; 0 for never."),
+        key("egress-optimisation", Kind::Bool, "true", "true", "Whether engines may have outgoing SAs; tunnels may say otherwise."),
         key("weaken", Kind::List("names of checks: \"tcp-window\""), "", "[\"tcp-window\"]", "Checks that an engine may leave out; refused when not named here."),
         key("audit-interval", Kind::Duration { min: 1, max: 3600 }, "10s", "\"10s\"", "How often ledger and engines are compared."),
     ],

@@ -70,6 +70,9 @@ pub struct Ipsec {
     pub hard: esp::Lifetime,
     /// The NULL cipher is allowed.
     pub allow_null: bool,
+    /// Whether an engine may have the outgoing SA: what goes out is then sealed in the pass that
+    /// found its flow.
+    pub egress_optimisation: bool,
 }
 
 /// An SA's identity and keys.

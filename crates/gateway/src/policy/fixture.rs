@@ -55,6 +55,7 @@ pub(crate) fn empty() -> Config {
             mode: OffloadMode::Auto,
             after_packets: 1,
             one_way_packets: 0,
+            egress_optimisation: true,
             weaken: Vec::new(),
             audit_interval: t,
         },

@@ -255,6 +255,7 @@ pub(crate) fn is_passing(reason: NotEligible) -> bool {
         | NotEligible::MultiContext
         | NotEligible::VolumeLifetime
         | NotEligible::LifetimeOrder
-        | NotEligible::TunnelledFlow => false,
+        | NotEligible::TunnelledFlow
+        | NotEligible::EgressOptimisationOff => false,
     }
 }

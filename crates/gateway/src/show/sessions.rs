@@ -351,7 +351,8 @@ impl Gateway {
             NotEligible::DisabledByTunnel
             | NotEligible::SaNotInstalled
             | NotEligible::SaRefused
-            | NotEligible::SaNotEligible => ("config", self.sas_of(session, d)),
+            | NotEligible::SaNotEligible
+            | NotEligible::EgressOptimisationOff => ("config", self.sas_of(session, d)),
             NotEligible::InterfaceWithoutEngine | NotEligible::InterfacesOnDifferentEngines => {
                 let (a, b) =
                     (self.interface_name(session.ingress), self.interface_name(session.egress));

@@ -142,6 +142,11 @@ impl Gateway {
             sequence_limit: facts.sequence_limit,
             replay: facts.replay,
             overhead: facts.overhead,
+            egress_optimisation: (direction == OUT).then_some(
+                tunnel.is_some_and(|Tunnel { kind: TunnelKind::Ipsec(ipsec), .. }| {
+                    ipsec.egress_optimisation
+                }),
+            ),
             age_ms: ago(now, child.created),
             expiry: facts.expiry.into(),
             limit: facts.limit.map(|limit| limit.to_string().into()),

@@ -166,6 +166,14 @@ fn detail(sa: &SaView, style: &Style) -> String {
     if let Some((least, most)) = sa.overhead {
         lines.push(("overhead", format!("{least} to {most} bytes")));
     }
+    if let Some(on) = sa.egress_optimisation {
+        let text = if on {
+            "optimised: sealed in the pass that finds the flow, once on the engine"
+        } else {
+            "not optimised: sealed on the slow path"
+        };
+        lines.push(("egress", text.to_owned()));
+    }
     lines.push(("age", format!("{}, {}", duration(sa.age_ms), life(sa))));
     lines.push(("soft left", lifetime(&sa.soft_left)));
     lines.push(("hard left", lifetime(&sa.hard_left)));

@@ -203,4 +203,8 @@ registry! {
         "The engine serves the SA, but leaves what is inside the tunnel to the slow path."
         "Nothing to do with this engine."
         "Cisco: the system software handles the inner flow";
+    50 EgressOptimisationOff "egress-optimisation-off" Info
+        "The tunnel's outgoing SA stays on the slow path, as configured."
+        "Set `egress-optimisation = true` on the tunnel or in `[offload]`."
+        "Cisco: no flow-offload-ipsec egress-optimization";
 }
