@@ -242,6 +242,28 @@ in = { spi = 0x2001, algorithm = "aes256gcm16", key = "00112233445566778899aabbc
 selectors = [{ local = "10.0.0.0/24", remote = "10.9.0.0/16" }]"##,
     ),
     (
+        "unfitting-key",
+        r##"[[ipsec]]
+name = "t"
+local = "203.0.113.2"
+remote = "198.51.100.7"
+nat-keepalive = 10
+out = { spi = 0x2001, algorithm = "aes128-sha256", key = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff0102030405060708090a0b0c0d0e0f10" }
+in = { spi = 0x1001, algorithm = "aes128-sha256", key = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff0102030405060708090a0b0c0d0e0f10" }
+selectors = [{ local = "10.0.0.0/24", remote = "10.9.0.0/16" }]"##,
+    ),
+    (
+        "out-of-range",
+        r##"[[ipsec]]
+name = "t"
+local = "203.0.113.2"
+remote = "198.51.100.7"
+tfc-dummies = 100000
+out = { spi = 0x2001, algorithm = "aes128-sha256", key = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff0102030405060708090a0b0c0d0e0f10" }
+in = { spi = 0x1001, algorithm = "aes128-sha256", key = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff0102030405060708090a0b0c0d0e0f10" }
+selectors = [{ local = "10.0.0.0/24", remote = "10.9.0.0/16" }]"##,
+    ),
+    (
         "impossible-offload",
         r##"[[ipsec]]
 name = "t"

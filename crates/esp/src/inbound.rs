@@ -124,7 +124,10 @@ impl Inbound {
         match self.try_open(frame, now) {
             Ok((opened, bytes)) => {
                 self.meter.add(1, bytes);
-                self.tallies.passed(writer, 1, bytes);
+                match opened {
+                    Opened::Packet(_) => self.tallies.passed(writer, 1, bytes, now),
+                    Opened::Dummy => self.tallies.dummy(writer),
+                }
                 Ok(opened)
             }
             Err(reason) => {
@@ -157,6 +160,11 @@ impl Inbound {
     /// Packets and bytes that writers have passed: as [`Tally`] has them, without adding up all of it.
     pub fn served(&self, writers: Range<usize>) -> (u64, u64) {
         self.tallies.passed_by(writers)
+    }
+
+    /// When the last packet was opened, whoever did; zero if none was. Dummies do not count.
+    pub fn last(&self) -> Time {
+        self.tallies.last()
     }
 
     /// Where in its life the SA is.

@@ -12,7 +12,7 @@ use crate::{
     Parameters, TRAILER_LEN, Tally, WRITERS, ecn,
     headers::{self, IPV4_IN, IPV4_LEN, IPV6_IN, IPV6_LEN, Ip, NO_NEXT},
     lifetime::Meter,
-    nat_t::UDP_LEN,
+    nat_t::{KEEPALIVE, UDP_LEN},
     outer::{self, Fields, Outer},
     sequence::Sequence,
     tally::Tallies,
@@ -190,7 +190,7 @@ impl Outbound {
     #[inline]
     pub fn seal(&self, frame: &mut Frame, writer: usize, now: Time) -> Result<(), DropReason> {
         let sealed = self.plan(frame).and_then(|plan| self.reserve_and_write(frame, plan, now));
-        self.count(sealed, writer)
+        self.count(sealed, writer, now)
     }
 
     /// Seals a burst: the sequence numbers are reserved at once. `verdict` is called once per
@@ -204,7 +204,7 @@ impl Outbound {
     ) {
         if self.meter.is_over(now) {
             for i in 0..frames.len() {
-                verdict(i, self.count(Err(DropReason::EspSaExpired), writer));
+                verdict(i, self.count(Err(DropReason::EspSaExpired), writer, now));
             }
             return;
         }
@@ -227,7 +227,7 @@ impl Outbound {
             verdict(i, sealed.map(|_| ()));
         }
         self.meter.add(packets, bytes);
-        self.tallies.passed(writer, packets, bytes);
+        self.tallies.passed(writer, packets, bytes, now);
     }
 
     /// Replaces what is in `frame` by a dummy packet with `length` bytes of payload, which the
@@ -239,8 +239,37 @@ impl Outbound {
         writer: usize,
         now: Time,
     ) -> Result<(), DropReason> {
-        let sealed = self.dummy(frame, usize::from(length), now);
-        self.count(sealed, writer)
+        match self.dummy(frame, usize::from(length), now) {
+            Ok(bytes) => {
+                self.meter.add(1, bytes);
+                self.tallies.dummy(writer);
+                Ok(())
+            }
+            Err(reason) => self.count(Err(reason), writer, now),
+        }
+    }
+
+    /// Replaces what is in `frame` by a NAT keepalive: one byte in UDP behind the outer IP header
+    /// (RFC 3948 §2.3).
+    ///
+    /// # Errors
+    /// `esp-malformed` when the SA is not in UDP, `esp-too-big` when the frame has no room.
+    pub fn keepalive(&self, frame: &mut Frame) -> Result<(), DropReason> {
+        if self.layout.udp == 0 {
+            return Err(DropReason::EspMalformed);
+        }
+        frame.offloads = Offloads::default();
+        let fits = frame.set_len(KEEPALIVE.len()) && frame.push_front(self.outer.len()).is_some();
+        let Some(payload) = frame.bytes_mut().get_mut(self.outer.len()..).filter(|_| fits) else {
+            return Err(DropReason::EspTooBig);
+        };
+        payload.copy_from_slice(&KEEPALIVE);
+        let tos = match self.layout.dscp {
+            DscpRule::Copy => 0,
+            DscpRule::Set(dscp) => dscp << 2,
+        };
+        self.outer.write(frame.bytes_mut(), Fields { tos, df: true, sequence: 0 });
+        Ok(())
     }
 
     /// Asks the CPU for what sealing will touch. Whoever has packets of several SAs at hand calls
@@ -260,6 +289,11 @@ impl Outbound {
     /// Packets and bytes that writers have passed: as [`Tally`] has them, without adding up all of it.
     pub fn served(&self, writers: Range<usize>) -> (u64, u64) {
         self.tallies.passed_by(writers)
+    }
+
+    /// When the last packet was sealed, whoever did; zero if none was. Dummies do not count.
+    pub fn last(&self) -> Time {
+        self.tallies.last()
     }
 
     /// Where in its life the SA is.
@@ -288,11 +322,16 @@ impl Outbound {
     }
 
     #[inline]
-    fn count(&self, sealed: Result<u64, DropReason>, writer: usize) -> Result<(), DropReason> {
+    fn count(
+        &self,
+        sealed: Result<u64, DropReason>,
+        writer: usize,
+        now: Time,
+    ) -> Result<(), DropReason> {
         match sealed {
             Ok(bytes) => {
                 self.meter.add(1, bytes);
-                self.tallies.passed(writer, 1, bytes);
+                self.tallies.passed(writer, 1, bytes, now);
                 Ok(())
             }
             Err(reason) => {

@@ -6,6 +6,7 @@ use std::{
 };
 
 use reason::DropReason;
+use wire::Time;
 
 /// Writers an SA has counters for: 0 is the slow path, 1 and up are workers.
 pub const WRITERS: usize = 9;
@@ -28,13 +29,15 @@ const REASONS: [DropReason; 14] = [
     DropReason::IpLengthMismatch,
 ];
 
-/// Two cache lines, as processors fetch them in pairs; what changes with every packet is in the
-/// first.
+/// Cache lines in pairs, as processors fetch them; what changes with every packet is in the first.
 #[derive(Default)]
 #[repr(C, align(128))]
 struct Counters {
     packets: AtomicU64,
     bytes: AtomicU64,
+    /// When the last packet passed, in nanoseconds.
+    last: AtomicU64,
+    dummies: AtomicU64,
     errors: [AtomicU64; REASONS.len()],
 }
 
@@ -43,10 +46,21 @@ pub(crate) struct Tallies([Counters; WRITERS]);
 
 impl Tallies {
     #[inline]
-    pub(crate) fn passed(&self, writer: usize, packets: u64, bytes: u64) {
+    pub(crate) fn passed(&self, writer: usize, packets: u64, bytes: u64, now: Time) {
         let own = self.own(writer);
         add(&own.packets, packets);
         add(&own.bytes, bytes);
+        own.last.store(now.as_nanos(), Ordering::Relaxed);
+    }
+
+    pub(crate) fn dummy(&self, writer: usize) {
+        add(&self.own(writer).dummies, 1);
+    }
+
+    /// When the last packet passed, whoever passed it; zero if none has.
+    pub(crate) fn last(&self) -> Time {
+        let last = self.0.iter().map(|own| own.last.load(Ordering::Relaxed)).max();
+        Time::from_nanos(last.unwrap_or(0))
     }
 
     #[cold]
@@ -74,6 +88,7 @@ impl Tallies {
         Tally {
             packets: load(&own.packets),
             bytes: load(&own.bytes),
+            dummies: load(&own.dummies),
             errors: errors.filter(|(_, n)| *n != 0).collect(),
         }
     }
@@ -101,10 +116,12 @@ fn add(counter: &AtomicU64, n: u64) {
 /// Counters at one moment.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Tally {
-    /// Packets that passed, dummies included.
+    /// Packets that passed, dummies not counted.
     pub packets: u64,
     /// Bytes of the IP packets that were protected, before or after encapsulation.
     pub bytes: u64,
+    /// Dummy packets (RFC 4303 §2.6).
+    pub dummies: u64,
     /// Packets that were dropped, by reason; reasons that did not occur are left out.
     pub errors: Vec<(DropReason, u64)>,
 }
@@ -121,6 +138,7 @@ impl Tally {
         Self {
             packets: tallies.iter().map(|t| t.packets).sum(),
             bytes: tallies.iter().map(|t| t.bytes).sum(),
+            dummies: tallies.iter().map(|t| t.dummies).sum(),
             errors: REASONS.map(|r| (r, count(r))).into_iter().filter(|(_, n)| *n != 0).collect(),
         }
     }
@@ -133,15 +151,17 @@ mod tests {
     #[test]
     fn writers_count_by_themselves_and_add_up() {
         let tallies = Tallies::default();
-        tallies.passed(0, 1, 100);
-        tallies.passed(8, 2, 50);
+        tallies.passed(0, 1, 100, Time::from_secs(7));
+        tallies.passed(8, 2, 50, Time::from_secs(5));
+        tallies.dummy(3);
         tallies.dropped(8, DropReason::EspReplayed);
         tallies.dropped(1, DropReason::EspReplayed);
         tallies.dropped(1, DropReason::IpLengthMismatch);
         let all = tallies.all();
         assert_eq!((all[0].packets, all[8].packets, all[1].packets), (1, 2, 0));
         let sum = Tally::sum(&all);
-        assert_eq!((sum.packets, sum.bytes), (3, 150));
+        assert_eq!((sum.packets, sum.bytes, sum.dummies), (3, 150, 1));
+        assert_eq!(tallies.last(), Time::from_secs(7), "a dummy is no packet");
         assert_eq!(sum.errors, [(DropReason::EspReplayed, 2), (DropReason::IpLengthMismatch, 1)]);
         assert_eq!(all[8].dropped(DropReason::EspReplayed), 1);
         assert_eq!(tallies.passed_by(1..WRITERS), (2, 50));

@@ -277,6 +277,10 @@ fn dummies_go_through_and_count_but_carry_nothing() {
             assert_eq!(inside.open(&mut frame, 0, NOW), Ok(Opened::Dummy), "{parameters:?}");
         }
         assert_eq!((out.status(NOW).sequence, inside.status(NOW).sequence), (4, 4));
+        for total in [out.status(NOW).total, inside.status(NOW).total] {
+            assert_eq!((total.dummies, total.packets), (4, 0));
+        }
+        assert_eq!((out.last(), inside.last()), (Time::ZERO, Time::ZERO), "no traffic");
     }
 }
 
@@ -490,5 +494,30 @@ proptest! {
         prop_assert_eq!(out.seal(&mut frame, 0, NOW), Ok(()));
         prop_assert!(inside.open(&mut frame, 0, NOW).is_ok());
         prop_assert_eq!(frame.bytes(), &packet[..]);
+    }
+}
+
+#[test]
+fn a_keepalive_is_one_byte_from_port_to_port() {
+    for parameters in every_shape() {
+        let (out, _) = pair(&parameters);
+        let mut frame = Frame::from_vec(vec![0xaa; 100]);
+        let written = out.keepalive(&mut frame);
+        let Some(ports) = parameters.encapsulation else {
+            assert_eq!(written, Err(DropReason::EspMalformed));
+            continue;
+        };
+        assert_eq!(written, Ok(()));
+        let mut ethernet = vec![0; 12];
+        let v4 = parameters.source.is_ipv4();
+        ethernet.extend(if v4 { [0x08, 0x00] } else { [0x86, 0xdd] });
+        ethernet.extend_from_slice(frame.bytes());
+        let headers = wire::parse(&ethernet).expect("an IP packet");
+        assert_eq!(headers.payload_len(), 1);
+        assert_eq!(ethernet.last(), Some(&0xff));
+        let tuple = headers.tuple;
+        assert_eq!((tuple.src, tuple.dst), (parameters.source, parameters.destination));
+        assert_eq!((tuple.src_port, tuple.dst_port), (ports.source_port, ports.destination_port));
+        assert_eq!(out.status(NOW).sequence, 0, "no number is used");
     }
 }

@@ -22,6 +22,9 @@ impl Gateway {
             self.expire_fragments(now);
         }
         self.count_lost_fragments(now);
+        if self.next_silence().is_some_and(|at| at <= now) {
+            self.break_silence(now);
+        }
         if self.sessions.poll_timeout().is_some_and(|at| at <= now) {
             self.expire_sessions(now);
         }
@@ -61,6 +64,7 @@ impl Gateway {
             (self.neighbours.poll_timeout(), "neighbours"),
             (self.reassembler.poll_timeout(), "fragments"),
             (self.sessions.poll_timeout(), "session timeouts"),
+            (self.next_silence(), "silent tunnels"),
             (schedule, "schedules"),
             (self.captures.due(), "captures"),
             (Some(self.jobs.due()), "audit"),

@@ -81,7 +81,7 @@ impl Gateway {
     }
 
     /// A packet leaves: through as many tunnels as its way leads, and then by a port.
-    fn leave(&mut self, packet: Packet, now: Time) {
+    pub(crate) fn leave(&mut self, packet: Packet, now: Time) {
         let Destination::Forward { egress, .. } = packet.destination else {
             return self.finish(&EXIT, packet, now);
         };

@@ -125,6 +125,10 @@ pub struct SaView {
     pub slow: Traffic,
     /// What the engine did.
     pub fast: Traffic,
+    /// Dummy packets, which carry nothing and are not counted otherwise (RFC 4303 §2.6).
+    pub dummies: u64,
+    /// NAT keepalives sent (RFC 3948 §2.3); absent for an incoming SA.
+    pub keepalives: Option<u64>,
     /// Packets dropped, by reason, whichever tier did.
     pub errors: Vec<ReasonCount>,
     /// Engine it may be on.

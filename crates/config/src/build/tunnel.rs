@@ -1,6 +1,6 @@
 //! `[[ipsec]]`: tunnels, their SAs and selectors, and the interfaces they get without asking.
 
-use core::ops::RangeInclusive;
+use core::{ops::RangeInclusive, time::Duration};
 
 use ipnet::IpNet;
 use toml::de::DeValue;
@@ -186,6 +186,8 @@ fn tunnel(
         outbound: outbound?,
         inbound: inbound?,
         encapsulation,
+        nat_keepalive: encapsulation.and(nat_keepalive(tab)),
+        tfc_dummies: tab.int_or_default("tfc-dummies") as u16,
         esn: tab.flag("esn"),
         replay_window,
         dscp: dscp(tab),
@@ -335,12 +337,17 @@ fn udp_encapsulation(tab: &Tab<'_, '_>) -> Option<(u16, u16)> {
         let port = |key: &str| tab.int_or_default(key) as u16;
         return Some((port("local-port"), port("remote-port")));
     }
-    for key in ["local-port", "remote-port"] {
+    for key in ["local-port", "remote-port", "nat-keepalive"] {
         if tab.get(key).is_some() {
             unfitting(tab, key, "`udp-encapsulation = false`");
         }
     }
     None
+}
+
+fn nat_keepalive(tab: &Tab<'_, '_>) -> Option<Duration> {
+    let seconds = tab.int_or_default("nat-keepalive");
+    (seconds > 0).then(|| Duration::from_secs(seconds))
 }
 
 fn dscp(tab: &Tab<'_, '_>) -> esp::DscpRule {

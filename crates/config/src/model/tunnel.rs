@@ -1,6 +1,6 @@
 //! Tunnels: what wraps packets on their way to a far end.
 
-use core::{net::IpAddr, ops::RangeInclusive};
+use core::{net::IpAddr, ops::RangeInclusive, time::Duration};
 
 use ipnet::IpNet;
 use wire::Tuple;
@@ -54,6 +54,10 @@ pub struct Ipsec {
     pub inbound: ManualSa,
     /// UDP encapsulation (RFC 3948): our port and the far end's.
     pub encapsulation: Option<(u16, u16)>,
+    /// How long nothing is sent in UDP before a keepalive is (RFC 3948 §2.3); none without.
+    pub nat_keepalive: Option<Duration>,
+    /// Dummy packets a second into a silent tunnel (RFC 4303 §2.6), 1000 at most; zero for none.
+    pub tfc_dummies: u16,
     /// Extended sequence numbers (RFC 4303 §2.2.1).
     pub esn: bool,
     /// Anti-replay window in packets; zero for none.

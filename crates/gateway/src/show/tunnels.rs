@@ -157,6 +157,8 @@ impl Gateway {
                 bytes: total.bytes - fast.bytes,
             },
             fast,
+            dummies: total.dummies,
+            keepalives: (direction == OUT).then_some(child.own.keepalives),
             errors: total
                 .errors
                 .iter()

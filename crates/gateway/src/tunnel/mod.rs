@@ -8,6 +8,7 @@
 //! Limits: a tunnel keyed by hand has one child, for as long as its configuration stands.
 
 mod facts;
+mod idle;
 mod path;
 mod promote;
 mod spent;
@@ -16,6 +17,7 @@ mod unwrap;
 mod wrap;
 
 pub(crate) use promote::{IN, OUT, stats};
+pub use idle::Own;
 pub(crate) use unwrap::{Carried, Unwrapped};
 
 use core::net::IpAddr;
@@ -31,6 +33,7 @@ use offload::ledger::{Entry, Ledger};
 use wire::{Time, Tuple};
 
 use crate::{Gateway, events::EventKind, keyed::Keyed, rng::Rng, route::Lookup};
+use idle::Idle;
 use spent::{Spent, Way};
 use steering::Steering;
 
@@ -66,6 +69,8 @@ pub struct Child {
     pub next_hop: u32,
     /// What an ICMP error told of the path, in bytes, and when.
     pub path_mtu: Option<(u16, Time)>,
+    /// What it has sent that nobody gave it.
+    pub own: Own,
     /// What an engine is told of where it stands.
     place: Place,
     /// How old each SA was when an event last told of it.
@@ -112,6 +117,8 @@ pub struct Tunnels {
     udp_ports: Vec<u16>,
     /// Keys that are gone.
     spent: Spent,
+    /// Tunnels that must not stay silent.
+    idle: Idle,
     /// SAs that could not be made; the configuration has checked what can be checked.
     faults: Vec<(String, String)>,
 }
@@ -146,6 +153,7 @@ impl Tunnels {
             steering: Steering::default(),
             udp_ports: Vec::new(),
             spent: Spent::new(salt(seed)),
+            idle: Idle::default(),
             faults: Vec::new(),
         };
         tunnels.load(config, now);
@@ -196,6 +204,7 @@ impl Tunnels {
     fn load(&mut self, config: &Config, now: Time) {
         self.sending.resize(config.tunnels.len(), None);
         self.steering = Steering::new(config);
+        self.idle = Idle::new(config, now);
         self.faults.clear();
         for (index, tunnel) in config.tunnels.iter().enumerate() {
             let id = TunnelId(index as u16);
@@ -227,6 +236,7 @@ impl Tunnels {
             created: now,
             next_hop: u32::MAX,
             path_mtu: None,
+            own: Own::default(),
             place,
             told: Default::default(),
         };

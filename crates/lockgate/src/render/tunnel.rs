@@ -187,6 +187,15 @@ fn detail(sa: &SaView, style: &Style) -> String {
             bytes(sa.slow.bytes)
         ),
     ));
+    lines.push((
+        "besides",
+        match sa.keepalives {
+            Some(kept) => {
+                format!("{} dummies, {} NAT keepalives", count(sa.dummies), count(kept))
+            }
+            None => format!("{} dummies", count(sa.dummies)),
+        },
+    ));
     for error in &sa.errors {
         lines.push(("dropped", format!("{} {}", count(error.count), error.reason.name)));
     }

@@ -8,8 +8,8 @@ use lockgate_testkit::{office::ip, rig::Rig};
 use ports::Frame;
 use wire::{Time, Tuple, build, proto};
 
-const KEY_OUT: &str = "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1faabbccdd";
-const KEY_IN: &str = "404142434445464748494a4b4c4d4e4f505152535455565758595a5b5c5d5e5faabbccdd";
+pub(super) const KEY_OUT: &str = "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1faabbccdd";
+pub(super) const KEY_IN: &str = "404142434445464748494a4b4c4d4e4f505152535455565758595a5b5c5d5e5faabbccdd";
 
 /// Packets of a stream.
 const STREAM: usize = 14;
@@ -288,7 +288,7 @@ sas = 2
     )
 }
 
-fn sas(rig: &mut Rig) -> Vec<api::SaView> {
+pub(super) fn sas(rig: &mut Rig) -> Vec<api::SaView> {
     let request = api::Request::ShowSas { pick: Some("site".into()), limit: None, cursor: None };
     match rig.net.ask(rig.gateway, request) {
         Ok(api::Response::Sas(view)) => view.sas,
@@ -356,7 +356,7 @@ fn a_tunnel_with_offload_off_is_not_refused_but_switched_off() {
 }
 
 /// Number of the SA and sequence number of an ESP packet on the wire.
-fn identity(frame: &[u8]) -> (u32, u32) {
+pub(super) fn identity(frame: &[u8]) -> (u32, u32) {
     let word = |at: usize| u32::from_be_bytes(frame[at..at + 4].try_into().expect("four bytes"));
     (word(34), word(38))
 }

@@ -8,6 +8,7 @@
 mod capture;
 mod change;
 mod esp;
+mod esp_settings;
 mod guards;
 mod nat;
 mod neighbour;

@@ -1,0 +1,209 @@
+//! Settings of a tunnel, one by one: what keeps its outgoing SA off the engine, and what it sends while
+//! it is silent.
+
+use core::time::Duration;
+
+use ::esp::{Inbound, KeyMaterial, Lifetime, Mode, Opened, Parameters};
+use lockgate_testkit::rig::Rig;
+use ports::Frame;
+use wire::{Time, proto};
+
+use crate::esp::{KEY_OUT, config, far_end, identity, outward, payload, sas, sealed};
+
+/// The SA that the far end receives by, in UDP or not.
+fn far_receiver() -> Inbound {
+    let parameters = Parameters {
+        spi: 0x1001,
+        suite: "aes256gcm16".parse().expect("a suite"),
+        key: KeyMaterial::from_hex(KEY_OUT).expect("digits"),
+        mode: Mode::Tunnel,
+        source: [203, 0, 113, 2].into(),
+        destination: [203, 0, 113, 9].into(),
+        encapsulation: None,
+        esn: false,
+        replay_window: 1024,
+        soft: Lifetime::default(),
+        hard: Lifetime::default(),
+        dscp: Default::default(),
+        df: Default::default(),
+        pad_to: None,
+        hop_limit: 64,
+        allow_null: false,
+    };
+    Inbound::new(parameters, Time::ZERO).expect("a sound SA")
+}
+
+/// Sends a packet into the tunnel, and takes what leaves.
+fn send_one(rig: &mut Rig, n: usize) -> Vec<u8> {
+    rig.send("lan0", &rig.packet("lan0", outward()).payload(&payload(n)));
+    rig.one("wan0")
+}
+
+#[test]
+fn without_egress_optimisation_the_outgoing_sa_alone_stays_on_the_slow_path() {
+    let off = "egress-optimisation = false";
+    let mut rig = Rig::new("esp-egress-off", &config("auto", 1, off));
+    let sa = far_end();
+    for n in 1..=6 {
+        assert_eq!(identity(&send_one(&mut rig, n)), (0x1001, n as u32));
+        let wire = sealed(&rig, &sa, &rig.packet("wan0", outward().reversed()).payload(b"back"));
+        rig.send_bytes("wan0", &wire);
+        rig.one("lan0");
+    }
+    let [out, incoming] = &sas(&mut rig)[..] else { panic!("two SAs") };
+    let against: Vec<_> = out.against.iter().map(|f| f.reason.name.as_ref()).collect();
+    assert_eq!(against, ["egress-optimisation-off"]);
+    assert_eq!((out.fast.packets, out.slow.packets), (0, 6));
+    assert_eq!((out.egress_optimisation, incoming.egress_optimisation), (Some(false), None));
+    assert!(incoming.fast.packets > 0, "what comes in is served fast");
+    assert_eq!(rig.snapshot().get("not-eligible.sa-not-eligible"), 1);
+    rig.banner("switched on");
+    rig.apply(&config("auto", 1, ""));
+    for n in 7..=9 {
+        assert_eq!(identity(&send_one(&mut rig, n)), (0x1001, n as u32));
+    }
+    assert!(sas(&mut rig)[0].fast.packets > 0);
+}
+
+#[test]
+fn the_setting_for_all_tunnels_holds_where_a_tunnel_says_nothing() {
+    for (of_tunnel, off) in [("", true), ("egress-optimisation = true", false)] {
+        let all = config("auto", 1, of_tunnel)
+            .replace("[offload]", "[offload]\negress-optimisation = false");
+        let mut rig = Rig::new(&format!("esp-egress-global-{off}"), &all);
+        for n in 1..=4 {
+            send_one(&mut rig, n);
+        }
+        assert_eq!(sas(&mut rig)[0].fast.packets == 0, off);
+    }
+}
+
+#[test]
+fn required_offload_drops_what_an_sa_that_cannot_be_offloaded_would_carry() {
+    let off = config("auto", 1, "egress-optimisation = false")
+        .replace("action = \"allow\"", "action = \"allow\"\noffload = \"require\"");
+    let mut rig = Rig::new("esp-require-egress-off", &off);
+    for n in 0..3 {
+        rig.send("lan0", &rig.packet("lan0", outward()).payload(&payload(n)));
+        rig.expect_silence();
+    }
+    let counters = rig.snapshot();
+    assert_eq!(counters.get("drop.offload-required"), 3, "{counters}");
+    assert_eq!(counters.get("sessions.forward"), 0, "and takes no place");
+}
+
+/// What left by `wan0`: keepalives, and ESP packets in UDP.
+fn kept_alive(rig: &mut Rig) -> (usize, usize) {
+    let frames = rig.take("wan0");
+    let keepalive = |frame: &&Vec<u8>| {
+        let headers = wire::parse(frame).expect("an IP packet");
+        assert_eq!(headers.tuple.proto, proto::UDP);
+        assert_eq!((headers.tuple.src_port, headers.tuple.dst_port), (4500, 4501));
+        headers.payload_len() == 1 && frame.last() == Some(&0xff)
+    };
+    let keepalives = frames.iter().filter(keepalive).count();
+    (keepalives, frames.len() - keepalives)
+}
+
+#[test]
+fn a_keepalive_goes_out_when_neither_tier_has_sent_anything() {
+    let udp = "udp-encapsulation = true\nremote-port = 4501\nnat-keepalive = 15";
+    for offload in ["off", "auto"] {
+        let mut rig = Rig::new(&format!("esp-keepalive-{offload}"), &config(offload, 1, udp));
+        let start = rig.now();
+        rig.wait(Duration::from_secs(14));
+        assert_eq!(kept_alive(&mut rig), (0, 0), "not yet");
+        rig.wait(Duration::from_secs(32));
+        assert_eq!(kept_alive(&mut rig), (3, 0), "at 15, 30 and 45 seconds");
+        rig.banner("packets every ten seconds");
+        for n in 1..=6 {
+            rig.send("lan0", &rig.packet("lan0", outward()).payload(&payload(n)));
+            assert_eq!(kept_alive(&mut rig), (0, 1), "at {:?}", rig.now().since(start));
+            rig.wait(Duration::from_secs(10));
+            assert_eq!(kept_alive(&mut rig), (0, 0));
+        }
+        let out = &sas(&mut rig)[0];
+        assert_eq!(out.fast.packets > 0, offload == "auto");
+        assert_eq!(out.keepalives, Some(3));
+        rig.banner("a reload does not put it off");
+        rig.apply(&format!("{}\n[timeouts]\nudp = \"4m\"", config(offload, 1, udp)));
+        rig.wait(Duration::from_secs(6));
+        assert_eq!(kept_alive(&mut rig), (1, 0));
+    }
+}
+
+#[test]
+fn without_udp_or_with_zero_no_keepalive_is_sent() {
+    for more in ["", "udp-encapsulation = true\nnat-keepalive = 0"] {
+        let mut rig = Rig::new("esp-no-keepalive", &config("auto", 1, more));
+        rig.wait(Duration::from_secs(120));
+        rig.expect_silence();
+    }
+}
+
+#[test]
+fn dummies_fill_silence_and_nothing_else() {
+    let mut rig = Rig::new("esp-dummies", &config("auto", 1, "tfc-dummies = 4"));
+    let far = far_receiver();
+    rig.wait(Duration::from_millis(1_900));
+    let frames = rig.take("wan0");
+    assert_eq!(frames.len(), 7, "one every 250 ms");
+    let mut sizes = Vec::new();
+    for bytes in frames {
+        sizes.push(bytes.len());
+        let mut frame = Frame::from_vec(bytes);
+        frame.pull_front(14);
+        assert_eq!(far.open(&mut frame, 0, rig.now()), Ok(Opened::Dummy));
+    }
+    sizes.dedup();
+    assert!(sizes.len() > 1 && sizes.iter().all(|size| *size < 340), "{sizes:?}");
+    rig.banner("traffic every 200 ms");
+    let before = rig.snapshot();
+    for n in 1..=10 {
+        rig.send("lan0", &rig.packet("lan0", outward()).payload(&payload(n)));
+        rig.wait(Duration::from_millis(199));
+        assert_eq!(rig.take("wan0").len(), 1, "the packet alone");
+    }
+    assert!(rig.snapshot().get("engine.forwarded") > before.get("engine.forwarded"));
+    let out = &sas(&mut rig)[0];
+    assert_eq!((out.dummies, out.fast.packets + out.slow.packets), (7, 10));
+    assert_eq!(out.sequence, 17);
+    rig.banner("none once the SA has ended");
+    let bounded = "tfc-dummies = 4\nhard-lifetime = { packets = 3 }";
+    rig.apply(&config("auto", 1, bounded));
+    rig.forget();
+    rig.wait(Duration::from_secs(5));
+    assert_eq!(rig.take("wan0").len(), 3);
+    assert_eq!(rig.snapshot().get("drop.esp-sa-expired"), 0);
+}
+
+#[test]
+fn a_dummy_is_as_long_as_what_the_tunnel_pads_to() {
+    let mut rig = Rig::new("esp-dummies-padded", &config("off", 1, "tfc-dummies = 10\npad-to = 500"));
+    rig.wait(Duration::from_millis(250));
+    let dummies: Vec<_> = rig.take("wan0").iter().map(Vec::len).collect();
+    let packet = send_one(&mut rig, 1).len();
+    assert_eq!(dummies, [packet, packet], "an observer cannot tell them from a packet");
+}
+
+#[test]
+fn dummies_of_the_far_end_are_thrown_away_and_counted_apart() {
+    for offload in ["off", "auto"] {
+        let mut rig = Rig::new(&format!("esp-dummies-in-{offload}"), &config(offload, 1, ""));
+        let sa = far_end();
+        for _ in 0..3 {
+            let mut frame = Frame::from_vec(vec![0; 200]);
+            sa.seal_dummy(&mut frame, 100, 0, Time::ZERO).expect("sealed");
+            let mut wire = rig.gateway_mac("wan0").0.to_vec();
+            wire.extend_from_slice(&rig.peer_mac("wan0").0);
+            wire.extend_from_slice(&[0x08, 0x00]);
+            wire.extend_from_slice(frame.bytes());
+            rig.send_bytes("wan0", &wire);
+            rig.expect_silence();
+        }
+        let incoming = &sas(&mut rig)[1];
+        assert_eq!((incoming.dummies, incoming.sequence), (3, 3));
+        assert_eq!(incoming.fast.packets + incoming.slow.packets, 0);
+        assert_eq!(rig.snapshot().get("session.created"), 0);
+    }
+}
