@@ -264,6 +264,18 @@ in = { spi = 0x1001, algorithm = "aes128-sha256", key = "00112233445566778899aab
 selectors = [{ local = "10.0.0.0/24", remote = "10.9.0.0/16" }]"##,
     ),
     (
+        "unfitting-key",
+        r##"[[ipsec]]
+name = "t"
+local = "203.0.113.2"
+remote = "198.51.100.7"
+df = "set"
+fragmentation = "after"
+out = { spi = 0x2001, algorithm = "aes128-sha256", key = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff0102030405060708090a0b0c0d0e0f10" }
+in = { spi = 0x1001, algorithm = "aes128-sha256", key = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff0102030405060708090a0b0c0d0e0f10" }
+selectors = [{ local = "10.0.0.0/24", remote = "10.9.0.0/16" }]"##,
+    ),
+    (
         "impossible-offload",
         r##"[[ipsec]]
 name = "t"

@@ -16,28 +16,31 @@ use crate::{
 };
 
 impl Gateway {
-    /// Tells the sender of `offending`, which came in by `ingress`, what became of it.
+    /// Tells the sender of `offending`, which came in by `ingress`, what became of it; says whether it
+    /// was told.
     pub(crate) fn send_icmp_error(
         &mut self,
         kind: IcmpErrorKind,
         offending: &[u8],
         ingress: IfId,
         now: Time,
-    ) {
-        let Ok(headers) = wire::parse(offending) else { return };
-        let Some(source) = self.own_address(ingress, headers.src()) else { return };
+    ) -> bool {
+        let Ok(headers) = wire::parse(offending) else { return false };
+        let Some(source) = self.own_address(ingress, headers.src()) else { return false };
         if !local::may_answer(kind, &headers) {
-            return;
+            return false;
         }
         if !self.limiter.allow(headers.src(), now) {
             self.counters.icmp_errors_limited += 1;
-            return;
+            return false;
         }
         let mut bytes = Vec::with_capacity(1_400);
-        if local::icmp_error(kind, offending, &headers, source, &mut bytes) {
+        let made = local::icmp_error(kind, offending, &headers, source, &mut bytes);
+        if made {
             self.counters.icmp_errors_sent += 1;
             self.originate(&bytes, ingress, now);
         }
+        made
     }
 
     /// Answers a TCP segment with a reset (RFC 9293 §3.10.7.1).

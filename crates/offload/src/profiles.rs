@@ -326,7 +326,7 @@ mod tests {
             (
                 "secure-firewall-3100",
                 |f| f.post_fragmentation = true,
-                &["post-fragmentation df=clear"],
+                &["post-fragmentation fragmentation=after"],
             ),
             (
                 "secure-firewall-3100",

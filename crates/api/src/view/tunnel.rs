@@ -111,6 +111,10 @@ pub struct SaView {
     /// Whether an engine may have it, so that packets are sealed in the pass that found their flow;
     /// absent for an incoming SA.
     pub egress_optimisation: Option<bool>,
+    /// Sizes, of an outgoing SA.
+    pub sizes: Option<SizesView>,
+    /// ESP packets that came in fragments; absent for an outgoing SA.
+    pub reassembled: Option<u64>,
     /// Since it was made.
     pub age_ms: u64,
     /// `live`, `soft` (grown old) or `hard` (ended).
@@ -143,6 +147,35 @@ pub struct SaView {
     pub refusal: Option<RefusalView>,
     /// The last demotion.
     pub demotion: Option<DemotionView>,
+}
+
+/// What an outgoing SA does with packets too large for its path.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SizesView {
+    /// MTU of the path to the far end, in bytes; absent without a way there.
+    pub path_mtu: Option<u16>,
+    /// Whether an ICMP error told it.
+    pub learnt: bool,
+    /// Largest packet that enters in one piece, in bytes.
+    pub mtu: u16,
+    /// DF of the outer IPv4 header: `copy`, `set` or `clear`.
+    pub df: Name,
+    /// `before` or `after` sealing.
+    pub fragmentation: Name,
+    /// Packets cut before they were sealed.
+    pub cut_before: u64,
+    /// Into how many.
+    pub fragments_before: u64,
+    /// ESP packets cut.
+    pub cut_after: u64,
+    /// Into how many.
+    pub fragments_after: u64,
+    /// ICMP "too big" sent to those who sent packets into the tunnel.
+    pub too_big_sent: u64,
+    /// ICMP "too big" about its packets that were believed.
+    pub too_big_believed: u64,
+    /// Such that were not, since they quote nothing it has sent lately.
+    pub too_big_doubted: u64,
 }
 
 /// What is left of a lifetime; what has no bound is absent.

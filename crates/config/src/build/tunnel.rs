@@ -9,7 +9,7 @@ use super::{Scope, nat::port_range, network, network::unfitting, settings};
 use crate::{
     keys,
     model::{
-        Attachment, IfId, Interface, Ipsec, ManualSa, Offload, OffloadMode, Rpf, Selector, Steering,
+        Attachment, Fragmentation, IfId, Interface, Ipsec, ManualSa, Offload, OffloadMode, Rpf, Selector, Steering,
         Tunnel, TunnelId, TunnelKind, Zone, ZoneId,
     },
     read::{At, Span, Tab},
@@ -196,6 +196,7 @@ fn tunnel(
             "clear" => esp::DfRule::Clear,
             _ => esp::DfRule::Copy,
         },
+        fragmentation: fragmentation(tab, mode, local.value.is_ipv4()),
         pad_to: tab.int("pad-to").map(|at| at.value as u16),
         soft: lifetime(tab, "soft-lifetime"),
         hard,
@@ -343,6 +344,16 @@ fn udp_encapsulation(tab: &Tab<'_, '_>) -> Option<(u16, u16)> {
         }
     }
     None
+}
+
+fn fragmentation(tab: &Tab<'_, '_>, mode: esp::Mode, v4: bool) -> Fragmentation {
+    if tab.word("fragmentation") != "after" {
+        return Fragmentation::Before;
+    }
+    if mode == esp::Mode::Tunnel && v4 && tab.word("df") == "set" {
+        unfitting(tab, "fragmentation", "`df = \"set\"`: nothing may be cut after it was sealed");
+    }
+    Fragmentation::After
 }
 
 fn nat_keepalive(tab: &Tab<'_, '_>) -> Option<Duration> {

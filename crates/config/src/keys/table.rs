@@ -140,6 +140,7 @@ pub static IPSEC: Section = Section {
         key("replay-window", int(0, 8192), "1024", "1024", "Anti-replay window in packets, 32 at least; 0 accepts replays."),
         key("dscp", Kind::Other("\"copy\" or an integer from 0 to 63"), "copy", "\"copy\"", "DSCP of the outer header; inner ones are kept (RFC 4301 §5.1.2)."),
         key("df", Kind::Words(&["copy", "set", "clear"]), "copy", "\"copy\"", "DF of an outer IPv4 header (RFC 4301 §8.1)."),
+        key("fragmentation", Kind::Words(&["before", "after"]), "before", "\"after\"", "Whether a packet too large for the path is cut before it is sealed, or sealed whole and cut after, where the DF bit of the outer header lets it be (RFC 4303 §3.3.4)."),
         key("pad-to", int(64, 9000), "", "1200", "Inner packets are padded to this many bytes at least (TFC, RFC 4303 §2.7)."),
         key("tfc-dummies", int(0, 1000), "0", "10", "Dummy packets a second into the outgoing SA while nothing else is sent (TFC, RFC 4303 §2.6)."),
         key("compression", Kind::Bool, "false", "false", "IP compression (RFC 3173): `true` is refused. It tells what is inside by its length."),

@@ -66,6 +66,8 @@ pub struct Ipsec {
     pub dscp: esp::DscpRule,
     /// DF of the outer header.
     pub df: esp::DfRule,
+    /// When packets that are too large are cut.
+    pub fragmentation: Fragmentation,
     /// Inner packets are padded to at least this many bytes (TFC, RFC 4303 §2.7).
     pub pad_to: Option<u16>,
     /// When to warn of an SA's age.
@@ -90,6 +92,26 @@ pub struct ManualSa {
     pub suite: esp::Suite,
     /// Key material; never shown.
     pub key: esp::KeyMaterial,
+}
+
+/// When a packet that is too large for the path of a tunnel is cut.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Fragmentation {
+    /// Before it is sealed: the far end opens packets, and whom they are for puts them together.
+    #[default]
+    Before,
+    /// After it was sealed whole (RFC 4303 §3.3.4): the far end puts the ESP packet together.
+    After,
+}
+
+/// `before` or `after`.
+impl core::fmt::Display for Fragmentation {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.pad(match self {
+            Self::Before => "before",
+            Self::After => "after",
+        })
+    }
 }
 
 /// What brings packets into an IPsec tunnel.

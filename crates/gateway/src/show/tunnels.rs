@@ -2,7 +2,7 @@
 
 use api::{
     ApiError, DemotionView, FindingView, LifetimeView, PlacementStatus, ReasonCount, ReasonView,
-    RefusalView, ReplayView, SaView, SasView, Traffic, TunnelView, TunnelsView,
+    RefusalView, ReplayView, SaView, SasView, SizesView, Traffic, TunnelView, TunnelsView,
 };
 use config::model::{Tunnel, TunnelId, TunnelKind};
 use offload::{
@@ -15,7 +15,7 @@ use wire::Time;
 use super::{convert::ago, rows, sessions::evidence};
 use crate::{
     Gateway,
-    tunnel::{Child, ChildId, IN, OUT, stats},
+    tunnel::{Child, ChildId, IN, OUT, Sizes, stats},
 };
 
 impl Gateway {
@@ -147,6 +147,8 @@ impl Gateway {
                     ipsec.egress_optimisation
                 }),
             ),
+            sizes: tunnel.filter(|_| direction == OUT).map(|tunnel| self.sizes_view(tunnel, child)),
+            reassembled: (direction == IN).then_some(child.sizes.reassembled),
             age_ms: ago(now, child.created),
             expiry: facts.expiry.into(),
             limit: facts.limit.map(|limit| limit.to_string().into()),
@@ -181,6 +183,25 @@ impl Gateway {
         }
         self.last_sa_steps(id, direction, now, &mut view);
         view
+    }
+
+    fn sizes_view(&self, tunnel: &Tunnel, child: &Child) -> SizesView {
+        let TunnelKind::Ipsec(ipsec) = &tunnel.kind;
+        let Sizes { before, after, reassembled: _, told, believed, doubted } = child.sizes;
+        SizesView {
+            path_mtu: self.path_mtu(tunnel, Some(child)),
+            learnt: child.path_mtu.is_some(),
+            mtu: self.exit_mtu(tunnel.interface),
+            df: ipsec.df.to_string().into(),
+            fragmentation: ipsec.fragmentation.to_string().into(),
+            cut_before: before.packets,
+            fragments_before: before.fragments,
+            cut_after: after.packets,
+            fragments_after: after.fragments,
+            too_big_sent: told,
+            too_big_believed: believed,
+            too_big_doubted: doubted,
+        }
     }
 
     /// What the history says of the last refusal and demotion of an SA.

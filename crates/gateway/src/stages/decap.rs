@@ -23,7 +23,17 @@ pub(crate) fn run(gateway: &mut Gateway, packet: &mut Packet, now: Time) -> Verd
             packet.say(|_| Note::new("NAT keepalive", "taken"));
             Verdict::Consume
         }
+        Carried::Doubted(child) => {
+            if let Some(child) = gateway.tunnels.child_mut(child).filter(|_| !packet.is_simulated()) {
+                child.sizes.doubted += 1;
+            }
+            packet.say(|_| Note::new("too big for the path", "quotes nothing sent lately"));
+            Verdict::Continue
+        }
         Carried::TooBig(child, mtu) => {
+            if let Some(child) = gateway.tunnels.child_mut(child).filter(|_| !packet.is_simulated()) {
+                child.sizes.believed += 1;
+            }
             let learnt = !packet.is_simulated() && gateway.learn_path_mtu(child, mtu, now);
             let result = if learnt { "learnt" } else { "nothing new" };
             packet.say(|_| Note::new(format!("too big for the path, mtu {mtu}"), result));
@@ -42,6 +52,11 @@ pub(crate) fn run(gateway: &mut Gateway, packet: &mut Packet, now: Time) -> Verd
                     Note::new(looked.clone(), "would be opened").by("ipsec", looked, line)
                 });
                 return Verdict::Consume;
+            }
+            if packet.reassembled.is_some()
+                && let Some(child) = gateway.tunnels.child_mut(child)
+            {
+                child.sizes.reassembled += 1;
             }
             let result = if packet.frame.offloads.gso.is_some() {
                 gateway.unwrap_each(packet, now).map(|()| None)

@@ -8,14 +8,14 @@ use ports::Checksum;
 use reason::DropReason;
 use wire::{Fragmentation, Rewrite, Time, proto, tcp};
 
-use config::model::TunnelId;
+use config::model::{IfId, TunnelId};
 
 use crate::{
     Gateway,
     local::IcmpErrorKind,
     packet::{Destination, Origin, Packet, Verdict},
     trace::Note,
-    tunnel::MOST_NESTED,
+    tunnel::{Child, MOST_NESTED},
 };
 
 /// Smallest TCP header plus IPv4 and IPv6 header: what an MTU-derived MSS leaves out (RFC 6691 §2).
@@ -32,10 +32,17 @@ pub(crate) fn run(gateway: &mut Gateway, packet: &mut Packet, now: Time) -> Verd
         answer(gateway, packet, IcmpErrorKind::TtlExceeded, now);
         return Verdict::Drop(DropReason::TtlExpired);
     }
-    let mtu = gateway.exit_mtu(egress);
+    let outer = gateway.outer(packet);
+    let mtu = if gateway.cuts_after(egress, packet) {
+        gateway.interface(egress).mtu
+    } else {
+        outer.flatten().unwrap_or(u16::MAX).min(gateway.exit_mtu(egress))
+    };
     let too_big = packet.largest_ip_len() > u32::from(mtu);
     // What its sender has cut once may be cut again, whatever the version; DF then told otherwise.
-    let may_cut = !packet.headers.df || packet.reassembled.is_some();
+    // Of an IPv6 header of our own we are the sender.
+    let own_v6 = outer.is_some() && packet.headers.tuple.is_v6();
+    let may_cut = !packet.headers.df || packet.reassembled.is_some() || own_v6;
     if too_big && (!may_cut || packet.frame.offloads.gso.is_some()) {
         packet.say(|p| {
             Note::new(
@@ -43,7 +50,10 @@ pub(crate) fn run(gateway: &mut Gateway, packet: &mut Packet, now: Time) -> Verd
                 "too big and not to be cut",
             )
         });
-        answer(gateway, packet, IcmpErrorKind::FragNeeded { mtu }, now);
+        let told = answer(gateway, packet, IcmpErrorKind::FragNeeded { mtu }, now);
+        if told && let Some(child) = sending(gateway, egress) {
+            child.sizes.told += 1;
+        }
         return Verdict::Drop(DropReason::MtuExceeded);
     }
     let tunnel = gateway.interface(egress).tunnel();
@@ -66,6 +76,9 @@ pub(crate) fn run(gateway: &mut Gateway, packet: &mut Packet, now: Time) -> Verd
         let verdict = fragment(gateway, packet, mtu);
         if verdict != Verdict::Continue {
             return verdict;
+        }
+        if let Some(child) = packet.wrapped.and_then(|id| gateway.tunnels.child_mut(id)) {
+            child.sizes.after.count(packet.pieces.len());
         }
     }
     tunnel.map_or(Verdict::Continue, |id| wrap(gateway, packet, id, now))
@@ -146,10 +159,18 @@ fn translate_error(
     true
 }
 
-fn answer(gateway: &mut Gateway, packet: &Packet, kind: IcmpErrorKind, now: Time) {
-    if packet.origin == Origin::Received && packet.wrapped.is_none() {
-        gateway.send_icmp_error(kind, packet.frame.bytes(), packet.ingress, now);
-    }
+/// Tells the sender; says whether it was told.
+fn answer(gateway: &mut Gateway, packet: &Packet, kind: IcmpErrorKind, now: Time) -> bool {
+    packet.origin == Origin::Received
+        && packet.wrapped.is_none()
+        && gateway.send_icmp_error(kind, packet.frame.bytes(), packet.ingress, now)
+}
+
+/// The pair of SAs that packets leave by, if they leave by a tunnel.
+fn sending(gateway: &mut Gateway, egress: IfId) -> Option<&mut Child> {
+    let tunnel = gateway.interface(egress).tunnel()?;
+    let id = gateway.tunnels.sending(tunnel)?;
+    gateway.tunnels.child_mut(id)
 }
 
 /// Lowers the MSS option of a SYN to what fits (RFC 879, RFC 6691).

@@ -2,7 +2,7 @@
 
 use config::{
     Config,
-    model::{Ipsec, OffloadMode, Steering, Tunnel},
+    model::{Fragmentation, Ipsec, OffloadMode, Steering, Tunnel},
 };
 use offload::{Direction, Keying, SaFacts};
 use reason::{NotEligible, ReasonSet};
@@ -31,8 +31,7 @@ pub(crate) fn sa_facts(
         // The configuration refuses it.
         compression: false,
         pad_to: ipsec.pad_to,
-        // Whatever DF says, packets are cut before they are sealed; only this lets routers cut them after.
-        post_fragmentation: ipsec.df == esp::DfRule::Clear,
+        post_fragmentation: ipsec.fragmentation == Fragmentation::After,
         keying: Keying::Manual,
         selector_protocols,
         // Selectors that steer say which packets the tunnel is for. Where routes do that, they filter.
@@ -43,11 +42,16 @@ pub(crate) fn sa_facts(
         virtual_routers: config.virtual_routers.len(),
         soft: ipsec.soft,
         hard: ipsec.hard,
-        findings: switched_off(config, tunnel),
+        findings: switched_off(config, tunnel, ipsec, direction),
     }
 }
 
-fn switched_off(config: &Config, tunnel: &Tunnel) -> ReasonSet<NotEligible> {
+fn switched_off(
+    config: &Config,
+    tunnel: &Tunnel,
+    ipsec: &Ipsec,
+    direction: Direction,
+) -> ReasonSet<NotEligible> {
     let vr = config.virtual_routers.get(usize::from(tunnel.vr.0));
     let switches = [
         (Some(config.offload.mode), NotEligible::DisabledGlobally),
@@ -55,5 +59,7 @@ fn switched_off(config: &Config, tunnel: &Tunnel) -> ReasonSet<NotEligible> {
         (Some(tunnel.offload), NotEligible::DisabledByTunnel),
     ];
     let off = switches.into_iter().filter(|(mode, _)| *mode == Some(OffloadMode::Off));
-    off.map(|(_, reason)| reason).collect()
+    let egress = (direction == OUT && !ipsec.egress_optimisation)
+        .then_some(NotEligible::EgressOptimisationOff);
+    off.map(|(_, reason)| reason).chain(egress).collect()
 }

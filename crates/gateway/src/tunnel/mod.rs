@@ -18,6 +18,7 @@ mod wrap;
 
 pub(crate) use promote::{IN, OUT, stats};
 pub use idle::Own;
+pub use path::{Cut, Sizes};
 pub(crate) use unwrap::{Carried, Unwrapped};
 
 use core::net::IpAddr;
@@ -71,6 +72,8 @@ pub struct Child {
     pub path_mtu: Option<(u16, Time)>,
     /// What it has sent that nobody gave it.
     pub own: Own,
+    /// What became of packets because of their size.
+    pub sizes: Sizes,
     /// What an engine is told of where it stands.
     place: Place,
     /// How old each SA was when an event last told of it.
@@ -237,6 +240,7 @@ impl Tunnels {
             next_hop: u32::MAX,
             path_mtu: None,
             own: Own::default(),
+            sizes: Sizes::default(),
             place,
             told: Default::default(),
         };

@@ -1,11 +1,11 @@
-//! What is known of the path below a tunnel: its MTU.
+//! What is known of the path below a tunnel: its MTU, and what is done with packets too large for it.
 //!
 //! An ICMP "too big" is believed when it quotes a packet that the SA has sent lately: SPI, addresses and
 //! a sequence number of the last few. Nobody off the path knows those (RFC 4301 §8.2.1).
 
 use core::time::Duration;
 
-use config::model::Tunnel;
+use config::model::{Fragmentation, IfId, Tunnel, TunnelKind};
 use reason::DemotionReason;
 use wire::{Time, icmp};
 
@@ -21,7 +21,62 @@ const LATELY: u32 = 1 << 16;
 /// No path is narrower (RFC 791 §3.2 with RFC 1191 §5; RFC 8200 §5).
 const LEAST: [u16; 2] = [576, 1280];
 
+/// What became of packets because of their size.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Sizes {
+    /// Cut before they were sealed.
+    pub before: Cut,
+    /// Sealed whole, and the ESP packets cut.
+    pub after: Cut,
+    /// ESP packets that came in fragments.
+    pub reassembled: u64,
+    /// ICMP "too big" sent to those who sent packets into the tunnel.
+    pub told: u64,
+    /// ICMP "too big" about what the SA sent that were believed.
+    pub believed: u64,
+    /// Such that were not: they quote nothing that was sent lately.
+    pub doubted: u64,
+}
+
+/// Packets that were cut.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Cut {
+    /// How many.
+    pub packets: u64,
+    /// Into how many.
+    pub fragments: u64,
+}
+
+impl Cut {
+    pub(crate) const fn count(&mut self, fragments: usize) {
+        self.packets += 1;
+        self.fragments += fragments as u64;
+    }
+}
+
 impl Gateway {
+    /// Whether a packet that leaves by a tunnel is sealed whole and cut after: the tunnel wants that,
+    /// and the outer header will not forbid it. The outer packet is our own, so over IPv6 it may be
+    /// cut whatever is inside (RFC 8200 §4.5); in transport mode it is still the sender's.
+    pub(crate) fn cuts_after(&self, interface: IfId, packet: &Packet) -> bool {
+        let Some((_, tunnel)) = self.tunnel_of(interface) else { return false };
+        let TunnelKind::Ipsec(ipsec) = &tunnel.kind;
+        let outer_df = match (ipsec.mode, ipsec.df) {
+            (esp::Mode::Tunnel, _) if tunnel.remote.is_ipv6() => false,
+            (esp::Mode::Transport, _) | (esp::Mode::Tunnel, esp::DfRule::Copy) => packet.headers.df,
+            (esp::Mode::Tunnel, esp::DfRule::Set) => true,
+            (esp::Mode::Tunnel, esp::DfRule::Clear) => false,
+        };
+        ipsec.fragmentation == Fragmentation::After && !outer_df
+    }
+
+    /// Whether a packet has an outer header of ours, with what its SA has learnt of the path.
+    pub(crate) fn outer(&self, packet: &Packet) -> Option<Option<u16>> {
+        let child = self.tunnels.child(packet.wrapped?)?;
+        let is_ours = child.outbound.parameters().mode == esp::Mode::Tunnel;
+        is_ours.then(|| child.path_mtu.map(|(mtu, _)| mtu))
+    }
+
     /// MTU of the path to the far end of a tunnel: of the interface below, or what was learnt.
     pub(crate) fn path_mtu(&self, tunnel: &Tunnel, child: Option<&Child>) -> Option<u16> {
         let (egress, _) = self.underlay(tunnel)?;
@@ -30,8 +85,8 @@ impl Gateway {
         Some(learnt.map_or(below, |learnt| learnt.min(below)))
     }
 
-    /// The SA that an ICMP "too big" is about, and the MTU it tells, if it is to be believed.
-    pub(crate) fn told_too_big(&self, packet: &Packet) -> Option<(ChildId, u16)> {
+    /// The SA that an ICMP "too big" is about, and the MTU it tells if it is to be believed.
+    pub(crate) fn told_too_big(&self, packet: &Packet) -> Option<(ChildId, Option<u16>)> {
         let (bytes, headers) = (packet.frame.bytes(), &packet.headers);
         let told = icmp::announced_mtu(bytes, headers)?;
         let quoted = wire::quoted_esp(bytes, headers)?;
@@ -41,7 +96,7 @@ impl Gateway {
         let is_ours = child.outbound.parameters().source == quoted.source
             && sent.wrapping_sub(quoted.sequence) < LATELY;
         let least = LEAST[usize::from(quoted.destination.is_ipv6())];
-        is_ours.then_some((id, u16::try_from(told).unwrap_or(u16::MAX).max(least)))
+        Some((id, is_ours.then(|| u16::try_from(told).unwrap_or(u16::MAX).max(least))))
     }
 
     /// Believes it. Sessions that go through are asked again: their packets must be smaller now.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use config::model::{Tunnel, TunnelId, TunnelKind};
+use config::model::{TunnelId, TunnelKind};
 use offload::{
     AdjacencyId, Direction, Engine, FlowStats, Handle, SaFacts, SaProgram,
     ledger::{At, Ledger, State},
@@ -80,13 +80,6 @@ impl Gateway {
             return ReasonSet::EMPTY;
         };
         let mut set = self.rules().sa(&facts);
-        let tunnel = self.config.tunnels.get(usize::from(child.tunnel.0));
-        if let Some(Tunnel { kind: TunnelKind::Ipsec(ipsec), .. }) = tunnel
-            && direction == OUT
-            && !ipsec.egress_optimisation
-        {
-            set.insert(NotEligible::EgressOptimisationOff);
-        }
         if direction == OUT && !self.is_resolved(child.next_hop) {
             set.insert(NotEligible::NeighbourUnresolved);
         }

@@ -28,6 +28,8 @@ pub(crate) enum Carried {
     Keepalive,
     /// An ICMP error that an ESP packet of ours was too big for the path, with the path's MTU.
     TooBig(ChildId, u16),
+    /// An ICMP error that names an SA of ours, and quotes nothing that it has sent lately.
+    Doubted(ChildId),
 }
 
 /// What came out of an ESP packet.
@@ -49,7 +51,8 @@ impl Gateway {
         let udp = match headers.tuple.proto {
             proto::ICMP | proto::ICMPV6 => {
                 return match self.told_too_big(packet) {
-                    Some((child, mtu)) => Carried::TooBig(child, mtu),
+                    Some((child, Some(mtu))) => Carried::TooBig(child, mtu),
+                    Some((child, None)) => Carried::Doubted(child),
                     None => Carried::Nothing,
                 };
             }

@@ -61,6 +61,11 @@ impl Gateway {
             return Ok(());
         }
         let (count, bytes) = (packet.count(), packet.volume());
+        if !packet.pieces.is_empty()
+            && let Some(child) = self.tunnels.child_mut(child)
+        {
+            child.sizes.before.count(packet.pieces.len());
+        }
         let mut frames = self.final_packets(packet)?;
         let sa = self.tunnels.child(child).map(|child| std::sync::Arc::clone(&child.outbound));
         let sa = sa.ok_or(DropReason::EspSaMissing)?;

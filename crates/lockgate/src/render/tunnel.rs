@@ -1,6 +1,6 @@
 //! `show tunnels`, `show sa`.
 
-use api::{LifetimeView, SaView, SasView, TunnelsView};
+use api::{LifetimeView, SaView, SasView, SizesView, TunnelsView};
 
 use super::{
     port::{loss, or_none},
@@ -166,6 +166,12 @@ fn detail(sa: &SaView, style: &Style) -> String {
     if let Some((least, most)) = sa.overhead {
         lines.push(("overhead", format!("{least} to {most} bytes")));
     }
+    if let Some(sizes) = &sa.sizes {
+        lines.extend(size_lines(sizes));
+    }
+    if let Some(reassembled) = sa.reassembled {
+        lines.push(("fragments", format!("{} packets put together", count(reassembled))));
+    }
     if let Some(on) = sa.egress_optimisation {
         let text = if on {
             "optimised: sealed in the pass that finds the flow, once on the engine"
@@ -224,6 +230,36 @@ fn detail(sa: &SaView, style: &Style) -> String {
         sa.line
     );
     lines.into_iter().fold(head, |out, (label, text)| format!("{out}  {label:<10} {text}\n"))
+}
+
+fn size_lines(sizes: &SizesView) -> [(&'static str, String); 3] {
+    let path = match sizes.path_mtu {
+        Some(path) if sizes.learnt => format!("path {path} (learnt)"),
+        Some(path) => format!("path {path}"),
+        None => "no path".to_owned(),
+    };
+    let cut = |packets, fragments| format!("{} into {}", count(packets), count(fragments));
+    [
+        ("mtu", format!("{}, {path}, df {}", sizes.mtu, sizes.df)),
+        (
+            "fragments",
+            format!(
+                "{} sealing; cut before {}, after {}",
+                sizes.fragmentation,
+                cut(sizes.cut_before, sizes.fragments_before),
+                cut(sizes.cut_after, sizes.fragments_after)
+            ),
+        ),
+        (
+            "too big",
+            format!(
+                "told {}; heard {}, doubted {}",
+                count(sizes.too_big_sent),
+                count(sizes.too_big_believed),
+                count(sizes.too_big_doubted)
+            ),
+        ),
+    ]
 }
 
 fn esn(esn: bool) -> &'static str {

@@ -181,7 +181,7 @@ impl Capabilities {
             found(NotEligible::TfcPadding, format_args!("pad-to={pad_to}"));
         }
         if facts.post_fragmentation && !ipsec.post_fragmentation {
-            found(NotEligible::PostFragmentation, format_args!("df=clear"));
+            found(NotEligible::PostFragmentation, format_args!("fragmentation=after"));
         }
         self.check_version(facts.ipv6, (ipsec.ipv4, ipsec.ipv6), found);
         if facts.keying == Keying::Ikev1 && !ipsec.ikev1 {

@@ -177,7 +177,7 @@ registry! {
         "mlx5e: Device does not support upper protocol other than TCP/UDP";
     43 PostFragmentation "post-fragmentation" Notice
         "The SA's packets may be cut after encryption, which the engine does not do."
-        "Set `df = \"copy\"` or `df = \"set\"` on the tunnel: packets are then cut before encryption."
+        "Set `fragmentation = \"before\"` on the tunnel."
         "Cisco: Post-fragmentation";
     44 Ikev1 "ikev1" Notice
         "The SA was negotiated with IKEv1."
