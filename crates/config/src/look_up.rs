@@ -32,7 +32,7 @@ impl Config {
         self.interface(id).map_or("?", |interface| &interface.name)
     }
 
-    /// The port of an interface; a tunnel has none.
+    /// The port of an interface; tunnels and loopbacks have none.
     pub fn port_of(&self, interface: &Interface) -> Option<&Port> {
         self.ports.get(usize::from(interface.port()?))
     }
@@ -76,27 +76,35 @@ impl Config {
 }
 
 impl Interface {
-    /// Index of its port in [`Config::ports`]; a tunnel has none.
+    /// Index of its port in [`Config::ports`]; tunnels and loopbacks have none.
     pub const fn port(&self) -> Option<u16> {
         match self.on {
             Attachment::Port { port, .. } => Some(port),
-            Attachment::Tunnel(_) => None,
+            Attachment::Tunnel(_) | Attachment::Loopback => None,
         }
     }
 
-    /// Its 802.1Q tag; absent for untagged frames and tunnels.
+    /// Its 802.1Q tag; absent for untagged frames and where there is no port.
     pub const fn vlan(&self) -> Option<VlanId> {
         match self.on {
             Attachment::Port { vlan, .. } => vlan,
-            Attachment::Tunnel(_) => None,
+            Attachment::Tunnel(_) | Attachment::Loopback => None,
         }
     }
 
     /// Its tunnel.
     pub const fn tunnel(&self) -> Option<TunnelId> {
         match self.on {
-            Attachment::Port { .. } => None,
+            Attachment::Port { .. } | Attachment::Loopback => None,
             Attachment::Tunnel(id) => Some(id),
+        }
+    }
+
+    /// Whether it stands on nothing.
+    pub const fn is_loopback(&self) -> bool {
+        match self.on {
+            Attachment::Port { .. } | Attachment::Tunnel(_) => false,
+            Attachment::Loopback => true,
         }
     }
 }

@@ -168,6 +168,8 @@ pub enum Attachment {
     },
     /// A tunnel.
     Tunnel(TunnelId),
+    /// Nothing: its addresses are the gateway's own, whichever ports there are.
+    Loopback,
 }
 
 /// A layer-3 interface.

@@ -276,6 +276,23 @@ in = { spi = 0x1001, algorithm = "aes128-sha256", key = "00112233445566778899aab
 selectors = [{ local = "10.0.0.0/24", remote = "10.9.0.0/16" }]"##,
     ),
     (
+        "unfitting-key",
+        "[[interface]]\nname = \"lo\"\nloopback = true\nport = \"eth1\"\naddress = \"192.0.2.1/32\"",
+    ),
+    ("missing-key", "[[interface]]\nname = \"lo\"\nloopback = true"),
+    (
+        "loopback-subnet",
+        "[[interface]]\nname = \"lo\"\nloopback = true\naddress = \"192.0.2.1/24\"",
+    ),
+    (
+        "duplicate-address",
+        "[[interface]]\nname = \"lo\"\nloopback = true\naddress = \"203.0.113.2/32\"",
+    ),
+    (
+        "loopback-route",
+        "[[interface]]\nname = \"lo\"\nloopback = true\naddress = \"192.0.2.1/32\"\n[[route]]\nto = \"10.7.0.0/16\"\ninterface = \"lo\"",
+    ),
+    (
         "impossible-offload",
         r##"[[ipsec]]
 name = "t"

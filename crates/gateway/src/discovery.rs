@@ -2,7 +2,7 @@
 
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use config::model::IfId;
+use config::{Config, model::IfId};
 use offload::{Adjacency, AdjacencyId};
 use ports::PortId;
 use reason::{DemotionReason, DropReason};
@@ -34,7 +34,7 @@ impl Gateway {
         let config = std::sync::Arc::clone(&self.config);
         let own = &config.interfaces[usize::from(ingress.0)].addresses;
         let nat = &self.nat;
-        let proxies = |ip: IpAddr| nat.proxies(ingress, ip);
+        let proxies = |ip: IpAddr| nat.proxies(ingress, ip) || lives_here(&config, ingress, ip);
         let mac = self.topology.mac(&config.interfaces[usize::from(ingress.0)]);
         let action = self.neighbours.handle_arp(ingress, own, mac, &message, proxies, now);
         packet.say(|_| {
@@ -60,7 +60,9 @@ impl Gateway {
         let nat = &self.nat;
         let mac = self.topology.mac(&config.interfaces[usize::from(ingress.0)]);
         let link_local = IpAddr::V6(nd::link_local(mac));
-        let proxies = |ip: IpAddr| ip == link_local || nat.proxies(ingress, ip);
+        let proxies = |ip: IpAddr| {
+            ip == link_local || nat.proxies(ingress, ip) || lives_here(&config, ingress, ip)
+        };
         packet.say(|_| Note::new("neighbour discovery", "taken"));
         match message {
             NdMessage::Solicitation(asked) => {
@@ -243,4 +245,13 @@ impl Gateway {
             }
         }
     }
+}
+
+/// Whether an address stands on a loopback, and whoever asks on this interface takes it for one of the
+/// subnet.
+fn lives_here(config: &Config, ingress: IfId, ip: IpAddr) -> bool {
+    let Some(link) = config.interface(ingress) else { return false };
+    let loopbacks = config.interfaces.iter().filter(|i| i.is_loopback() && i.enabled);
+    link.addresses.iter().any(|net| net.contains(&ip))
+        && loopbacks.filter(|i| i.vr == link.vr).any(|i| i.addresses.iter().any(|a| a.addr() == ip))
 }

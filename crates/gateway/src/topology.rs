@@ -98,11 +98,11 @@ impl Topology {
         self.state(interface).mac
     }
 
-    /// State of what an interface stands on. A tunnel has no MAC address and is up.
+    /// State of what an interface stands on. Tunnels and loopbacks have no MAC address and are up.
     pub fn state(&self, interface: &Interface) -> PortState {
         match interface.on {
             Attachment::Port { port, .. } => self.port(port),
-            Attachment::Tunnel(_) => PortState { mac: Mac::default(), up: true },
+            Attachment::Tunnel(_) | Attachment::Loopback => PortState { mac: Mac::default(), up: true },
         }
     }
 }

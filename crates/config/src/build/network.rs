@@ -1,5 +1,6 @@
 //! `[[virtual-router]]`, `[[port]]`, `[[interface]]` and the zones that interfaces make.
 
+use core::net::IpAddr;
 use std::{collections::BTreeMap, path::PathBuf};
 
 use ipnet::IpNet;
@@ -214,7 +215,8 @@ pub(super) fn interfaces(
         .zip(zones)
         .map(|((tab, name), zone)| {
             let tunnel = tunnel_of(scope, tab, &mut tunnels);
-            let port = if tunnel.is_some() { None } else { port_of(scope, tab, name) };
+            let loopback = tab.flag("loopback");
+            let port = if tunnel.is_some() || loopback { None } else { port_of(scope, tab, name) };
             let vlan = tab.int("vlan").map(|at| at.value as u16);
             let legible = vlan.is_some() || tab.get("vlan").is_none();
             if let Some(port) = port {
@@ -231,6 +233,9 @@ pub(super) fn interfaces(
                 .filter_map(|text| tab.read("address", text, values::interface_address))
                 .map(|at| at.value)
                 .collect();
+            if loopback {
+                check_loopback(tab, &addresses);
+            }
             let mtu = tab.int_or_default("mtu") as u16;
             if mtu < 1280 && addresses.iter().any(|net| net.addr().is_ipv6()) {
                 let span = tab.span_of("mtu");
@@ -245,6 +250,7 @@ pub(super) fn interfaces(
                 line: tab.line(),
                 on: match tunnel {
                     Some(tunnel) => Attachment::Tunnel(tunnel),
+                    None if loopback => Attachment::Loopback,
                     None => Attachment::Port { port: port.unwrap_or(0), vlan },
                 },
                 vr: router_of(scope, tab).unwrap_or_default(),
@@ -275,6 +281,28 @@ pub(super) fn interfaces(
         }
     }
     list
+}
+
+/// What has no meaning on a loopback, and what its addresses are.
+fn check_loopback(tab: &Tab<'_, '_>, addresses: &[IpNet]) {
+    for key in ["port", "tunnel", "vlan", "mtu", "rpf", "mss-clamp", "proxy-arp"] {
+        if tab.get(key).is_some() {
+            unfitting(tab, key, "`loopback = true`");
+        }
+    }
+    if tab.get("address").is_none() {
+        tab.missing("address");
+    }
+    if let Some(net) = addresses.iter().find(|net| net.prefix_len() < net.max_prefix_len()) {
+        let span = tab.span_of("address");
+        let host = IpNet::from(net.addr());
+        tab.doc
+            .error("loopback-subnet", &span, "a loopback has no subnet")
+            .found(net.to_string())
+            .expected("a single address, /32 or /128")
+            .help(format!("write \"{host}\""))
+            .emit();
+    }
 }
 
 fn tunnel_of(
@@ -389,7 +417,8 @@ fn mss_clamp(tab: &Tab<'_, '_>, tunnel: bool) -> Option<u16> {
     }
 }
 
-/// Reports subnets of different interfaces that overlap in one virtual router.
+/// Reports subnets of different interfaces that overlap in one virtual router. An address of a loopback
+/// may lie in a subnet, but be nobody else's.
 pub(super) fn overlaps(scope: &Scope<'_>, tabs: &[Tab<'_, '_>], config: &Config) {
     let mut nets: Vec<(VrId, IpNet, usize, Span)> = Vec::new();
     for (position, (tab, interface)) in tabs.iter().zip(&config.interfaces).enumerate() {
@@ -402,8 +431,26 @@ pub(super) fn overlaps(scope: &Scope<'_>, tabs: &[Tab<'_, '_>], config: &Config)
     // prefixes nest or are disjoint: in this order only the last widest one can hold the next
     nets.sort_by_key(|(vr, net, _, span)| (*vr, net.network(), net.prefix_len(), span.start));
     let mut widest: Option<&(VrId, IpNet, usize, Span)> = None;
+    let is_loopback =
+        |position: usize| config.interfaces.get(position).is_some_and(Interface::is_loopback);
+    let mut own: BTreeMap<(VrId, IpAddr), bool> = BTreeMap::new();
     for item in &nets {
         let (vr, net, position, span) = item;
+        let loopback = is_loopback(*position);
+        let twin = own.insert((*vr, net.addr()), loopback);
+        if twin.is_some_and(|twin| twin || loopback) {
+            scope
+                .doc
+                .error("duplicate-address", span, format!("{} is on two interfaces", net.addr()))
+                .found(scope.doc.snippet(span))
+                .expected("an address of its own")
+                .help("take it off one of them")
+                .emit();
+            continue;
+        }
+        if loopback {
+            continue;
+        }
         match widest {
             Some((wide_vr, wide, wide_position, wide_span))
                 if vr == wide_vr && wide.contains(&net.network()) =>

@@ -93,6 +93,16 @@ fn next_hop(
         return None;
     }
     let of_interface = interface.and_then(|id| config.interfaces.get(usize::from(id.0)));
+    if let Some(of) = of_interface.filter(|of| of.is_loopback()) {
+        let span = tab.span_of("interface");
+        tab.doc
+            .error("loopback-route", &span, format!("`{}` is a loopback", of.name))
+            .found(tab.doc.snippet(&span))
+            .expected("an interface that leads somewhere")
+            .help("name the interface that packets leave by; own addresses need no route")
+            .emit();
+        return None;
+    }
     if let (Some(vr), Some(of)) = (written, of_interface)
         && of.vr != vr
     {

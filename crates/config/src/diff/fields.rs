@@ -180,15 +180,16 @@ fn port(Port { name, line, kind, mac, fast_path }: &Port) -> Item {
 fn interface(config: &Config, of: &Interface) -> Item {
     let Interface { name, line, on, vr, zone, addresses, mtu, rpf, mss_clamp, enabled, proxy_arp } =
         of;
-    let (port, vlan, tunnel) = match on {
+    let (port, vlan, tunnel, loopback) = match on {
         Attachment::Port { port, vlan } => {
             let port = config.ports.get(usize::from(*port)).map_or("?", |port| &port.name);
-            (port.to_owned(), optional(vlan), String::new())
+            (port.to_owned(), optional(vlan), String::new(), false)
         }
         Attachment::Tunnel(_) => {
             let name = config.tunnel_of(of).map_or("?", |(_, tunnel)| &tunnel.name);
-            (String::new(), String::new(), name.to_owned())
+            (String::new(), String::new(), name.to_owned(), false)
         }
+        Attachment::Loopback => (String::new(), String::new(), String::new(), true),
     };
     let clamp = match mss_clamp {
         Some(0) => "auto".to_owned(),
@@ -198,6 +199,7 @@ fn interface(config: &Config, of: &Interface) -> Item {
         ("port", port),
         ("vlan", vlan),
         ("tunnel", tunnel),
+        ("loopback", if loopback { "true".to_owned() } else { String::new() }),
         ("virtual-router", config.virtual_router_name(*vr).to_owned()),
         ("zone", config.zone_name(*zone).to_owned()),
         ("address", joined(addresses)),

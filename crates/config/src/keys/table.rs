@@ -99,11 +99,12 @@ pub static PORT: Section = Section {
 pub static INTERFACE: Section = Section {
     path: "interface",
     form: Form::Array,
-    about: "A layer-3 interface: the untagged frames of a port, one of its VLANs, or a tunnel.",
+    about: "A layer-3 interface: the untagged frames of a port, one of its VLANs, a tunnel, or a loopback.",
     keys: &[
         key("name", NAME, REQUIRED, "\"lan\"", "Name."),
         key("port", Kind::Text("the name of a port"), "the port of the same name", "\"lan0\"", "The port it is on."),
         key("tunnel", Kind::Text("the name of a tunnel"), "", "\"to-paris\"", "The tunnel it is, instead of a port."),
+        key("loopback", Kind::Bool, "false", "true", "It stands on no port: host addresses that are the gateway's own by whatever port packets for them come, such as the local end of a tunnel."),
         key("vlan", int(1, 4094), "", "20", "802.1Q tag; untagged when absent."),
         key("virtual-router", Kind::Text("the name of a virtual router"), "default", "\"guest\"", "The virtual router it belongs to."),
         key("zone", NAME, "the interface's name", "\"inside\"", "The zone that policies name."),

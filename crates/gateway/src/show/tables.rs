@@ -62,6 +62,7 @@ impl Gateway {
                 name: interface.name.clone(),
                 port: match self.config.tunnel_of(interface) {
                     Some((_, tunnel)) => format!("tunnel {}", tunnel.name),
+                    None if interface.is_loopback() => "loopback".into(),
                     None => {
                         self.config.port_of(interface).map_or_else(String::new, |p| p.name.clone())
                     }

@@ -207,3 +207,174 @@ fn dummies_of_the_far_end_are_thrown_away_and_counted_apart() {
         assert_eq!(rig.snapshot().get("session.created"), 0);
     }
 }
+
+/// A tunnel that cuts after sealing, with an interface that takes packets larger than the path.
+fn after(more: &str) -> String {
+    let interface = "\n[[interface]]\nname = \"site\"\ntunnel = \"site\"\nzone = \"vpn\"\nmtu = 4000\n";
+    config("auto", 1, &format!("fragmentation = \"after\"\n{more}{interface}"))
+        .replace("steering = \"selectors\"\nzone = \"vpn\"", "steering = \"selectors\"")
+}
+
+/// Puts IPv4 fragments together, as frames without Ethernet header.
+fn together(frames: &[Vec<u8>]) -> Vec<u8> {
+    let mut whole = frames[0][14..34].to_vec();
+    for frame in frames {
+        let field = u16::from_be_bytes([frame[20], frame[21]]);
+        assert_eq!(usize::from(field & 0x1fff) * 8, whole.len() - 20, "in order");
+        whole.extend_from_slice(&frame[34..]);
+    }
+    let total = whole.len() as u16;
+    whole[2..4].copy_from_slice(&total.to_be_bytes());
+    whole[6..8].fill(0);
+    whole[10..12].fill(0);
+    let sum = wire::checksum::Sum::ZERO.bytes(&whole[..20]).finish();
+    whole[10..12].copy_from_slice(&sum.to_be_bytes());
+    whole
+}
+
+#[test]
+fn a_packet_sealed_whole_is_cut_after_and_opens_at_the_far_end() {
+    let mut rig = Rig::new("esp-cut-after", &after(""));
+    let far = far_receiver();
+    for (n, small) in [(1, true), (2, true), (3, false), (4, true)] {
+        let bytes = if small { vec![5; 100] } else { vec![7; 3500] };
+        let packet = rig.packet("lan0", outward()).df(false).payload(&bytes);
+        rig.send("lan0", &packet);
+        let frames = rig.take("wan0");
+        assert_eq!(frames.len(), if small { 1 } else { 3 });
+        assert!(frames.iter().all(|frame| frame.len() <= 1514));
+        let mut frame = Frame::from_vec(together(&frames));
+        let sequence = identity(&[&[0; 14], frame.bytes()].concat());
+        assert_eq!(sequence, (0x1001, n), "one ESP packet");
+        assert!(matches!(far.open(&mut frame, 0, rig.now()), Ok(Opened::Packet(_))));
+        assert!(frame.bytes().ends_with(&bytes));
+    }
+    let counters = rig.snapshot();
+    assert_eq!(counters.get("punt.exceeds-mtu"), 1, "the fast path cuts nothing\n{counters}");
+    let sizes = sas(&mut rig)[0].sizes.clone().expect("of an outgoing SA");
+    assert_eq!((sizes.cut_after, sizes.fragments_after), (1, 3));
+    assert_eq!((sizes.cut_before, sizes.fragments_before), (0, 0));
+}
+
+#[test]
+fn df_inside_decides_whether_the_outer_packet_may_be_cut() {
+    for (more, cut) in [("", false), ("df = \"clear\"\n", true)] {
+        let mut rig = Rig::new(&format!("esp-cut-after-df-{cut}"), &after(more));
+        rig.send("lan0", &rig.packet("lan0", outward()).df(true).payload(&[7; 2000]));
+        assert_eq!(rig.take("wan0").len(), if cut { 2 } else { 0 });
+        let told = rig.take("lan0");
+        assert_eq!(told.len(), usize::from(!cut));
+        let sizes = sas(&mut rig)[0].sizes.clone().expect("of an outgoing SA");
+        if let [error] = &told[..] {
+            let headers = wire::parse(error).expect("an ICMP error");
+            let mtu = wire::icmp::announced_mtu(error, &headers);
+            assert_eq!(mtu, Some(u32::from(sizes.mtu)), "what fits in one piece");
+        }
+        assert_eq!((sizes.too_big_sent, sizes.cut_after), (u64::from(!cut), u64::from(cut)));
+    }
+}
+
+#[test]
+fn over_ipv6_the_outer_packet_is_ours_to_cut() {
+    let v6 = after("")
+        .replace("203.0.113.2", "2001:db8:ffff::2")
+        .replace("203.0.113.9", "2001:db8:ffff::9");
+    let mut rig = Rig::new("esp-cut-after-v6", &v6);
+    rig.send("lan0", &rig.packet("lan0", outward()).df(true).payload(&[7; 2000]));
+    let frames = rig.take("wan0");
+    assert_eq!(frames.len(), 2);
+    assert!(frames.iter().all(|frame| frame[20] == 44 && frame.len() <= 1514), "fragments");
+}
+
+#[test]
+fn an_esp_packet_that_comes_in_fragments_is_put_together_and_counted() {
+    let mut rig = Rig::new("esp-fragments-in", &after(""));
+    let sa = far_end();
+    let inner = rig.packet("wan0", outward().reversed()).df(false).payload(&[3; 2500]);
+    let wire_frame = sealed(&rig, &sa, &inner);
+    let headers = wire::parse(&wire_frame).expect("ESP");
+    let mut cutter =
+        wire::fragment::Fragmenter::new(&wire_frame, &headers, 1500, 7).expect("it may be cut");
+    let mut piece = Vec::new();
+    while cutter.next(&mut piece) {
+        rig.send_bytes("wan0", &piece);
+    }
+    assert!(!rig.take("lan0").is_empty(), "it is cut again on its way inside");
+    let incoming = &sas(&mut rig)[1];
+    assert_eq!((incoming.reassembled, incoming.slow.packets), (Some(1), 1));
+}
+
+#[test]
+fn icmp_errors_are_believed_when_they_quote_what_was_sent() {
+    let mut rig = Rig::new("esp-icmp-believed", &config("auto", 1, ""));
+    let sent = send_one(&mut rig, 1);
+    let mut forged = sent.clone();
+    forged[38..42].copy_from_slice(&0x00ff_0000_u32.to_be_bytes());
+    for (quoted, mtu) in [(&forged, 900u16), (&sent, 1000)] {
+        let ether = wire::emit::Ether {
+            src: rig.peer_mac("wan0"),
+            dst: rig.gateway_mac("wan0"),
+            vlan: None,
+        };
+        let router = [203, 0, 113, 1].into();
+        let mut error = wire::build::icmp_error(ether, router, 3, 4, &quoted[14..]);
+        // the MTU of the next link, and the checksum over it
+        error[40..42].copy_from_slice(&mtu.to_be_bytes());
+        error[36..38].fill(0);
+        let sum = wire::checksum::Sum::ZERO.bytes(&error[34..]).finish();
+        error[36..38].copy_from_slice(&sum.to_be_bytes());
+        rig.send_bytes("wan0", &error);
+    }
+    let sizes = sas(&mut rig)[0].sizes.clone().expect("of an outgoing SA");
+    assert_eq!((sizes.too_big_believed, sizes.too_big_doubted), (1, 1));
+    assert_eq!((sizes.path_mtu, sizes.learnt), (Some(1000), true));
+}
+
+/// A loopback with an address of the subnet outside and one of its own.
+const LOOPBACK: &str = "[[interface]]\nname = \"lo\"\nloopback = true\naddress = [\"203.0.113.77/32\", \"192.0.2.1/32\"]\n";
+
+#[test]
+fn a_tunnel_may_end_at_a_loopback() {
+    for offload in ["off", "auto"] {
+        let ends = config(offload, 1, "").replace("203.0.113.2", "192.0.2.1");
+        let mut rig = Rig::new(&format!("esp-loopback-{offload}"), &format!("{LOOPBACK}{ends}"));
+        let sa = far_end_towards([192, 0, 2, 1]);
+        for n in 1..=4 {
+            let out = send_one(&mut rig, n);
+            assert_eq!(identity(&out), (0x1001, n as u32));
+            assert_eq!(out[26..30], [192, 0, 2, 1], "from the loopback");
+            let back = rig.packet("wan0", outward().reversed()).payload(b"back");
+            let wire = sealed(&rig, &sa, &back);
+            rig.send_bytes("wan0", &wire);
+            rig.one("lan0");
+        }
+        let fast: u64 = sas(&mut rig).iter().map(|sa| sa.fast.packets).sum();
+        assert_eq!(fast > 0, offload == "auto");
+    }
+}
+
+/// The SA that the far end sends to another address of the gateway by.
+fn far_end_towards(destination: [u8; 4]) -> ::esp::Outbound {
+    let parameters = far_end().parameters().clone();
+    let parameters = Parameters { destination: destination.into(), ..parameters };
+    ::esp::Outbound::new(parameters, Time::ZERO).expect("a sound SA")
+}
+
+#[test]
+fn arp_for_a_loopback_is_answered_where_it_seems_to_live() {
+    let mut rig = Rig::new("loopback-arp", LOOPBACK);
+    let before = rig.snapshot();
+    let from = rig.peer_mac("wan0");
+    for (port, target) in [
+        ("wan0", [203, 0, 113, 77]),
+        ("wan0", [192, 0, 2, 1]),
+        ("lan0", [203, 0, 113, 77]),
+        ("wan0", [203, 0, 113, 78]),
+    ] {
+        let asker = if port == "wan0" { [203, 0, 113, 9] } else { [10, 1, 0, 5] };
+        let asked = wire::build::arp_request(from, asker.into(), target.into());
+        rig.send_bytes(port, &asked);
+    }
+    let changes = rig.snapshot().changes_since(&before);
+    assert_eq!(changes.get("neighbour.advertisements"), Some(&1), "{changes:?}");
+}
