@@ -204,7 +204,14 @@ impl Draft<'_> {
         self
     }
 
-    pub fn emit(self) {
+    /// What it repeats of the text must not steer a terminal: values may have escapes in them.
+    pub fn emit(mut self) {
+        let Diagnostic { message, found, expected, help, .. } = &mut self.diagnostic;
+        for line in [message, found, expected, help] {
+            if line.contains(char::is_control) {
+                *line = line.replace(char::is_control, " ");
+            }
+        }
         self.doc.found.borrow_mut().push(self.diagnostic);
     }
 }

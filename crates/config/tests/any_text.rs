@@ -104,6 +104,12 @@ proptest! {
 }
 
 #[test]
+fn an_escape_in_a_value_does_not_reach_the_terminal() {
+    check("hostname = \"a\\u001b[2Jb\"");
+    check("[[interface]]\nname = \"lan\"\nport = \"\\u001b[2J\"");
+}
+
+#[test]
 fn deep_nesting_is_refused_not_followed() {
     for text in [
         format!("x = {}", "[".repeat(100_000)),
