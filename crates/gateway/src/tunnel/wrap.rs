@@ -18,6 +18,9 @@ use crate::{
     tunnel::SLOW_PATH,
 };
 
+/// Bytes that padding, trailer and ICV of any suite take at most, and some to spare.
+const BEHIND: usize = 64;
+
 /// A blank Ethernet header with the EtherType of an IP version: the parser reads frames.
 const ETHERNET: usize = 14;
 
@@ -69,10 +72,12 @@ impl Gateway {
         let mut frames = self.final_packets(packet)?;
         let sa = self.tunnels.child(child).map(|child| std::sync::Arc::clone(&child.outbound));
         let sa = sa.ok_or(DropReason::EspSaMissing)?;
+        let pad_to = usize::from(sa.parameters().pad_to.unwrap_or(0));
         for frame in &mut frames {
             if self.is_capturing() {
                 packet.before_sa = Some(Box::new(before(frame, &sa)));
             }
+            self.make_room(frame, pad_to)?;
             sa.seal(frame, SLOW_PATH, now)?;
             put_blank_ethernet(frame)?;
             if let Some(before) = packet.before_sa.take() {
@@ -93,6 +98,20 @@ impl Gateway {
             self.count_inner(packet, count, bytes);
         }
         packet.enter_underlay(child, far_end);
+        Ok(())
+    }
+
+    /// Sealing adds at both ends: a packet that fills its buffer moves to a larger one.
+    fn make_room(&self, frame: &mut Frame, pad_to: usize) -> Result<(), DropReason> {
+        let wanted = pad_to.saturating_sub(frame.len()) + BEHIND;
+        if frame.tailroom() >= wanted {
+            return Ok(());
+        }
+        let larger = self.frames.alloc(frame.len() + wanted);
+        let mut larger = larger.ok_or(DropReason::BuffersExhausted)?;
+        larger.bytes_mut()[..frame.len()].copy_from_slice(frame.bytes());
+        larger.truncate(frame.len());
+        *frame = larger;
         Ok(())
     }
 
