@@ -11,7 +11,9 @@ use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 use ipnet::IpNet;
 use wire::{Mac, VlanId};
 
-pub use tunnel::{Fragmentation, Ipsec, ManualSa, Selector, Steering, Tunnel, TunnelId, TunnelKind};
+pub use tunnel::{
+    Fragmentation, Ipsec, ManualSa, Selector, Steering, Tunnel, TunnelId, TunnelKind,
+};
 
 /// Line of the configuration file, counted from 1; zero for what was not written (defaults).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -59,10 +59,8 @@ fn companions(section: &Section, key: &str) -> &'static [(&'static str, &'static
         ("port", "read" | "write") => &[("name", "\"mine\""), ("kind", "\"pcap\"")],
         ("port", _) => &[("name", "\"mine\"")],
         ("interface", "tunnel") => &[("name", "\"mine\"")],
-        ("interface", "loopback") => {
-            &[("name", "\"mine\""), ("address", "\"192.0.2.99/32\"")]
-        }
-        ("ipsec", "local-port" | "remote-port") => UDP,
+        ("interface", "loopback") => &[("name", "\"mine\""), ("address", "\"192.0.2.99/32\"")],
+        ("ipsec", "local-port" | "remote-port" | "nat-keepalive") => UDP,
         ("ipsec", _) => IPSEC,
         ("selectors", _) => &[("local", "\"10.1.0.0/16\""), ("remote", "\"10.2.0.0/16\"")],
         ("in, out", _) => {

@@ -102,7 +102,9 @@ impl Topology {
     pub fn state(&self, interface: &Interface) -> PortState {
         match interface.on {
             Attachment::Port { port, .. } => self.port(port),
-            Attachment::Tunnel(_) | Attachment::Loopback => PortState { mac: Mac::default(), up: true },
+            Attachment::Tunnel(_) | Attachment::Loopback => {
+                PortState { mac: Mac::default(), up: true }
+            }
         }
     }
 }

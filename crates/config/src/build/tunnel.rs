@@ -9,8 +9,8 @@ use super::{Scope, nat::port_range, network, network::unfitting, settings};
 use crate::{
     keys,
     model::{
-        Attachment, Fragmentation, IfId, Interface, Ipsec, ManualSa, Offload, OffloadMode, Rpf, Selector, Steering,
-        Tunnel, TunnelId, TunnelKind, Zone, ZoneId,
+        Attachment, Fragmentation, IfId, Interface, Ipsec, ManualSa, Offload, OffloadMode, Rpf,
+        Selector, Steering, Tunnel, TunnelId, TunnelKind, Zone, ZoneId,
     },
     read::{At, Span, Tab},
     values::{self, Bad},

@@ -142,11 +142,9 @@ impl Gateway {
             sequence_limit: facts.sequence_limit,
             replay: facts.replay,
             overhead: facts.overhead,
-            egress_optimisation: (direction == OUT).then_some(
-                tunnel.is_some_and(|Tunnel { kind: TunnelKind::Ipsec(ipsec), .. }| {
-                    ipsec.egress_optimisation
-                }),
-            ),
+            egress_optimisation: (direction == OUT).then_some(tunnel.is_some_and(
+                |Tunnel { kind: TunnelKind::Ipsec(ipsec), .. }| ipsec.egress_optimisation,
+            )),
             sizes: tunnel.filter(|_| direction == OUT).map(|tunnel| self.sizes_view(tunnel, child)),
             reassembled: (direction == IN).then_some(child.sizes.reassembled),
             age_ms: ago(now, child.created),

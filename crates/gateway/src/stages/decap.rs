@@ -24,14 +24,16 @@ pub(crate) fn run(gateway: &mut Gateway, packet: &mut Packet, now: Time) -> Verd
             Verdict::Consume
         }
         Carried::Doubted(child) => {
-            if let Some(child) = gateway.tunnels.child_mut(child).filter(|_| !packet.is_simulated()) {
+            if let Some(child) = gateway.tunnels.child_mut(child).filter(|_| !packet.is_simulated())
+            {
                 child.sizes.doubted += 1;
             }
             packet.say(|_| Note::new("too big for the path", "quotes nothing sent lately"));
             Verdict::Continue
         }
         Carried::TooBig(child, mtu) => {
-            if let Some(child) = gateway.tunnels.child_mut(child).filter(|_| !packet.is_simulated()) {
+            if let Some(child) = gateway.tunnels.child_mut(child).filter(|_| !packet.is_simulated())
+            {
                 child.sizes.believed += 1;
             }
             let learnt = !packet.is_simulated() && gateway.learn_path_mtu(child, mtu, now);

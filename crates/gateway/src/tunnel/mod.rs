@@ -16,9 +16,9 @@ mod steering;
 mod unwrap;
 mod wrap;
 
-pub(crate) use promote::{IN, OUT, stats};
 pub use idle::Own;
 pub use path::{Cut, Sizes};
+pub(crate) use promote::{IN, OUT, stats};
 pub(crate) use unwrap::{Carried, Unwrapped};
 
 use core::net::IpAddr;

@@ -8,8 +8,10 @@ use lockgate_testkit::{office::ip, rig::Rig};
 use ports::Frame;
 use wire::{Time, Tuple, build, proto};
 
-pub(super) const KEY_OUT: &str = "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1faabbccdd";
-pub(super) const KEY_IN: &str = "404142434445464748494a4b4c4d4e4f505152535455565758595a5b5c5d5e5faabbccdd";
+pub(super) const KEY_OUT: &str =
+    "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1faabbccdd";
+pub(super) const KEY_IN: &str =
+    "404142434445464748494a4b4c4d4e4f505152535455565758595a5b5c5d5e5faabbccdd";
 
 /// Packets of a stream.
 const STREAM: usize = 14;

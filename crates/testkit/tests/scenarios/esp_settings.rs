@@ -179,7 +179,8 @@ fn dummies_fill_silence_and_nothing_else() {
 
 #[test]
 fn a_dummy_is_as_long_as_what_the_tunnel_pads_to() {
-    let mut rig = Rig::new("esp-dummies-padded", &config("off", 1, "tfc-dummies = 10\npad-to = 500"));
+    let mut rig =
+        Rig::new("esp-dummies-padded", &config("off", 1, "tfc-dummies = 10\npad-to = 500"));
     rig.wait(Duration::from_millis(250));
     let dummies: Vec<_> = rig.take("wan0").iter().map(Vec::len).collect();
     let packet = send_one(&mut rig, 1).len();
@@ -210,7 +211,8 @@ fn dummies_of_the_far_end_are_thrown_away_and_counted_apart() {
 
 /// A tunnel that cuts after sealing, with an interface that takes packets larger than the path.
 fn after(more: &str) -> String {
-    let interface = "\n[[interface]]\nname = \"site\"\ntunnel = \"site\"\nzone = \"vpn\"\nmtu = 4000\n";
+    let interface =
+        "\n[[interface]]\nname = \"site\"\ntunnel = \"site\"\nzone = \"vpn\"\nmtu = 4000\n";
     config("auto", 1, &format!("fragmentation = \"after\"\n{more}{interface}"))
         .replace("steering = \"selectors\"\nzone = \"vpn\"", "steering = \"selectors\"")
 }
@@ -254,6 +256,18 @@ fn a_packet_sealed_whole_is_cut_after_and_opens_at_the_far_end() {
     let sizes = sas(&mut rig)[0].sizes.clone().expect("of an outgoing SA");
     assert_eq!((sizes.cut_after, sizes.fragments_after), (1, 3));
     assert_eq!((sizes.cut_before, sizes.fragments_before), (0, 0));
+}
+
+#[test]
+fn a_packet_that_fills_its_buffer_is_sealed_all_the_same() {
+    let mut rig = Rig::new("esp-full-buffer", &after("df = \"clear\"\n"));
+    for size in 1_900..2_040 {
+        rig.send("lan0", &rig.packet("lan0", outward()).payload(&vec![1; size]));
+        assert_eq!(rig.take("wan0").len(), 2, "{size}\n{}", rig.snapshot());
+    }
+    let mut rig = Rig::new("esp-padded-far", &after("df = \"clear\"\npad-to = 3900\n"));
+    rig.send("lan0", &rig.packet("lan0", outward()).payload(b"short"));
+    assert_eq!(rig.take("wan0").len(), 3);
 }
 
 #[test]
@@ -317,7 +331,7 @@ fn icmp_errors_are_believed_when_they_quote_what_was_sent() {
             vlan: None,
         };
         let router = [203, 0, 113, 1].into();
-        let mut error = wire::build::icmp_error(ether, router, 3, 4, &quoted[14..]);
+        let mut error = wire::build::icmp_error(ether, router, 3, 4, quoted);
         // the MTU of the next link, and the checksum over it
         error[40..42].copy_from_slice(&mtu.to_be_bytes());
         error[36..38].fill(0);
