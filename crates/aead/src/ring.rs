@@ -16,6 +16,12 @@ impl RingKey {
         let key = aead::UnboundKey::new(algorithm, key).map_err(|_| KeyError::Refused("ring"))?;
         Ok(Self(aead::LessSafeKey::new(key)))
     }
+
+    /// Asks the CPU for the key.
+    #[inline]
+    pub(crate) fn prefetch(&self) {
+        ports::prefetch_range(std::ptr::from_ref(self).cast(), size_of::<Self>());
+    }
 }
 
 impl AeadKey for RingKey {

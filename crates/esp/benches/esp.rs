@@ -36,6 +36,9 @@ const ROUND: u64 = 4096;
 const ROUNDS: usize = 41;
 const NOW: Time = Time::from_secs(1);
 
+#[global_allocator]
+static ALLOC: ports::huge::HugeAlloc = ports::huge::HugeAlloc::new();
+
 fn parameters(replay_window: u32) -> Parameters {
     Parameters {
         spi: 0x1000,
@@ -161,7 +164,8 @@ impl Turn {
 fn esp_seal(sas: &[Outbound], len: usize, count: u64) -> Duration {
     let packet = inner(len);
     let frames = std::cell::RefCell::new(frames(&packet));
-    let (mut turn, mut ahead) = (Turn::new(sas.len(), 0), Turn::new(sas.len(), AHEAD));
+    let mut turn = Turn::new(sas.len(), 0);
+    let (mut next, mut ahead) = (Turn::new(sas.len(), AHEAD / 2), Turn::new(sas.len(), AHEAD));
     timed(
         count,
         || {
@@ -171,6 +175,7 @@ fn esp_seal(sas: &[Outbound], len: usize, count: u64) -> Duration {
             for frame in frames.borrow_mut().iter_mut() {
                 if sas.len() > 1 {
                     sas[ahead.next()].prefetch(1);
+                    sas[next.next()].prefetch_rest(len);
                 }
                 sas[turn.next()].seal(frame, 1, NOW).expect("sealed");
             }
@@ -196,7 +201,7 @@ fn esp_open(sas: &[Inbound], senders: &[Outbound], len: usize, count: u64) -> Du
             for frame in frames.borrow_mut().iter_mut() {
                 if sas.len() > 1 {
                     sas[ahead.next()].prefetch(1);
-                    sas[next.next()].prefetch_window();
+                    sas[next.next()].prefetch_rest(len);
                 }
                 sas[turn.next()].open(frame, 1, NOW).expect("opened");
             }

@@ -2,7 +2,7 @@
 
 use std::{fmt, mem::offset_of, ops::Range};
 
-use aead::Selection;
+use aead::{Operation, Selection};
 use ports::{Frame, Offloads};
 use reason::DropReason;
 use wire::{IpVersion, Time};
@@ -14,7 +14,6 @@ use crate::{
     ecn,
     headers::{self, IPV4_IN, IPV6_IN, NO_NEXT},
     lifetime::Meter,
-    outbound::prefetch_until,
     replay::Replay,
     tally::Tallies,
     transform::Transform,
@@ -31,9 +30,9 @@ const FAR_AHEAD: u64 = 1 << 31;
 pub struct Inbound {
     // what every packet needs comes first and together: see `prefetch`
     replay: Replay,
+    meter: Meter,
     layout: Layout,
     transform: Transform,
-    meter: Meter,
     tallies: Tallies,
     parameters: Parameters,
 }
@@ -42,9 +41,9 @@ pub struct Inbound {
 #[derive(Clone, Copy)]
 struct Layout {
     /// ESP header and initialization vector.
-    front: usize,
-    icv: usize,
-    block: usize,
+    front: u8,
+    icv: u8,
+    block: u8,
     esn: bool,
     mode: Mode,
 }
@@ -96,9 +95,9 @@ impl Inbound {
             meter: Meter::new(parameters.soft, parameters.hard, created),
             transform: Transform::new(suite, &parameters.key, selection)?,
             layout: Layout {
-                front: HEADER_LEN + suite.iv_len(),
-                icv: suite.icv_len(),
-                block: suite.block(),
+                front: (HEADER_LEN + suite.iv_len()) as u8,
+                icv: suite.icv_len() as u8,
+                block: suite.block() as u8,
                 esn: parameters.esn,
                 mode: parameters.mode,
             },
@@ -137,19 +136,22 @@ impl Inbound {
         }
     }
 
-    /// Asks the CPU for what opening will touch, the replay window aside. Whoever has packets of
-    /// several SAs at hand calls it for all of them, then [`Inbound::prefetch_window`], then opens.
+    /// Asks the CPU for what tells where the rest is. Whoever has packets of several SAs at hand
+    /// calls it some packets ahead, and [`Inbound::prefetch_rest`] when this has come.
     #[inline]
     pub fn prefetch(&self, writer: usize) {
-        let hot = offset_of!(Self, meter) + Meter::HOT;
-        prefetch_until(std::ptr::from_ref(self), hot);
+        let head = offset_of!(Self, transform) + aead::Key::HEAD;
+        ports::prefetch_range(std::ptr::from_ref(self).cast(), head);
         ports::prefetch(self.tallies.line(writer));
     }
 
-    /// Asks the CPU for the newest part of the replay window.
+    /// Asks the CPU for the rest of what opening a packet of `len` bytes will touch: the key and
+    /// the newest part of the replay window.
     #[inline]
-    pub fn prefetch_window(&self) {
+    pub fn prefetch_rest(&self, len: usize) {
         self.replay.prefetch();
+        self.meter.prefetch();
+        self.transform.prefetch(Operation::Open, len);
     }
 
     /// The highest sequence number accepted.
@@ -203,10 +205,13 @@ impl Inbound {
         let esp = located.esp;
 
         // RFC 4303 §3.4.2 and §3.4.3: lengths, then the replay check
-        let start = esp + self.layout.front;
-        let end = packet.len().checked_sub(self.layout.icv).ok_or(DropReason::EspMalformed)?;
+        let start = esp + usize::from(self.layout.front);
+        let end = packet
+            .len()
+            .checked_sub(usize::from(self.layout.icv))
+            .ok_or(DropReason::EspMalformed)?;
         let text = end.checked_sub(start).ok_or(DropReason::EspMalformed)?;
-        if text < TRAILER_LEN || !text.is_multiple_of(self.layout.block) {
+        if text < TRAILER_LEN || !text.is_multiple_of(usize::from(self.layout.block)) {
             return Err(DropReason::EspMalformed);
         }
         let header = packet.get(esp..).and_then(|b| b.first_chunk::<HEADER_LEN>());

@@ -57,56 +57,68 @@ pub enum Expiry {
 ///
 /// A packet passes while the bound is not reached, so writers that work at the same moment may
 /// each carry it a packet, or the rest of a burst, beyond.
-#[repr(C)]
 pub(crate) struct Meter {
     /// When the hard lifetime in seconds ends.
     ends: Time,
     /// Whether packets or bytes are bounded; otherwise nothing is counted here.
     counts: bool,
+    /// Read for every packet only when something is bounded.
+    account: Box<Account>,
+}
+
+struct Account {
     packets: AtomicU64,
     bytes: AtomicU64,
-    // read for every packet only when something is bounded
     hard: Lifetime,
     soft: Lifetime,
     created: Time,
 }
 
 impl Meter {
-    /// Bytes at the front that are read for every packet.
-    pub(crate) const HOT: usize = std::mem::offset_of!(Self, packets);
-
     pub(crate) fn new(soft: Lifetime, hard: Lifetime, created: Time) -> Self {
         let bound = [soft.packets, soft.bytes, hard.packets, hard.bytes];
         let ends = hard.seconds.map_or(Time::MAX, |s| created + std::time::Duration::from_secs(s));
         Self {
-            soft,
-            hard,
-            created,
             ends,
             counts: bound.iter().any(Option::is_some),
-            packets: AtomicU64::new(0),
-            bytes: AtomicU64::new(0),
+            account: Box::new(Account {
+                packets: AtomicU64::new(0),
+                bytes: AtomicU64::new(0),
+                hard,
+                soft,
+                created,
+            }),
         }
     }
 
     /// Whether the hard lifetime is over.
     #[inline]
     pub(crate) fn is_over(&self, now: Time) -> bool {
-        now >= self.ends || (self.counts && self.reached(&self.hard, now).is_some())
+        now >= self.ends || (self.counts && self.reached(&self.account.hard, now).is_some())
     }
 
     /// Counts packets that passed.
     #[inline]
     pub(crate) fn add(&self, packets: u64, bytes: u64) {
         if self.counts {
-            self.packets.fetch_add(packets, Ordering::Relaxed);
-            self.bytes.fetch_add(bytes, Ordering::Relaxed);
+            self.account.packets.fetch_add(packets, Ordering::Relaxed);
+            self.account.bytes.fetch_add(bytes, Ordering::Relaxed);
+        }
+    }
+
+    /// Asks the CPU for what is counted, if anything is.
+    #[inline]
+    pub(crate) fn prefetch(&self) {
+        if self.counts {
+            let account = std::ptr::from_ref(&*self.account);
+            ports::prefetch_range(account.cast(), size_of::<Account>());
         }
     }
 
     pub(crate) fn expiry(&self, now: Time) -> Expiry {
-        let hard = self.reached(&self.hard, now).map(Expiry::Hard);
-        hard.or_else(|| self.reached(&self.soft, now).map(Expiry::Soft)).unwrap_or(Expiry::Live)
+        let hard = self.reached(&self.account.hard, now).map(Expiry::Hard);
+        hard.or_else(|| self.reached(&self.account.soft, now).map(Expiry::Soft))
+            .unwrap_or(Expiry::Live)
     }
 
     /// What is left of the soft and of the hard lifetime.
@@ -117,12 +129,13 @@ impl Meter {
             bytes: of.bytes.map(|bound| bound.saturating_sub(bytes)),
             seconds: of.seconds.map(|bound| bound.saturating_sub(seconds)),
         };
-        (left(&self.soft), left(&self.hard))
+        (left(&self.account.soft), left(&self.account.hard))
     }
 
     fn used(&self, now: Time) -> (u64, u64, u64) {
         let load = |total: &AtomicU64| total.load(Ordering::Relaxed);
-        (load(&self.packets), load(&self.bytes), now.since(self.created).as_secs())
+        let Account { packets, bytes, created, .. } = &*self.account;
+        (load(packets), load(bytes), now.since(*created).as_secs())
     }
 
     fn reached(&self, bounds: &Lifetime, now: Time) -> Option<Limit> {

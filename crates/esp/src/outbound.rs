@@ -2,7 +2,7 @@
 
 use std::{fmt, mem::offset_of, ops::Range};
 
-use aead::Selection;
+use aead::{Operation, Selection};
 use ports::{Frame, Offloads};
 use reason::DropReason;
 use wire::{IpVersion, Time, proto};
@@ -32,10 +32,10 @@ const PADDING: [u8; 16] = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16
 pub struct Outbound {
     // what every packet needs comes first and together: see `prefetch`
     sequence: Sequence,
+    meter: Meter,
     layout: Layout,
     outer: Outer,
     transform: Transform,
-    meter: Meter,
     tallies: Tallies,
     parameters: Parameters,
 }
@@ -43,18 +43,36 @@ pub struct Outbound {
 /// Lengths that packets of the SA have in common, in bytes.
 #[derive(Clone, Copy)]
 struct Layout {
-    /// UDP header if any, ESP header and initialization vector.
-    front: usize,
-    udp: usize,
-    icv: usize,
     spi: u32,
+    pad_to: u16,
+    /// UDP header if any, ESP header and initialization vector.
+    front: u8,
+    udp: u8,
+    icv: u8,
+    /// What text and trailer together are padded to.
+    align: u8,
     esn: bool,
     mode: Mode,
     dscp: DscpRule,
     df: DfRule,
-    /// What text and trailer together are padded to.
-    align: usize,
-    pad_to: usize,
+}
+
+impl Layout {
+    fn front(&self) -> usize {
+        usize::from(self.front)
+    }
+
+    fn udp(&self) -> usize {
+        usize::from(self.udp)
+    }
+
+    fn icv(&self) -> usize {
+        usize::from(self.icv)
+    }
+
+    fn align(&self) -> usize {
+        usize::from(self.align)
+    }
 }
 
 /// Bytes an SA adds to a packet.
@@ -120,16 +138,16 @@ impl Outbound {
         let suite = parameters.suite;
         let udp = if parameters.encapsulation.is_some() { UDP_LEN } else { 0 };
         let layout = Layout {
-            front: udp + HEADER_LEN + suite.iv_len(),
-            udp,
-            icv: suite.icv_len(),
+            front: (udp + HEADER_LEN + suite.iv_len()) as u8,
+            udp: udp as u8,
+            icv: suite.icv_len() as u8,
             spi: parameters.spi,
             esn: parameters.esn,
             mode: parameters.mode,
             dscp: parameters.dscp,
             df: parameters.df,
-            align: suite.padded_to(),
-            pad_to: usize::from(parameters.pad_to.unwrap_or(0)),
+            align: suite.padded_to() as u8,
+            pad_to: parameters.pad_to.unwrap_or(0),
         };
         Ok(Self {
             sequence: Sequence::new(parameters.esn, used),
@@ -152,7 +170,8 @@ impl Outbound {
     /// every longer IP header, so some packets would fit that are a little larger. 0 when none
     /// fits.
     pub fn inner_mtu(&self, path_mtu: u16) -> u16 {
-        let Layout { front, icv, align, .. } = self.layout;
+        let layout = self.layout;
+        let (front, icv, align) = (layout.front(), layout.icv(), layout.align());
         // what fits behind `kept` bytes of headers that stay in front, of `outer` new ones
         let fits = |outer: usize, kept: usize| {
             let text = usize::from(path_mtu).saturating_sub(outer + kept + front + icv);
@@ -160,7 +179,7 @@ impl Outbound {
             payload.map_or(0, |payload| kept + payload)
         };
         let largest = match self.layout.mode {
-            Mode::Tunnel => fits(self.outer.len() - self.layout.udp, 0),
+            Mode::Tunnel => fits(self.outer.len() - self.layout.udp(), 0),
             Mode::Transport => {
                 let headers = match self.outer.version() {
                     IpVersion::V4 => (IPV4_LEN..=IPV4_LONGEST).step_by(4),
@@ -175,11 +194,11 @@ impl Outbound {
     /// Bytes that sealing adds.
     pub fn overhead(&self) -> Overhead {
         let outer = match self.layout.mode {
-            Mode::Tunnel => self.outer.len() - self.layout.udp,
+            Mode::Tunnel => self.outer.len() - self.layout.udp(),
             Mode::Transport => 0,
         };
-        let min = outer + self.layout.front + TRAILER_LEN + self.layout.icv;
-        Overhead { min, max: min + self.layout.align - 1 }
+        let min = outer + self.layout.front() + TRAILER_LEN + self.layout.icv();
+        Overhead { min, max: min + self.layout.align() - 1 }
     }
 
     /// Makes an ESP packet of the IP packet in `frame`, from its first byte on: the packet to
@@ -272,12 +291,12 @@ impl Outbound {
         Ok(())
     }
 
-    /// Asks the CPU for what sealing will touch. Whoever has packets of several SAs at hand calls
-    /// it for all of them, and then seals.
+    /// Asks the CPU for what tells where the rest is. Whoever has packets of several SAs at hand
+    /// calls it some packets ahead, and [`Outbound::prefetch_rest`] when this has come.
     #[inline]
     pub fn prefetch(&self, writer: usize) {
-        let hot = offset_of!(Self, meter) + Meter::HOT;
-        prefetch_until(std::ptr::from_ref(self), hot);
+        let head = offset_of!(Self, transform) + aead::Key::HEAD;
+        ports::prefetch_range(std::ptr::from_ref(self).cast(), head);
         ports::prefetch(self.tallies.line(writer));
     }
 
@@ -294,6 +313,13 @@ impl Outbound {
     /// When the last packet was sealed, whoever did; zero if none was. Dummies do not count.
     pub fn last(&self) -> Time {
         self.tallies.last()
+    }
+
+    /// Asks the CPU for the rest of what sealing a packet of `len` bytes will touch: the key.
+    #[inline]
+    pub fn prefetch_rest(&self, len: usize) {
+        self.meter.prefetch();
+        self.transform.prefetch(Operation::Seal, len);
     }
 
     /// Where in its life the SA is.
@@ -378,7 +404,7 @@ impl Outbound {
             }
         };
         let payload = ip.len - kept;
-        let tfc = self.layout.pad_to.saturating_sub(payload);
+        let tfc = usize::from(self.layout.pad_to).saturating_sub(payload);
         let tos = match self.layout.dscp {
             DscpRule::Copy => ip.tos,
             DscpRule::Set(dscp) => dscp << 2 | ip.tos & ecn::MASK,
@@ -424,7 +450,8 @@ impl Outbound {
     /// Adds the padding, and checks that the result fits a packet and the frame.
     #[inline]
     fn fit(&self, frame: &Frame, mut plan: Plan) -> Result<Plan, DropReason> {
-        let Layout { front, icv, align, .. } = self.layout;
+        let layout = self.layout;
+        let (front, icv, align) = (layout.front(), layout.icv(), layout.align());
         let text = plan.payload + plan.tfc + TRAILER_LEN;
         plan.padding = text.next_multiple_of(align) - text;
         let added = self.added_in_front(plan.ip.is_none());
@@ -440,11 +467,11 @@ impl Outbound {
     #[inline]
     fn added_in_front(&self, dummy: bool) -> usize {
         let outer = if self.layout.mode == Mode::Tunnel || dummy {
-            self.outer.len() - self.layout.udp
+            self.outer.len() - self.layout.udp()
         } else {
             0
         };
-        outer + self.layout.front
+        outer + self.layout.front()
     }
 
     /// Writes the packet; returns the bytes of the original one.
@@ -452,7 +479,7 @@ impl Outbound {
     fn write(&self, frame: &mut Frame, plan: Plan, sequence: u64) -> Result<u64, DropReason> {
         let added = self.added_in_front(plan.ip.is_none());
         let original = plan.kept + plan.payload;
-        let behind = plan.tfc + plan.padding + TRAILER_LEN + self.layout.icv;
+        let behind = plan.tfc + plan.padding + TRAILER_LEN + self.layout.icv();
         frame.offloads = Offloads::default();
         let grown = frame.set_len(original + behind) && frame.push_front(added).is_some();
         if !grown {
@@ -462,7 +489,7 @@ impl Outbound {
         if plan.kept != 0 {
             packet.copy_within(added..added + plan.kept, 0);
         }
-        let esp = plan.kept + added - self.layout.front + self.layout.udp;
+        let esp = plan.kept + added - self.layout.front() + self.layout.udp();
 
         let (_, tail) = packet.split_at_mut(added + original);
         let (tfc, tail) = tail.split_at_mut(plan.tfc);
@@ -500,14 +527,6 @@ impl Outbound {
             udp[2..4].copy_from_slice(&ports.destination_port.to_be_bytes());
             outer::finish_udp(packet, ip.version, plan.kept);
         }
-    }
-}
-
-/// Asks for the cache lines of the first `bytes` bytes at `start`.
-#[inline]
-pub(crate) fn prefetch_until<T>(start: *const T, bytes: usize) {
-    for line in 0..bytes.div_ceil(64) {
-        ports::prefetch(start.cast::<u8>().wrapping_add(line * 64));
     }
 }
 

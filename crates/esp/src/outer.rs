@@ -13,16 +13,16 @@ use crate::{
 const IPV4_DF: u16 = 0x4000;
 
 pub(crate) struct Outer {
-    version: IpVersion,
-    /// IP and UDP header with zeros where packets differ.
-    template: [u8; IPV6_LEN + UDP_LEN],
-    /// Bytes of both.
-    len: usize,
-    /// Bytes of the IP header.
-    ip_len: usize,
-    udp: bool,
     /// Sum of the IPv4 header template.
     sum: Sum,
+    /// IP and UDP header with zeros where packets differ.
+    template: [u8; IPV6_LEN + UDP_LEN],
+    version: IpVersion,
+    /// Bytes of both.
+    len: u8,
+    /// Bytes of the IP header.
+    ip_len: u8,
+    udp: bool,
 }
 
 /// What differs from packet to packet.
@@ -69,14 +69,15 @@ impl Outer {
             template[ip_len + 2..ip_len + 4].copy_from_slice(&destination_port.to_be_bytes());
         }
         let udp = encapsulation.is_some();
-        let len = ip_len + if udp { UDP_LEN } else { 0 };
+        let len = (ip_len + if udp { UDP_LEN } else { 0 }) as u8;
+        let ip_len = ip_len as u8;
         Self { version, template, len, ip_len, udp, sum }
     }
 
     /// Bytes of the IP header and, when there is one, the UDP header.
     #[inline]
     pub(crate) fn len(&self) -> usize {
-        self.len
+        usize::from(self.len)
     }
 
     pub(crate) fn version(&self) -> IpVersion {
@@ -88,10 +89,10 @@ impl Outer {
     #[inline]
     pub(crate) fn write(&self, packet: &mut [u8], fields: Fields) {
         let total = packet.len();
-        let Some((headers, _)) = packet.split_at_mut_checked(self.len) else {
+        let Some((headers, _)) = packet.split_at_mut_checked(self.len()) else {
             return;
         };
-        headers.copy_from_slice(&self.template[..self.len]);
+        headers.copy_from_slice(&self.template[..self.len()]);
         match self.version {
             IpVersion::V4 => {
                 let (id, flags) =
@@ -115,7 +116,7 @@ impl Outer {
             }
         }
         if self.udp {
-            finish_udp(packet, self.version, self.ip_len);
+            finish_udp(packet, self.version, usize::from(self.ip_len));
         }
     }
 }

@@ -19,32 +19,40 @@ use reason::DropReason;
 /// Numbers per block.
 const BLOCK: u64 = 32;
 
+/// Slots of a line.
+const LINE: usize = 16;
+
+/// Slots that are fetched together, aligned as [`ports::huge`] wants it.
+#[derive(Default)]
+#[repr(align(128))]
+struct Line([AtomicU64; LINE]);
+
 pub(crate) struct Replay {
     /// The highest number accepted.
     top: AtomicU64,
+    lines: Box<[Line]>,
     /// Numbers the window spans; 0 when there is no check.
-    window: u64,
+    window: u32,
     /// log2 of the number of slots.
-    slots_log2: u32,
-    slots: Box<[AtomicU64]>,
+    slots_log2: u8,
     esn: bool,
 }
 
 impl Replay {
     /// A window of `window` numbers that ends with `top`; everything up to it counts as seen.
     pub(crate) fn new(window: u32, esn: bool, top: u64) -> Self {
-        let window = u64::from(window);
-        let slots = if window == 0 { 0 } else { (window.div_ceil(BLOCK) + 1).next_power_of_two() };
+        let blocks = u64::from(window).div_ceil(BLOCK);
+        let slots = if window == 0 { 0 } else { (blocks + 1).next_power_of_two() };
         let this = Self {
             top: AtomicU64::new(top),
             window,
-            slots_log2: slots.max(1).trailing_zeros(),
-            slots: (0..slots).map(|_| AtomicU64::new(0)).collect(),
+            slots_log2: slots.max(1).trailing_zeros() as u8,
+            lines: (0..slots.div_ceil(LINE as u64)).map(|_| Line::default()).collect(),
             esn,
         };
         // slots nobody has used yet belong to the turn before, or the very first
         let (_, turn) = this.place(top);
-        for slot in &this.slots {
+        for slot in this.lines.iter().flat_map(|line| &line.0) {
             slot.store(pack(turn.saturating_sub(1), 0), Ordering::Relaxed);
         }
         this.mark_seen(top);
@@ -56,11 +64,11 @@ impl Replay {
         if self.window == 0 || top == 0 {
             return;
         }
-        let first = top.saturating_sub(self.window);
+        let first = top.saturating_sub(u64::from(self.window));
         for block in first / BLOCK..=top / BLOCK {
             let bits = if block == top / BLOCK { seen_up_to(top % BLOCK) } else { u32::MAX };
             let (slot, turn) = self.place(block * BLOCK);
-            if let Some(slot) = self.slots.get(slot) {
+            if let Some(slot) = self.slot(slot) {
                 slot.store(pack(turn, bits), Ordering::Relaxed);
             }
         }
@@ -83,7 +91,7 @@ impl Replay {
         }
         let top = self.top();
         let (high, top_low) = ((top >> 32) as u32, top as u32);
-        let window = if self.window == 0 { 1 << 31 } else { self.window as u32 };
+        let window = if self.window == 0 { 1 << 31 } else { self.window };
         let bottom = top_low.wrapping_sub(window - 1);
         let high = if top_low >= window - 1 {
             // the window lies in one subspace
@@ -107,11 +115,11 @@ impl Replay {
         if number > top {
             return Ok(());
         }
-        if number == 0 || top - number >= self.window {
+        if number == 0 || top - number >= u64::from(self.window) {
             return Err(DropReason::EspTooOld);
         }
         let (slot, turn) = self.place(number);
-        let word = self.slots.get(slot).map_or(0, |slot| slot.load(Ordering::Acquire));
+        let word = self.slot(slot).map_or(0, |slot| slot.load(Ordering::Acquire));
         if !owned(word, turn) {
             return if is_later(word, turn) { Err(DropReason::EspTooOld) } else { Ok(()) };
         }
@@ -123,7 +131,7 @@ impl Replay {
     pub(crate) fn accept(&self, number: u64) -> Result<(), DropReason> {
         let top = self.top();
         if self.window != 0 {
-            if number <= top && (number == 0 || top - number >= self.window) {
+            if number <= top && (number == 0 || top - number >= u64::from(self.window)) {
                 return Err(DropReason::EspTooOld);
             }
             self.set(number)?;
@@ -137,7 +145,7 @@ impl Replay {
     #[inline]
     fn set(&self, number: u64) -> Result<(), DropReason> {
         let (slot, turn) = self.place(number);
-        let slot = self.slots.get(slot).expect("invariant: the slot number is masked");
+        let slot = self.slot(slot).expect("invariant: the slot number is masked");
         let mut word = slot.load(Ordering::Acquire);
         loop {
             let new = if owned(word, turn) {
@@ -161,9 +169,14 @@ impl Replay {
     #[inline]
     pub(crate) fn prefetch(&self) {
         let (slot, _) = self.place(self.top.load(Ordering::Relaxed).wrapping_add(1));
-        if let Some(slot) = self.slots.get(slot) {
+        if let Some(slot) = self.slot(slot) {
             ports::prefetch(std::ptr::from_ref(slot).cast());
         }
+    }
+
+    #[inline]
+    fn slot(&self, slot: usize) -> Option<&AtomicU64> {
+        self.lines.get(slot / LINE).map(|line| &line.0[slot % LINE])
     }
 
     /// The slot of a number's block, and which turn of the slots the block belongs to.
@@ -182,14 +195,14 @@ impl Replay {
                 return false;
             };
             let (slot, turn) = self.place(number);
-            let word = self.slots.get(slot).map_or(0, |slot| slot.load(Ordering::Acquire));
+            let word = self.slot(slot).map_or(0, |slot| slot.load(Ordering::Acquire));
             owned(word, turn) && word & bit(number) != 0
         };
-        let words = (0..self.window.div_ceil(BLOCK)).map(|word| {
-            let backs = (0..BLOCK).filter(|i| word * BLOCK + i < self.window);
+        let words = (0..u64::from(self.window).div_ceil(BLOCK)).map(|word| {
+            let backs = (0..BLOCK).filter(|i| word * BLOCK + i < u64::from(self.window));
             backs.filter(|i| seen(word * BLOCK + i)).fold(0, |bits, i| bits | 1u32 << i)
         });
-        ReplayBitmap { top, window: self.window as u32, words: words.collect() }
+        ReplayBitmap { top, window: self.window, words: words.collect() }
     }
 }
 

@@ -5,7 +5,9 @@
 
 use std::fmt;
 
-use aead::{AeadKey as _, BLOCK_LEN, Cbc, Mac, NONCE_LEN, Open, Seal, Selection, TAG_LEN};
+use aead::{
+    AeadKey as _, BLOCK_LEN, Cbc, Mac, NONCE_LEN, Open, Operation, Seal, Selection, TAG_LEN,
+};
 use reason::DropReason;
 use zeroize::Zeroizing;
 
@@ -21,6 +23,7 @@ const COUNTER_IV: usize = 8;
 /// that it cannot be one whose ICV is known.
 const IV_LABEL: &[u8] = b"lockgate cbc iv";
 
+// the keys stand in it: no packet should wait for one miss to know of the next
 pub(crate) enum Transform {
     Counter { key: aead::Key, salt: Zeroizing<[u8; SALT_LEN]> },
     Gmac { key: aead::Key, salt: Zeroizing<[u8; SALT_LEN]> },
@@ -139,6 +142,17 @@ impl Transform {
                 mac.sign(&[data, if esn { &high } else { &[] }], icv);
                 true
             }
+        }
+    }
+
+    /// Asks the CPU for what a packet of about `len` bytes needs, as far as it is known where that
+    /// is: the keys of composed suites are the library's secret, and their work takes far longer.
+    #[inline]
+    pub(crate) fn prefetch(&self, operation: Operation, len: usize) {
+        match self {
+            Self::Counter { key, .. } => key.prefetch(operation, len),
+            Self::Gmac { key, .. } => key.prefetch(operation, 0),
+            Self::Composed { .. } => {}
         }
     }
 

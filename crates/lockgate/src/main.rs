@@ -32,6 +32,10 @@ use clap::Parser;
 use cli::{Cli, ColorChoice, Command, Sa};
 use render::Style;
 
+/// What workers touch per packet lies in huge pages.
+#[global_allocator]
+static ALLOC: ports::huge::HugeAlloc = ports::huge::HugeAlloc::new();
+
 fn main() -> process::ExitCode {
     let cli = Cli::parse();
     process::ExitCode::from(dispatch(cli) as u8)

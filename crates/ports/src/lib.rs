@@ -7,6 +7,7 @@
 
 mod error;
 mod frame;
+pub mod huge;
 pub mod memory;
 pub mod packet;
 pub mod pcap;
@@ -24,5 +25,5 @@ pub use pool::{FrameClass, FramePool, LARGE_ROOM, SMALL_ROOM};
 pub use port::{
     LinkState, MAX_BURST, Port, PortCapabilities, PortCounters, PortDescription, PortHint, PortId,
 };
-pub use prefetch::prefetch;
+pub use prefetch::{prefetch, prefetch_range, words_of};
 pub use segment::segment;

@@ -20,17 +20,29 @@ use super::{
     sa_table::{SaMap, SaRef},
     table::Table,
     tap::{TapPlace, TapPoint},
-    worker::{Output, Reader, Search, Served, Size, Step, push_ethernet, search},
+    worker::{BURST, Output, Reader, Search, Served, Size, Step, push_ethernet, search},
 };
 
 /// An Ethernet header without addresses: what stands before a packet that was opened.
 pub(super) const BLANK: usize = 14;
 
+/// How many packets ahead the CPU is asked for an SA, and for the part of it whose place only the SA
+/// knows: time enough for memory, and little enough for the cache nearest to the core.
+const FAR: usize = 6;
+const NEAR: usize = 3;
+
+/// The SAs that the packets of a burst will come to.
+pub(super) struct Coming([Option<SaRef>; BURST]);
+
+impl Coming {
+    pub(super) const fn new() -> Self {
+        Self([None; BURST])
+    }
+}
+
 /// What comes of packets that pass an SA, besides their frames.
 #[derive(Default)]
 pub(super) struct Scratch {
-    /// Headers of the packet inside.
-    headers: Option<Headers>,
     /// What super-packets were cut into, in order.
     pub(super) pieces: VecDeque<Frame>,
     cut: Vec<Frame>,
@@ -64,36 +76,61 @@ pub(super) fn spi_of(frame: &[u8], headers: &Headers, sas: &SaMap) -> Option<u32
 }
 
 impl Reader {
-    /// Asks the CPU for the SAs that a burst needs: first for what stands in them, then for what only
-    /// they know the place of.
-    pub(super) fn fetch_sas(&self, steps: &[Step]) {
-        self.each_sa(steps, |sa| match sa {
-            SaProgram::Inbound { sa, .. } => sa.prefetch(self.number + 1),
-            SaProgram::Outbound { sa, .. } => sa.prefetch(self.number + 1),
-        });
-        self.each_sa(steps, |sa| match sa {
-            SaProgram::Inbound { sa, .. } => sa.prefetch_window(),
-            SaProgram::Outbound { .. } => {}
-        });
-    }
-
-    /// Visits the SAs that the steps will come to, as far as a look at the likely flows tells; those
-    /// in a row for the same one once.
-    #[inline(always)]
-    fn each_sa(&self, steps: &[Step], visit: impl Fn(&SaProgram)) {
+    /// Notes the SAs that the steps will come to, as far as a look at the likely flows tells, and asks
+    /// the CPU for where they are named. Of several in a row for the same SA only the first is noted.
+    pub(super) fn note_sas(&self, steps: &[Step], headers: &[Headers], coming: &mut Coming) {
         let mut last = None;
-        for step in steps {
+        for (step, coming) in steps.iter().zip(coming.0.iter_mut()) {
             let sa = match step {
                 Step::V4(s) | Step::Sa4(s) => s.guess.and_then(|g| self.sa_at(&self.v4, g)),
                 Step::V6(s) | Step::Sa6(s) => s.guess.and_then(|g| self.sa_at(&self.v6, g)),
-                Step::Punt(_) => None,
+                Step::Done(_) => None,
             };
-            if sa == last {
-                continue;
-            }
+            *coming = if sa == last { None } else { sa };
             last = sa;
-            if let Some(program) = sa.and_then(|sa| self.sas.1.get(sa)) {
-                visit(program);
+            if let Some(sa) = *coming {
+                self.sas.1.prefetch(sa);
+            }
+        }
+        for coming in coming.0.iter_mut().skip(steps.len()) {
+            *coming = None;
+        }
+        for at in 0..FAR {
+            self.fetch_sa(coming, at);
+        }
+        for at in 0..NEAR {
+            self.fetch_rest(coming, headers, at);
+        }
+    }
+
+    /// Asks the CPU for the SAs of packets a few steps after `at`: in good time for what stands in
+    /// them, and later, when that has come, for what only they know the place of. More at a time
+    /// would have to wait for each other, and drive each other out of the cache again.
+    #[inline(always)]
+    pub(super) fn fetch_ahead(&self, coming: &Coming, headers: &[Headers], at: usize) {
+        self.fetch_sa(coming, at + FAR);
+        self.fetch_rest(coming, headers, at + NEAR);
+    }
+
+    #[inline(always)]
+    fn fetch_rest(&self, coming: &Coming, headers: &[Headers], at: usize) {
+        if let (Some(Some(sa)), Some(headers)) = (coming.0.get(at), headers.get(at)) {
+            let len = headers.ip_len() as usize;
+            match self.sas.1.get(*sa) {
+                Some(SaProgram::Inbound { sa, .. }) => sa.prefetch_rest(len),
+                Some(SaProgram::Outbound { sa, .. }) => sa.prefetch_rest(len),
+                None => {}
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn fetch_sa(&self, coming: &Coming, at: usize) {
+        if let Some(Some(sa)) = coming.0.get(at) {
+            match self.sas.1.get(*sa) {
+                Some(SaProgram::Inbound { sa, .. }) => sa.prefetch(self.number + 1),
+                Some(SaProgram::Outbound { sa, .. }) => sa.prefetch(self.number + 1),
+                None => {}
             }
         }
     }
@@ -103,34 +140,34 @@ impl Reader {
         table.glance(&self.passage, slot)?.sa()
     }
 
-    /// Opens an ESP packet, if an SA is here for it, and serves what is inside.
-    #[inline]
+    /// Opens an ESP packet, if an SA is here for it; what is next is for the packet inside, whose
+    /// headers are left in `headers`.
+    #[inline(always)]
     #[allow(clippy::too_many_arguments)]
     pub(super) fn open<F: Family>(
         &self,
         table: &Table<F>,
-        outer: &Headers,
+        headers: &mut Headers,
         spi: &Search<F>,
         frame: &mut Frame,
         now: Time,
         out: &mut Output,
         tally: &mut Tally,
-        scratch: &mut Scratch,
-    ) -> Served {
+    ) -> Step {
         let found = table.lookup(&self.passage, spi.place, spi.guess, &spi.key);
         let Some(entry) = found.map(|(_, entry)| entry).filter(|entry| entry.is_sa()) else {
-            return self.without_sa(outer, frame, spi, now, out, tally, scratch);
+            return self.without_sa(headers, spi, tally);
         };
         let Some(SaProgram::Inbound { sa, interface, inner_vr, .. }) =
             entry.sa().and_then(|sa| self.sas.1.get(sa))
         else {
-            return Served::Punted(PuntCause::SaMiss);
+            return Step::Done(Served::Punted(PuntCause::SaMiss));
         };
         if frame.offloads.gso.is_some() {
-            return Served::Punted(PuntCause::SuperPacketUnsupported);
+            return Step::Done(Served::Punted(PuntCause::SuperPacketUnsupported));
         }
         tally.sa_hits += 1;
-        frame.truncate(outer.end as usize);
+        frame.truncate(headers.end as usize);
         let held = match &mut out.tap {
             Some(tap) => {
                 let place = TapPlace::Interface(spi.interface);
@@ -138,7 +175,7 @@ impl Reader {
             }
             None => None,
         };
-        frame.pull_front(usize::from(outer.l3));
+        frame.pull_front(usize::from(headers.l3));
         frame.offloads = Default::default();
         let opened = match sa.open(frame, self.number + 1, now) {
             Ok(esp::Opened::Packet(version)) => match put_blank(frame, version) {
@@ -156,10 +193,16 @@ impl Reader {
         }
         match opened {
             Ok(true) => {}
-            Ok(false) => return Served::Taken,
-            Err(reason) => return Served::Dropped(reason),
+            Ok(false) => return Step::Done(Served::Taken),
+            Err(reason) => return Step::Done(Served::Dropped(reason)),
         }
         tally.opened += 1;
+        if let Err(reason) = wire::parse_into(frame.bytes(), headers) {
+            if let Some(tap) = &mut out.tap {
+                tap.dropped(reason, TapPlace::Interface(*interface), frame.bytes());
+            }
+            return Step::Done(Served::Dropped(reason));
+        }
         let tunnel = EngineInterface {
             port: u16::MAX,
             vlan: None,
@@ -168,68 +211,26 @@ impl Reader {
             mac: Mac::default(),
             enabled: true,
         };
-        let mut headers = scratch.headers.take().unwrap_or(Headers::EMPTY);
-        let served = self.inner(&mut headers, &tunnel, frame, now, out, tally, scratch);
-        scratch.headers = Some(headers);
-        match served {
-            Served::Punted(cause) => Served::Opened(cause, *interface),
+        // a second ESP packet inside the first is for the slow path: it has no flow
+        match self.search(headers, Some(&tunnel)) {
+            Step::V4(search) => Step::V4(Search { opened: true, ..search }),
+            Step::V6(search) => Step::V6(Search { opened: true, ..search }),
+            Step::Done(Served::Punted(cause)) => Step::Done(Served::Opened(cause, *interface)),
             other => other,
-        }
-    }
-
-    /// Serves a packet that came out of an SA.
-    #[inline(always)]
-    #[allow(clippy::too_many_arguments)]
-    fn inner(
-        &self,
-        headers: &mut Headers,
-        tunnel: &EngineInterface,
-        frame: &mut Frame,
-        now: Time,
-        out: &mut Output,
-        tally: &mut Tally,
-        scratch: &mut Scratch,
-    ) -> Served {
-        if let Err(reason) = wire::parse_into(frame.bytes(), headers) {
-            if let Some(tap) = &mut out.tap {
-                tap.dropped(reason, TapPlace::Interface(tunnel.interface), frame.bytes());
-            }
-            return Served::Dropped(reason);
-        }
-        match self.search(headers, Some(tunnel)) {
-            Step::V4(s) => self.forward(&self.v4, headers, &s, frame, now, out, tally, scratch),
-            Step::V6(s) => self.forward(&self.v6, headers, &s, frame, now, out, tally, scratch),
-            Step::Punt(cause) => Served::Punted(cause),
-            // a second ESP packet inside the first is for the slow path
-            Step::Sa4(..) | Step::Sa6(..) => Served::Punted(PuntCause::SaMiss),
         }
     }
 
     /// An ESP packet that no SA here is for: datagrams may still be of an ordinary flow.
     #[cold]
-    #[allow(clippy::too_many_arguments)]
-    fn without_sa<F: Family>(
-        &self,
-        headers: &Headers,
-        frame: &mut Frame,
-        spi: &Search<F>,
-        now: Time,
-        out: &mut Output,
-        tally: &mut Tally,
-        scratch: &mut Scratch,
-    ) -> Served {
+    fn without_sa<F: Family>(&self, headers: &Headers, spi: &Search<F>, tally: &mut Tally) -> Step {
         tally.sa_misses += 1;
         if headers.tuple.proto != proto::UDP {
-            return Served::Punted(PuntCause::SaMiss);
+            return Step::Done(Served::Punted(PuntCause::SaMiss));
         }
         let vr = spi.key.vr();
-        let plain4 = search::<V4>(&self.v4, headers, spi.interface, vr);
-        let plain6 = search::<V6>(&self.v6, headers, spi.interface, vr);
-        match (plain4, plain6) {
-            (Some(s), _) => self.forward(&self.v4, headers, &s, frame, now, out, tally, scratch),
-            (None, Some(s)) => self.forward(&self.v6, headers, &s, frame, now, out, tally, scratch),
-            (None, None) => Served::Punted(PuntCause::FlowMiss),
-        }
+        let plain4 = search::<V4>(&self.v4, headers, spi.interface, vr).map(Step::V4);
+        let plain6 = search::<V6>(&self.v6, headers, spi.interface, vr).map(Step::V6);
+        plain4.or(plain6).unwrap_or(Step::Done(Served::Punted(PuntCause::FlowMiss)))
     }
 
     /// Rewrites a packet and seals it with the SA of its flow. All that could send it to the slow
@@ -354,5 +355,5 @@ pub(super) fn search_spi<F: Family>(
 ) -> Option<Search<F>> {
     let key = Key::new(&spi_tuple(spi, headers.tuple.dst), interface.vr)?;
     let place: Place = table.place(&key);
-    Some(Search { key, place, guess: None, interface: interface.interface })
+    Some(Search { key, place, guess: None, interface: interface.interface, opened: false })
 }

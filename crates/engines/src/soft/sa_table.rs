@@ -71,6 +71,14 @@ impl SaMap {
         if sa.is(installed) { Some(&installed.program) } else { None }
     }
 
+    /// Asks the CPU for what [`SaMap::get`] reads.
+    #[inline(always)]
+    pub(super) fn prefetch(&self, sa: SaRef) {
+        if let Some(chunk) = self.chunks.get(sa.slot() / CHUNK) {
+            ports::prefetch(std::ptr::from_ref(&chunk[sa.slot() % CHUNK]).cast());
+        }
+    }
+
     /// Whether there never was one.
     pub(super) fn is_empty(&self) -> bool {
         self.chunks.is_empty()

@@ -7,6 +7,11 @@ use std::{
     ptr::NonNull,
 };
 
+use ports::{
+    huge::{HUGE_PAGE, Mapping},
+    prefetch,
+};
+
 /// Types that are valid when all their bytes are zero.
 ///
 /// # Safety
@@ -34,7 +39,7 @@ impl<T: Zeroed> Slab<T> {
         match Layout::array::<T>(len) {
             Ok(layout) if len > 0 => {
                 let memory = Memory::zeroed(layout.size());
-                Self { base: memory.base.cast(), len, _memory: Some(memory) }
+                Self { base: memory.base().cast(), len, _memory: Some(memory) }
             }
             Ok(_) | Err(_) => Self { base: NonNull::dangling(), len: 0, _memory: None },
         }
@@ -85,33 +90,20 @@ pub(super) trait Shared {}
 /// A cache line in bytes; every slab starts at one.
 const LINE: usize = 64;
 
-/// A huge page of x86-64 and of most ARM kernels, in bytes.
-const HUGE: usize = 2 << 20;
-
 /// Zeroed bytes.
-struct Memory {
-    base: NonNull<u8>,
-    from: Source,
-}
-
-/// Where they come from.
-enum Source {
-    Heap(Layout),
-    /// The whole mapping; it begins before `base`.
-    #[cfg(all(target_os = "linux", not(miri)))]
-    Map {
-        start: *mut libc::c_void,
-        size: usize,
-    },
+enum Memory {
+    Heap(NonNull<u8>, Layout),
+    Map(Mapping),
 }
 
 impl Memory {
     fn zeroed(size: usize) -> Self {
-        #[cfg(all(target_os = "linux", not(miri)))]
-        if size >= HUGE
-            && let Some(memory) = Self::mapped(size)
+        // from the kernel, so that nothing is touched before the advice for huge pages is given (the
+        // heap writes zeros to what it aligns)
+        if size >= HUGE_PAGE
+            && let Some(mapping) = Mapping::new(size)
         {
-            return memory;
+            return Self::Map(mapping);
         }
         let Ok(layout) = Layout::from_size_align(size, LINE) else {
             unreachable!("invariant: the size is that of an array")
@@ -119,61 +111,28 @@ impl Memory {
         // SAFETY: the layout has a size above zero.
         let base = unsafe { alloc::alloc_zeroed(layout) };
         match NonNull::new(base) {
-            Some(base) => Self { base, from: Source::Heap(layout) },
+            Some(base) => Self::Heap(base, layout),
             None => alloc::handle_alloc_error(layout),
         }
     }
 
-    /// From the kernel, so that nothing is touched before the advice for huge pages is given (the
-    /// heap writes zeros to what it aligns).
-    #[cfg(all(target_os = "linux", not(miri)))]
-    fn mapped(size: usize) -> Option<Self> {
-        let whole = size.checked_add(HUGE)?;
-        let access = libc::PROT_READ | libc::PROT_WRITE;
-        let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
-        // SAFETY: a new private mapping at an address of the kernel's choice concerns nobody.
-        let start = unsafe { libc::mmap(std::ptr::null_mut(), whole, access, flags, -1, 0) };
-        if start == libc::MAP_FAILED {
-            return None;
+    const fn base(&self) -> NonNull<u8> {
+        match self {
+            Self::Heap(base, _) => *base,
+            Self::Map(mapping) => mapping.base(),
         }
-        let skip = start.cast::<u8>().align_offset(HUGE);
-        // SAFETY: skip < HUGE, so `base` and `size` bytes from there lie in the mapping; the advice
-        // changes no contents and its failure no meaning.
-        let base = unsafe {
-            let base = start.cast::<u8>().add(skip);
-            libc::madvise(base.cast(), size, libc::MADV_HUGEPAGE);
-            base
-        };
-        let from = Source::Map { start, size: whole };
-        NonNull::new(base).map(|base| Self { base, from })
     }
 }
 
 impl Drop for Memory {
     fn drop(&mut self) {
-        match self.from {
-            // SAFETY: allocated with this layout in `zeroed`.
-            Source::Heap(layout) => unsafe { alloc::dealloc(self.base.as_ptr(), layout) },
-            #[cfg(all(target_os = "linux", not(miri)))]
-            // SAFETY: mapped with this size in `mapped`, and the slab that used it is gone.
-            Source::Map { start, size } => unsafe {
-                libc::munmap(start, size);
-            },
+        match self {
+            // SAFETY: allocated with this layout in `zeroed`, and the slab that used it is gone.
+            Self::Heap(base, layout) => unsafe { alloc::dealloc(base.as_ptr(), *layout) },
+            // it unmaps itself
+            Self::Map(_) => {}
         }
     }
-}
-
-/// Asks the CPU for the cache line of an address, which need not be valid.
-#[inline(always)]
-pub(super) fn prefetch(address: *const u8) {
-    #[cfg(all(target_arch = "x86_64", not(miri)))]
-    // SAFETY: a prefetch has no effect on any address, valid or not.
-    unsafe {
-        use core::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-        _mm_prefetch::<_MM_HINT_T0>(address.cast());
-    }
-    #[cfg(not(all(target_arch = "x86_64", not(miri))))]
-    let _ = address;
 }
 
 #[cfg(test)]

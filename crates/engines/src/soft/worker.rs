@@ -6,7 +6,7 @@ use std::sync::{
 };
 
 use offload::{Adjacency, Direction, EngineInterface, tcp_window::Segment};
-use ports::{Checksum, Frame, Gso, GsoKind, PortId};
+use ports::{Checksum, Frame, Gso, GsoKind, PortId, prefetch};
 use reason::{DropReason, PuntCause, Reason};
 use wire::{Fragmentation, Headers, IpVersion, L3, Time, Tuple, proto, tcp::flags};
 
@@ -18,9 +18,8 @@ use super::{
     moving::Burst,
     punt::{Bucket, CAUSES, Punt, PuntLimits},
     quiescence::Passage,
-    sa::{Scratch, search_spi, spi_of},
+    sa::{Coming, Scratch, search_spi, spi_of},
     sa_table::SaMap,
-    slab::prefetch,
     table::Table,
     tap::{Tap, TapPlace},
 };
@@ -83,6 +82,7 @@ pub struct SoftWorker {
     headers: Box<[Headers; BURST]>,
     steps: Box<[Step; BURST]>,
     verdicts: Box<[Served; BURST]>,
+    coming: Box<Coming>,
     scratch: Scratch,
     limits: [Option<Bucket>; CAUSES],
     tally: Tally,
@@ -101,7 +101,8 @@ pub(super) struct Reader {
 /// What is next for a frame.
 #[derive(Clone, Copy)]
 pub(super) enum Step {
-    Punt(PuntCause),
+    /// Nothing more.
+    Done(Served),
     V4(Search<V4>),
     V6(Search<V6>),
     /// ESP; the key is that of its SA.
@@ -132,6 +133,8 @@ pub(super) struct Search<F: Family> {
     pub(super) place: Place,
     pub(super) guess: Option<u32>,
     pub(super) interface: u16,
+    /// It came out of an SA; the interface is its tunnel's.
+    pub(super) opened: bool,
 }
 
 impl SoftWorker {
@@ -151,8 +154,9 @@ impl SoftWorker {
             reader: Reader { shared, v4, v6, sas: Default::default(), passage, number },
             interfaces: Default::default(),
             headers: Box::new([Headers::EMPTY; BURST]),
-            steps: Box::new([Step::Punt(PuntCause::FlowMiss); BURST]),
-            verdicts: Box::new([Served::Punted(PuntCause::FlowMiss); BURST]),
+            steps: Box::new([Step::Done(Served::Taken); BURST]),
+            verdicts: Box::new([Served::Taken; BURST]),
+            coming: Box::new(Coming::new()),
             scratch: Scratch::default(),
             limits: buckets,
             tally: Tally::default(),
@@ -171,7 +175,10 @@ impl SoftWorker {
         let mut rest = Burst::take(rx);
         while !rest.is_empty() {
             let count = rest.len().min(BURST);
-            self.look(port, &rest.as_slice()[..count]);
+            let any_sa = self.look(port, &rest.as_slice()[..count]);
+            if any_sa {
+                self.open(&mut rest.as_mut_slice()[..count], now, out);
+            }
             self.serve(&mut rest.as_mut_slice()[..count], now, out);
             out.tx.reserve(count);
             for at in 0..count {
@@ -225,13 +232,15 @@ impl SoftWorker {
         self.tally.traces_lost
     }
 
-    /// Parses and hashes all frames and asks the CPU for what serving them needs.
-    fn look(&mut self, port: PortId, frames: &[Frame]) {
-        let Self { reader, interfaces, headers, steps, .. } = self;
+    /// Parses and hashes all frames and asks the CPU for what serving them needs. Whether any of
+    /// them may be for an SA.
+    fn look(&mut self, port: PortId, frames: &[Frame]) -> bool {
+        let Self { reader, interfaces, headers, steps, coming, .. } = self;
         let untagged = interfaces.1.get(port, None);
         for frame in frames.iter().take(AHEAD) {
             prefetch(frame.bytes().as_ptr());
         }
+        let mut any_sa = false;
         let work = headers.iter_mut().zip(steps.iter_mut());
         for (at, (frame, (headers, step))) in frames.iter().zip(work).enumerate() {
             if let Some(later) = frames.get(at + AHEAD) {
@@ -245,54 +254,51 @@ impl SoftWorker {
                     };
                     reader.step(frame.bytes(), headers, interface)
                 }
-                Err(reason) => Step::Punt(unreadable(reason)),
+                Err(reason) => Step::Done(Served::Punted(unreadable(reason))),
+            };
+            any_sa |= matches!(step, Step::Sa4(_) | Step::Sa6(_));
+        }
+        let steps = &mut steps[..frames.len()];
+        reader.guess(steps);
+        if !reader.sas.1.is_empty() {
+            reader.note_sas(steps, &headers[..], coming);
+        }
+        any_sa
+    }
+
+    /// Opens what is for an SA here, so that the packets inside are looked up together like others.
+    fn open(&mut self, frames: &mut [Frame], now: Time, out: &mut Output) {
+        let Self { reader, headers, steps, coming, tally, .. } = self;
+        for (at, (frame, step)) in frames.iter_mut().zip(steps.iter_mut()).enumerate() {
+            reader.fetch_ahead(coming, &headers[..], at);
+            let headers = &mut headers[at];
+            *step = match step {
+                Step::Sa4(s) => reader.open(&reader.v4, headers, s, frame, now, out, tally),
+                Step::Sa6(s) => reader.open(&reader.v6, headers, s, frame, now, out, tally),
+                Step::Done(_) | Step::V4(_) | Step::V6(_) => continue,
             };
         }
-        for step in steps.iter_mut().take(frames.len()) {
-            match step {
-                Step::V4(s) | Step::Sa4(s) => {
-                    s.guess = reader.v4.guess_first(s.place, reader.number);
-                }
-                Step::V6(s) | Step::Sa6(s) => {
-                    s.guess = reader.v6.guess_first(s.place, reader.number);
-                }
-                Step::Punt(_) => {}
-            }
-        }
-        for step in steps.iter_mut().take(frames.len()) {
-            match step {
-                Step::V4(s) | Step::Sa4(s) if s.guess.is_none() => {
-                    s.guess = reader.v4.guess_second(s.place, reader.number);
-                }
-                Step::V6(s) | Step::Sa6(s) if s.guess.is_none() => {
-                    s.guess = reader.v6.guess_second(s.place, reader.number);
-                }
-                Step::V4(_) | Step::V6(_) | Step::Sa4(_) | Step::Sa6(_) | Step::Punt(_) => {}
-            }
-        }
-        if !reader.sas.1.is_empty() {
-            reader.fetch_sas(&steps[..frames.len()]);
-        }
+        let steps = &mut steps[..frames.len()];
+        reader.guess(steps);
+        reader.note_sas(steps, &headers[..], coming);
     }
 
     fn serve(&mut self, frames: &mut [Frame], now: Time, out: &mut Output) {
-        let Self { reader, headers, steps, verdicts, tally, scratch, .. } = self;
-        let work = headers.iter().zip(steps.iter()).zip(verdicts.iter_mut());
-        for (frame, ((headers, step), verdict)) in frames.iter_mut().zip(work) {
+        let Self { reader, headers, steps, verdicts, coming, tally, scratch, .. } = self;
+        let work = steps.iter().zip(verdicts.iter_mut());
+        for (at, (frame, (step, verdict))) in frames.iter_mut().zip(work).enumerate() {
+            reader.fetch_ahead(coming, &headers[..], at);
+            let headers = &headers[at];
             *verdict = match step {
-                Step::Punt(cause) => Served::Punted(*cause),
+                Step::Done(served) => *served,
                 Step::V4(s) => {
                     reader.forward(&reader.v4, headers, s, frame, now, out, tally, scratch)
                 }
                 Step::V6(s) => {
                     reader.forward(&reader.v6, headers, s, frame, now, out, tally, scratch)
                 }
-                Step::Sa4(s) => {
-                    reader.open(&reader.v4, headers, s, frame, now, out, tally, scratch)
-                }
-                Step::Sa6(s) => {
-                    reader.open(&reader.v6, headers, s, frame, now, out, tally, scratch)
-                }
+                // `open` leaves none
+                Step::Sa4(_) | Step::Sa6(_) => Served::Punted(PuntCause::SaMiss),
             };
         }
     }
@@ -321,6 +327,32 @@ impl SoftWorker {
 }
 
 impl Reader {
+    /// Looks for the likely slots of the steps, and asks the CPU for what stands there.
+    fn guess(&self, steps: &mut [Step]) {
+        for step in steps.iter_mut() {
+            match step {
+                Step::V4(s) | Step::Sa4(s) if s.guess.is_none() => {
+                    s.guess = self.v4.guess_first(s.place, self.number);
+                }
+                Step::V6(s) | Step::Sa6(s) if s.guess.is_none() => {
+                    s.guess = self.v6.guess_first(s.place, self.number);
+                }
+                Step::V4(_) | Step::V6(_) | Step::Sa4(_) | Step::Sa6(_) | Step::Done(_) => {}
+            }
+        }
+        for step in steps.iter_mut() {
+            match step {
+                Step::V4(s) | Step::Sa4(s) if s.guess.is_none() => {
+                    s.guess = self.v4.guess_second(s.place, self.number);
+                }
+                Step::V6(s) | Step::Sa6(s) if s.guess.is_none() => {
+                    s.guess = self.v6.guess_second(s.place, self.number);
+                }
+                Step::V4(_) | Step::V6(_) | Step::Sa4(_) | Step::Sa6(_) | Step::Done(_) => {}
+            }
+        }
+    }
+
     /// What a received frame tells: whose SA or flow it may be.
     #[inline(always)]
     fn step(&self, frame: &[u8], headers: &Headers, interface: Option<&EngineInterface>) -> Step {
@@ -329,7 +361,7 @@ impl Reader {
             && let L3::Ip(version) = headers.kind
         {
             if let Some(cause) = exception(headers, interface) {
-                return Step::Punt(cause);
+                return Step::Done(Served::Punted(cause));
             }
             let esp = match version {
                 IpVersion::V4 => search_spi(&self.v4, spi, headers, interface).map(Step::Sa4),
@@ -347,13 +379,13 @@ impl Reader {
     pub(super) fn search(&self, headers: &Headers, interface: Option<&EngineInterface>) -> Step {
         let version = match headers.kind {
             L3::Ip(version) => version,
-            L3::Arp => return Step::Punt(PuntCause::NotIp),
+            L3::Arp => return Step::Done(Served::Punted(PuntCause::NotIp)),
         };
         let Some(interface) = interface else {
-            return Step::Punt(PuntCause::InterfaceUnknown);
+            return Step::Done(Served::Punted(PuntCause::InterfaceUnknown));
         };
         if let Some(cause) = exception(headers, interface) {
-            return Step::Punt(cause);
+            return Step::Done(Served::Punted(cause));
         }
         match version {
             IpVersion::V4 => {
@@ -363,7 +395,7 @@ impl Reader {
                 search(&self.v6, headers, interface.interface, interface.vr).map(Step::V6)
             }
         }
-        .unwrap_or(Step::Punt(PuntCause::FlowMiss))
+        .unwrap_or(Step::Done(Served::Punted(PuntCause::FlowMiss)))
     }
 
     /// Looks the flow up, makes every check, and only then changes the frame.
@@ -381,7 +413,10 @@ impl Reader {
         scratch: &mut Scratch,
     ) -> Served {
         let served = self.try_forward(table, headers, search, frame, now, out, tally, scratch);
-        served.unwrap_or_else(Served::Punted)
+        match served.unwrap_or_else(Served::Punted) {
+            Served::Punted(cause) if search.opened => Served::Opened(cause, search.interface),
+            served => served,
+        }
     }
 
     #[inline(always)]
@@ -590,7 +625,7 @@ pub(super) fn search<F: Family>(
     }
     let key = Key::new(tuple, vr)?;
     let place = table.place(&key);
-    Some(Search { key, place, guess: None, interface })
+    Some(Search { key, place, guess: None, interface, opened: false })
 }
 
 /// Replaces the Ethernet header in front of the IP packet, and cuts what comes after it. The

@@ -1,0 +1,287 @@
+//! Memory in huge pages: mappings for tables, and an allocator for objects that packets touch.
+//!
+//! Ten thousand SAs used in turn lie on thousands of ordinary pages, more than a CPU remembers the
+//! translations of; looking one up then takes longer than enciphering a small packet. A program
+//! that forwards sets [`HugeAlloc`] as its global allocator: objects aligned to [`ALIGN`] bytes,
+//! which is how what workers touch per packet is marked, come from huge pages, everything else
+//! from the system as ever. Limits: memory of such objects is reused for others of their size and
+//! never given back; where there are no huge pages it is ordinary memory.
+
+use std::{
+    alloc::{GlobalAlloc, Layout, System},
+    ptr::{self, NonNull},
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+
+/// A huge page of x86-64 and of most ARM kernels, in bytes.
+pub const HUGE_PAGE: usize = 2 << 20;
+
+/// The alignment, in bytes, that marks what packets touch: a pair of cache lines.
+pub const ALIGN: usize = 128;
+
+/// Larger objects come from the system, in units of [`ALIGN`].
+const LARGEST: usize = 32;
+
+/// Address space taken at a time; the kernel backs it as it is touched.
+const CHUNK: usize = 8 * HUGE_PAGE;
+
+/// Zeroed memory from the kernel, asked for in huge pages, backed only as it is touched.
+pub struct Mapping {
+    base: NonNull<u8>,
+    /// The whole mapping; it begins before `base`.
+    #[cfg(all(target_os = "linux", not(miri)))]
+    whole: (*mut libc::c_void, usize),
+}
+
+// SAFETY: a mapping only owns memory; it is reached through unsafe code with a protocol of its own.
+unsafe impl Send for Mapping {}
+// SAFETY: as above.
+unsafe impl Sync for Mapping {}
+
+impl Mapping {
+    /// `size` bytes from the start of a huge page on; `None` when the kernel gives none, or is none
+    /// of Linux.
+    pub fn new(size: usize) -> Option<Self> {
+        #[cfg(all(target_os = "linux", not(miri)))]
+        {
+            let whole = size.checked_add(HUGE_PAGE)?;
+            let access = libc::PROT_READ | libc::PROT_WRITE;
+            let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
+            // SAFETY: a new private mapping at an address of the kernel's choice concerns nobody.
+            let start = unsafe { libc::mmap(ptr::null_mut(), whole, access, flags, -1, 0) };
+            if start == libc::MAP_FAILED {
+                return None;
+            }
+            let skip = start.cast::<u8>().align_offset(HUGE_PAGE);
+            // SAFETY: skip < HUGE_PAGE, so `base` and `size` bytes from there lie in the mapping; the
+            // advice changes no contents and its failure no meaning.
+            let base = unsafe {
+                let base = start.cast::<u8>().add(skip);
+                libc::madvise(base.cast(), size, libc::MADV_HUGEPAGE);
+                base
+            };
+            NonNull::new(base).map(|base| Self { base, whole: (start, whole) })
+        }
+        #[cfg(not(all(target_os = "linux", not(miri))))]
+        {
+            let _ = size;
+            None
+        }
+    }
+
+    /// The first byte.
+    pub const fn base(&self) -> NonNull<u8> {
+        self.base
+    }
+}
+
+impl Drop for Mapping {
+    fn drop(&mut self) {
+        #[cfg(all(target_os = "linux", not(miri)))]
+        // SAFETY: mapped with this size in `new`; who used it owned this, and is gone.
+        unsafe {
+            libc::munmap(self.whole.0, self.whole.1);
+        }
+    }
+}
+
+/// The allocator: see the head of this file.
+pub struct HugeAlloc(Mutex<Blocks>);
+
+/// What it has to give.
+struct Blocks {
+    /// Blocks that came back, by size in units of [`ALIGN`].
+    free: [*mut Free; LARGEST + 1],
+    next: *mut u8,
+    left: usize,
+}
+
+/// A block that came back.
+struct Free {
+    next: *mut Self,
+}
+
+// SAFETY: the pointers are to memory that nobody else knows of.
+unsafe impl Send for Blocks {}
+
+impl HugeAlloc {
+    /// One that has taken nothing yet.
+    pub const fn new() -> Self {
+        let free = [ptr::null_mut(); LARGEST + 1];
+        Self(Mutex::new(Blocks { free, next: ptr::null_mut(), left: 0 }))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Blocks> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Default for HugeAlloc {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// The size of a marked object in units of [`ALIGN`].
+const fn units(layout: &Layout) -> Option<usize> {
+    let units = layout.size().div_ceil(ALIGN);
+    if layout.align() == ALIGN && units <= LARGEST { Some(units) } else { None }
+}
+
+impl Blocks {
+    fn take(&mut self, units: usize) -> *mut u8 {
+        let back = self.free[units];
+        if !back.is_null() {
+            // SAFETY: a block in the list is ours, and `give` wrote its `next`.
+            self.free[units] = unsafe { (*back).next };
+            return back.cast();
+        }
+        let size = units * ALIGN;
+        if self.left < size {
+            // what is left of the last one is less than one object
+            let Some(mapping) = Mapping::new(CHUNK) else {
+                return ptr::null_mut();
+            };
+            (self.next, self.left) = (mapping.base().as_ptr(), CHUNK);
+            std::mem::forget(mapping);
+        }
+        let block = self.next;
+        // SAFETY: size <= left, so the result lies in the mapping or at its end.
+        self.next = unsafe { block.add(size) };
+        self.left -= size;
+        block
+    }
+
+    /// # Safety
+    /// The block has so many units, is aligned, and nobody uses it any more.
+    unsafe fn give(&mut self, block: *mut u8, units: usize) {
+        let block = block.cast::<Free>();
+        // SAFETY: the block is large enough, aligned, and the caller's promise makes it ours.
+        unsafe { block.write(Free { next: self.free[units] }) };
+        self.free[units] = block;
+    }
+}
+
+// SAFETY: a block has at least the layout's size and alignment: the chunks start at a huge page and
+// all blocks are multiples of `ALIGN`. It is given to one caller until that one gives it back with the
+// same layout, which leads to the same list. Nothing here allocates by the global allocator or panics:
+// the lock is a word, units are bounded by `units`.
+unsafe impl GlobalAlloc for HugeAlloc {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        let Some(units) = units(&layout) else {
+            // SAFETY: the caller's promise.
+            return unsafe { System.alloc(layout) };
+        };
+        let block = self.lock().take(units);
+        if !block.is_null() {
+            return block;
+        }
+        match Layout::from_size_align(units * ALIGN, ALIGN) {
+            // SAFETY: the size is not zero, as the caller's is not. The block goes to our list later.
+            Ok(whole) => unsafe { System.alloc(whole) },
+            Err(_) => ptr::null_mut(),
+        }
+    }
+
+    unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
+        match units(&layout) {
+            // SAFETY: the caller's promise, and `alloc` made every such block so large.
+            Some(units) => unsafe { self.lock().give(block, units) },
+            // SAFETY: the caller's promise; it came from there.
+            None => unsafe { System.dealloc(block, layout) },
+        }
+    }
+
+    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        if units(&layout).is_none() {
+            // SAFETY: the caller's promise.
+            return unsafe { System.alloc_zeroed(layout) };
+        }
+        // SAFETY: the caller's promise.
+        let block = unsafe { self.alloc(layout) };
+        if !block.is_null() {
+            // SAFETY: the block is new and so large.
+            unsafe { block.write_bytes(0, layout.size()) };
+        }
+        block
+    }
+
+    unsafe fn realloc(&self, block: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        let Ok(wanted) = Layout::from_size_align(size, layout.align()) else {
+            return ptr::null_mut();
+        };
+        if units(&layout).is_none() && units(&wanted).is_none() {
+            // SAFETY: the caller's promise; it came from there.
+            return unsafe { System.realloc(block, layout, size) };
+        }
+        // SAFETY: the caller's promise; both blocks hold the smaller of the sizes, and are two.
+        unsafe {
+            let new = self.alloc(wanted);
+            if !new.is_null() {
+                new.copy_from_nonoverlapping(block, layout.size().min(size));
+                self.dealloc(block, layout);
+            }
+            new
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn layout(size: usize, align: usize) -> Layout {
+        Layout::from_size_align(size, align).expect("right")
+    }
+
+    #[test]
+    fn blocks_are_aligned_apart_and_used_again() {
+        let alloc = HugeAlloc::new();
+        let mut blocks = Vec::new();
+        for n in 0..20_000usize {
+            let layout = layout(1 + n % (LARGEST * ALIGN), ALIGN);
+            // SAFETY: the layout has a size; the block is written within it.
+            let block = unsafe {
+                let block = alloc.alloc_zeroed(layout);
+                assert!(!block.is_null() && block as usize % ALIGN == 0);
+                assert_eq!((*block, *block.add(layout.size() - 1)), (0, 0));
+                block.write_bytes(n as u8, layout.size());
+                block
+            };
+            blocks.push((block, layout, n as u8));
+        }
+        for (block, layout, n) in &blocks {
+            // SAFETY: allocated and written above, and given back once.
+            unsafe {
+                assert_eq!((**block, *block.add(layout.size() - 1)), (*n, *n), "nobody else's");
+                alloc.dealloc(*block, *layout);
+            }
+        }
+        let (last, like, _) = blocks[blocks.len() - 1];
+        // SAFETY: as above.
+        unsafe {
+            assert_eq!(alloc.alloc(like), last);
+            assert_ne!(alloc.alloc(like), last);
+        }
+    }
+
+    #[test]
+    fn blocks_grow_across_both_sources_and_keep_their_bytes() {
+        let alloc = HugeAlloc::new();
+        for align in [16, ALIGN, 2 * ALIGN] {
+            // SAFETY: every block is used within its size, and given back with its last layout.
+            unsafe {
+                let mut block = alloc.alloc(layout(64, align));
+                block.write_bytes(7, 64);
+                let mut size = 64;
+                for next in [200, 4096, 4097, 100_000, 80] {
+                    block = alloc.realloc(block, layout(size, align), next);
+                    assert!(!block.is_null() && block as usize % align == 0);
+                    assert!((0..64).all(|at| *block.add(at) == 7), "{align} {next}");
+                    size = next;
+                }
+                alloc.dealloc(block, layout(size, align));
+            }
+        }
+    }
+}
