@@ -20,7 +20,7 @@ pub const HUGE_PAGE: usize = 2 << 20;
 pub const ALIGN: usize = 128;
 
 /// Larger objects come from the system, in units of [`ALIGN`].
-const LARGEST: usize = 32;
+const LARGEST: usize = 64;
 
 /// Address space taken at a time; the kernel backs it as it is touched.
 const CHUNK: usize = 8 * HUGE_PAGE;
@@ -274,7 +274,7 @@ mod tests {
                 let mut block = alloc.alloc(layout(64, align));
                 block.write_bytes(7, 64);
                 let mut size = 64;
-                for next in [200, 4096, 4097, 100_000, 80] {
+                for next in [200, 8192, 8193, 100_000, 80] {
                     block = alloc.realloc(block, layout(size, align), next);
                     assert!(!block.is_null() && block as usize % align == 0);
                     assert!((0..64).all(|at| *block.add(at) == 7), "{align} {next}");
