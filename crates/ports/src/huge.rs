@@ -243,7 +243,7 @@ mod tests {
             // SAFETY: the layout has a size; the block is written within it.
             let block = unsafe {
                 let block = alloc.alloc_zeroed(layout);
-                assert!(!block.is_null() && block as usize % ALIGN == 0);
+                assert!(!block.is_null() && (block as usize).is_multiple_of(ALIGN));
                 assert_eq!((*block, *block.add(layout.size() - 1)), (0, 0));
                 block.write_bytes(n as u8, layout.size());
                 block
@@ -276,7 +276,7 @@ mod tests {
                 let mut size = 64;
                 for next in [200, 8192, 8193, 100_000, 80] {
                     block = alloc.realloc(block, layout(size, align), next);
-                    assert!(!block.is_null() && block as usize % align == 0);
+                    assert!(!block.is_null() && (block as usize).is_multiple_of(align));
                     assert!((0..64).all(|at| *block.add(at) == 7), "{align} {next}");
                     size = next;
                 }
