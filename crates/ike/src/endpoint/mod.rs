@@ -253,13 +253,8 @@ impl Endpoint {
         while let Some((at, id)) = self.timers.first().copied()
             && at <= now
         {
-            let again = self.with(now, id, |sa, ctx| {
-                sa.handle_timeout(ctx);
-                sa.next_timeout()
-            });
-            if let Some(Some((again, _))) = again
-                && again <= now
-            {
+            self.with(now, id, |sa, ctx| sa.handle_timeout(ctx));
+            if self.due.get(&id).is_some_and(|at| *at <= now) {
                 debug_assert!(false, "invariant: what was due is done");
                 break;
             }
@@ -351,6 +346,20 @@ impl Endpoint {
                         sa.lost(&mut context!(self, now));
                     }
                     touched.insert(loser);
+                }
+                Effect::End(id, reason) => {
+                    if let Some(sa) = self.sas.get_mut(&id) {
+                        sa.end(&mut context!(self, now), reason);
+                    }
+                    touched.insert(id);
+                }
+                Effect::Delete(id) => {
+                    if let Some(sa) = self.sas.get_mut(&id) {
+                        let mut ctx = context!(self, now);
+                        sa.queue(&mut ctx, Task::DeleteIke);
+                        sa.start_tasks(&mut ctx);
+                    }
+                    touched.insert(id);
                 }
                 Effect::InitialContact(new) => {
                     let Some(sa) = self.sas.get(&new) else { continue };

@@ -9,7 +9,7 @@ use std::{
 use rand_core::CryptoRng;
 
 use super::Datagram;
-use crate::{ChildId, Event, IkeId, Job, JobId, Path, Settings, job::Work, sa::IkeSa};
+use crate::{ChildId, DownReason, Event, IkeId, Job, JobId, Path, Settings, job::Work, sa::IkeSa};
 
 /// SPIs of children are drawn from here, so that they do not meet those of manual keys, which people
 /// write by hand and small.
@@ -28,6 +28,10 @@ pub(crate) enum Effect {
     },
     /// Of two that were made to replace the same one it is the one that does not stay.
     Lost(IkeId),
+    /// It ends, once others have taken what it had.
+    End(IkeId, DownReason),
+    /// It is deleted, because the one it was to replace is.
+    Delete(IkeId),
     /// The peer of this one has no others.
     InitialContact(IkeId),
 }

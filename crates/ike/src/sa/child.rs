@@ -71,6 +71,9 @@ pub(super) struct ChildRequest {
     retried: bool,
     /// The peer rekeyed the same child meanwhile: what it made, and the lower of its nonces.
     pub(super) collision: Option<(ChildId, Nonce)>,
+    /// The peer's SPIs of children it deleted meanwhile that we do not have: its deletion may overtake
+    /// the answer by which the child is made.
+    pub(super) deleted: Vec<u32>,
     answer: Option<(Agreed, Nonce)>,
 }
 
@@ -236,6 +239,7 @@ impl IkeSa {
             private: None,
             retried,
             collision: None,
+            deleted: Vec::new(),
             answer: None,
         };
         match request.method {
@@ -428,6 +432,11 @@ impl IkeSa {
         secret: Option<SharedSecret>,
     ) {
         let Some((agreed, nonce)) = request.answer else { return };
+        if request.deleted.contains(&agreed.outbound_spi) {
+            ctx.out.forget_spi(agreed.inbound_spi);
+            self.settle(request.rekeys, request.collision);
+            return;
+        }
         let nonces = Nonces { initiator: &request.nonce, responder: &nonce };
         let exchanges: Vec<_> = secret.into_iter().collect();
         let keys = self.ike_keys().child(agreed.choice.suite, &exchanges, nonces);

@@ -1,10 +1,17 @@
 //! INFORMATIONAL (RFC 7296 §1.4): deletes, and signs of life.
 
-use super::{Context, IkeSa, Phase, payloads::Payloads, requests::What};
+use super::{
+    Context, IkeSa, Phase,
+    payloads::Payloads,
+    requests::{Initiated, What},
+};
 use crate::{
     ChildId, DownReason, Path,
     message::{Delete, ExchangeType, Header, Payload, notify_type},
 };
+
+/// Deletions of children we do not have yet that are kept in mind.
+const MAX_EARLY: usize = 8;
 
 impl IkeSa {
     pub(super) fn begin_delete_children(&mut self, ctx: &mut Context<'_>, ids: Vec<ChildId>) {
@@ -32,7 +39,10 @@ impl IkeSa {
     fn remove_child(&mut self, ctx: &mut Context<'_>, id: ChildId, reason: DownReason) {
         let Some(at) = self.children.iter().position(|child| child.id() == id) else { return };
         let reason = match self.children[at].replaced_by {
-            Some(_) => DownReason::Replaced,
+            Some(new) => {
+                self.hand_over(ctx, id, new);
+                DownReason::Replaced
+            }
             None => reason,
         };
         self.children.remove(at).gone(ctx, reason);
@@ -70,10 +80,10 @@ impl IkeSa {
         if refused || deletes.clone().any(|delete| *delete == Delete::Ike) {
             // the answer to the deletion of an IKE SA is empty (RFC 7296 §1.4.1)
             self.answer(ctx, path, &header, Vec::new());
-            // should both ends have rekeyed it, the peer has settled that
-            self.yield_to_successor(ctx);
             let reason = match &self.phase {
                 Phase::Replaced | Phase::Closing(DownReason::Replaced) => DownReason::Replaced,
+                // both ends were replacing it, and the peer has settled that
+                Phase::Up if self.successor.is_some() => DownReason::Replaced,
                 Phase::Closing(reason) => reason.clone(),
                 Phase::Opening | Phase::Up | Phase::Refused | Phase::Gone if refused => {
                     DownReason::Protocol("it does not accept our identity".to_owned())
@@ -101,7 +111,14 @@ impl IkeSa {
     /// The peer has deleted the child with this SPI. Gives ours, unless we are deleting it too
     /// (RFC 7296 §1.4.1).
     fn peer_deletes(&mut self, ctx: &mut Context<'_>, spi: u32) -> Option<u32> {
-        let child = self.children.iter().find(|child| child.outbound_spi == spi)?;
+        let Some(child) = self.children.iter().find(|child| child.outbound_spi == spi) else {
+            if let Some(Initiated { what: What::Child(request), .. }) = &mut self.ours
+                && request.deleted.len() < MAX_EARLY
+            {
+                request.deleted.push(spi);
+            }
+            return None;
+        };
         let (id, inbound, closing) = (child.id(), child.inbound_spi, child.closing);
         let settled = child.replaced_by;
         let collision = self.our_rekeying(id).and_then(|request| request.collision.clone());
@@ -110,7 +127,6 @@ impl IkeSa {
             if let Some(old) = self.child_mut(id) {
                 old.replaced_by = Some(new);
             }
-            self.hand_over(ctx, id, new);
         }
         self.remove_child(ctx, id, DownReason::PeerDeleted);
         (!closing).then_some(inbound)

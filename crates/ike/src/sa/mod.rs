@@ -36,7 +36,7 @@ pub use timers::Why;
 use crate::{
     ChildId, Connection, DownReason, Event, Failure, IkeId, IkeView, Path, Settings, Traffic, auth,
     crypto::{IkeKeys, Nonce, Opener, Role, Sealer, Spis},
-    endpoint::Output,
+    endpoint::{Effect, Output},
     job::{JobId, Outcome},
     message::{ExchangeType, Header, Payload, Proposal},
 };
@@ -355,6 +355,13 @@ impl IkeSa {
     /// Forgets it and its children, at once and without a word to the peer.
     pub(crate) fn end(&mut self, ctx: &mut Context<'_>, reason: DownReason) {
         if self.phase == Phase::Gone {
+            return;
+        }
+        if self.phase == Phase::Up && self.successor.is_some() {
+            // both ends were replacing it: its children are not to go with it
+            self.yield_to_successor(ctx);
+            self.ours = None;
+            ctx.out.effect(Effect::End(self.id, reason));
             return;
         }
         self.phase = Phase::Gone;

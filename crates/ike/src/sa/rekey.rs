@@ -178,6 +178,12 @@ impl IkeSa {
         let spis = [request.spi, remote_spi];
         let mut new = self.successor_sa(ctx, Role::Initiator, spis, &choice, &secret, nonces);
         let lowest = (&request.nonce).min(&nonce);
+        if matches!(self.phase, Phase::Closing(_)) {
+            // deleted meanwhile, and so is what was to replace it
+            new.queue(ctx, Task::DeleteIke);
+            ctx.out.effect(Effect::Spawn(Box::new(new)));
+            return;
+        }
         if request.collision.as_ref().is_some_and(|theirs| lowest < theirs)
             || self.phase == Phase::Replaced
         {

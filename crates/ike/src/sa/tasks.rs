@@ -8,7 +8,7 @@ use super::{
     Context, IkeSa, Phase,
     requests::{Initiated, What},
 };
-use crate::{ChildId, DownReason};
+use crate::{ChildId, DownReason, endpoint::Effect};
 
 /// The most that can wait.
 const MAX_TASKS: usize = 1024;
@@ -38,6 +38,12 @@ pub(super) struct Queued {
 impl IkeSa {
     /// Does it as soon as the window allows. What waits already does not wait twice.
     pub(crate) fn queue(&mut self, ctx: &mut Context<'_>, task: Task) {
+        if task == Task::DeleteIke
+            && self.phase == Phase::Up
+            && let Some(other) = self.successor
+        {
+            ctx.out.effect(Effect::Delete(other));
+        }
         self.queue_at(task, ctx.now);
     }
 
@@ -53,7 +59,6 @@ impl IkeSa {
             if !matches!(self.phase, Phase::Closing(_) | Phase::Replaced) {
                 self.phase = Phase::Closing(DownReason::Deleted);
             }
-            self.tasks.clear();
         }
         if let Task::DeleteChildren(ids) = &task {
             for id in ids {
@@ -68,39 +73,44 @@ impl IkeSa {
         }
     }
 
-    /// When the next one is due.
+    /// What can be begun now is due at this time; the other tasks wait for who inherits them.
     pub(super) fn next_task(&self) -> Option<Time> {
-        if self.ours.is_some() || self.phase == Phase::Opening {
+        if self.ours.is_some() {
             return None;
         }
-        self.tasks.iter().map(|queued| queued.not_before).min()
+        let startable = self.tasks.iter().filter(|queued| self.may_start(&queued.task));
+        startable.map(|queued| queued.not_before).min()
+    }
+
+    fn may_start(&self, task: &Task) -> bool {
+        match self.phase {
+            Phase::Up => self.successor.is_none() || *task == Task::DeleteIke,
+            Phase::Closing(_) => *task == Task::DeleteIke,
+            Phase::Opening | Phase::Replaced | Phase::Refused | Phase::Gone => false,
+        }
     }
 
     /// Begins what is due, if nothing of ours is on its way.
     pub(crate) fn start_tasks(&mut self, ctx: &mut Context<'_>) {
+        let now = ctx.now;
         while self.ours.is_none()
-            && !matches!(self.phase, Phase::Opening | Phase::Gone)
-            && let Some(at) = self.tasks.iter().position(|queued| queued.not_before <= ctx.now)
+            && let Some(at) = self
+                .tasks
+                .iter()
+                .position(|queued| queued.not_before <= now && self.may_start(&queued.task))
             && let Some(queued) = self.tasks.remove(at)
         {
-            let up = self.phase == Phase::Up && self.successor.is_none();
             match queued.task {
-                Task::DeleteIke if self.phase != Phase::Replaced => self.begin_delete_ike(ctx),
-                Task::CreateChild(name) if up => self.begin_child(ctx, &name, None, None),
-                Task::RekeyChild(id) if up => {
+                Task::DeleteIke => self.begin_delete_ike(ctx),
+                Task::CreateChild(name) => self.begin_child(ctx, &name, None, None),
+                Task::RekeyChild(id) => {
                     if let Some(name) = self.child(id).map(|child| child.name.clone()) {
                         self.begin_child(ctx, &name, Some(id), None);
                     }
                 }
-                Task::DeleteChildren(ids) if up => self.begin_delete_children(ctx, ids),
-                Task::RekeyIke if up => self.begin_rekey(ctx, None),
-                Task::Check if up => self.begin_check(ctx),
-                Task::DeleteIke
-                | Task::CreateChild(_)
-                | Task::RekeyChild(_)
-                | Task::DeleteChildren(_)
-                | Task::RekeyIke
-                | Task::Check => {}
+                Task::DeleteChildren(ids) => self.begin_delete_children(ctx, ids),
+                Task::RekeyIke => self.begin_rekey(ctx, None),
+                Task::Check => self.begin_check(ctx),
             }
         }
     }
