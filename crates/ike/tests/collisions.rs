@@ -215,3 +215,18 @@ fn every_pair_of_wishes_around_slow_jobs() {
         }
     }
 }
+
+#[test]
+fn a_request_that_overtakes_the_answer_of_ike_auth_waits() {
+    let mut pair = Pair::new(3);
+    pair.connect(A);
+    while pair.ikes[B].is_empty() {
+        assert!(pair.step(pair.now + SECOND));
+    }
+    pair.lose_all();
+    // A does not know yet that it is up
+    wish(&mut pair, B, Wish::RekeyChild);
+    pair.run_for(60 * SECOND);
+    pair.assert_agreed(1);
+    assert_ne!(pair.child(B).sa.replaces, None);
+}

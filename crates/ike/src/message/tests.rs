@@ -229,3 +229,36 @@ fn selectors_in_words() {
     let all = TrafficSelector::prefix(IpAddr::from([0; 16]), 0);
     assert_eq!(all.to_string(), "::/0");
 }
+
+/// What travels encrypted, another decoder has to understand as well.
+#[test]
+fn another_decoder_reads_what_travels_encrypted() {
+    let transforms = vec![Transform { key_bits: Some(256), ..Transform::new(1, 20) }];
+    let proposal = Proposal { number: 1, protocol: 3, spi: vec![0xc0, 0, 0, 1], transforms };
+    let net = |text: [u8; 4]| vec![TrafficSelector::prefix(text.into(), 24)];
+    let id = || Identification { kind: 2, data: b"a.test".to_vec() };
+    let payloads = [
+        Payload::IdInitiator(id()),
+        Payload::Certificate(Certificate { encoding: 4, data: vec![1; 300] }),
+        Payload::CertificateRequest(CertificateRequest { encoding: 4, authorities: vec![2; 40] }),
+        Payload::IdResponder(id()),
+        Payload::Authentication { method: 14, data: vec![3; 90] },
+        Payload::Notify(Notify::new(notify_type::INITIAL_CONTACT, [])),
+        Payload::SecurityAssociation(vec![proposal]),
+        Payload::SelectorsInitiator(net([10, 1, 0, 0])),
+        Payload::SelectorsResponder(net([10, 2, 0, 0])),
+        Payload::Nonce(vec![4; 32]),
+        Payload::KeyExchange(KeyExchange { method: 31, data: vec![5; 32] }),
+        Payload::Delete(Delete::Esp(vec![0xc000_0001])),
+    ];
+    let bytes = encode_chain(&payloads);
+    let first = ipsec_parser::IkePayloadType(payloads[0].kind());
+    let (rest, read) = ipsec_parser::parse_ikev2_payload_list(&bytes, first).unwrap();
+    assert!(rest.is_empty());
+    let text = format!("{:?}", read.unwrap());
+    for part in ["IDi", "a.test", "TSi", "10, 1, 0, 255", "Delete"] {
+        let bytes = format!("{:?}", part.as_bytes());
+        let inner = bytes.trim_matches(['[', ']']);
+        assert!(text.contains(part) || text.contains(inner), "{part} in {text}");
+    }
+}

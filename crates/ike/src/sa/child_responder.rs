@@ -207,7 +207,12 @@ impl IkeSa {
             .children
             .iter()
             .find(|child| of_esp && Some(child.outbound_spi) == spi)
-            .ok_or(notify_type::CHILD_SA_NOT_FOUND)?;
+            // the answer by which we get to know it may have been overtaken
+            .ok_or(if matches!(&self.ours, Some(Initiated { what: What::Child(_), .. })) {
+                notify_type::TEMPORARY_FAILURE
+            } else {
+                notify_type::CHILD_SA_NOT_FOUND
+            })?;
         if child.closing || child.replaced_by.is_some() {
             return Err(notify_type::TEMPORARY_FAILURE);
         }

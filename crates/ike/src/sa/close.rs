@@ -123,10 +123,10 @@ impl IkeSa {
         let settled = child.replaced_by;
         let collision = self.our_rekeying(id).and_then(|request| request.collision.clone());
         let new = settled.or(collision.map(|(new, _)| new));
-        if let Some(new) = new.filter(|new| self.child(*new).is_some()) {
-            if let Some(old) = self.child_mut(id) {
-                old.replaced_by = Some(new);
-            }
+        if let Some(new) = new.filter(|new| self.child(*new).is_some())
+            && let Some(old) = self.child_mut(id)
+        {
+            old.replaced_by = Some(new);
         }
         self.remove_child(ctx, id, DownReason::PeerDeleted);
         (!closing).then_some(inbound)

@@ -296,6 +296,10 @@ impl IkeSa {
             self.init_response(ctx, bytes, header, payloads)?;
             return Ok(None);
         }
+        if self.phase == Phase::Opening && self.role == Role::Initiator && !header.is_response {
+            // the answer by which we know who the peer is may have been overtaken
+            return Err(Ignored::Unexpected);
+        }
         if header.is_response {
             self.check_response(&header)?;
         } else if self.check_request(&header)? {

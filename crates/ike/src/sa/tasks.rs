@@ -55,10 +55,8 @@ impl IkeSa {
     }
 
     fn queue_at(&mut self, task: Task, not_before: Time) {
-        if task == Task::DeleteIke {
-            if !matches!(self.phase, Phase::Closing(_) | Phase::Replaced) {
-                self.phase = Phase::Closing(DownReason::Deleted);
-            }
+        if task == Task::DeleteIke && !matches!(self.phase, Phase::Closing(_) | Phase::Replaced) {
+            self.phase = Phase::Closing(DownReason::Deleted);
         }
         if let Task::DeleteChildren(ids) = &task {
             for id in ids {
