@@ -142,7 +142,7 @@ impl Change {
         match self.section {
             "hostname" | "control" => touches.control = true,
             "port" => touches.ports = true,
-            "ipsec" => touches.tunnels = true,
+            "ipsec" | "gre" | "vxlan" => touches.tunnels = true,
             "virtual-router" => {
                 touches.routes |= whole || !only("offload");
                 touches.interfaces |= whole || !only("offload");

@@ -12,7 +12,8 @@ use ipnet::IpNet;
 use wire::{Mac, VlanId};
 
 pub use tunnel::{
-    Fragmentation, Ipsec, ManualSa, Selector, Steering, Tunnel, TunnelId, TunnelKind,
+    Fragmentation, Gre, Ipsec, ManualSa, OuterRules, Selector, Steering, Tunnel, TunnelId,
+    TunnelKind, Vxlan,
 };
 
 /// Line of the configuration file, counted from 1; zero for what was not written (defaults).

@@ -174,6 +174,134 @@ const CASES: &[(&str, &str)] = &[
         "[[central-snat]]\nname = \"c\"\nnat = \"interface\"\n[[policy]]\nid = 1\naction = \"allow\"\nnat = \"interface\"",
     ),
     (
+        "foreign-local",
+        r##"[[gre]]
+name = "g"
+local = "203.0.113.3"
+remote = "198.51.100.7"
+"##,
+    ),
+    (
+        "mixed-versions",
+        r##"[[gre]]
+name = "g"
+local = "203.0.113.2"
+remote = "2001:db8::7"
+"##,
+    ),
+    (
+        "bad-remote",
+        r##"[[vxlan]]
+name = "v"
+vni = 7
+local = "203.0.113.2"
+remote = "239.1.1.1"
+"##,
+    ),
+    (
+        "bad-remote",
+        r##"[[gre]]
+name = "g"
+local = "203.0.113.2"
+remote = "10.0.0.1"
+"##,
+    ),
+    (
+        "missing-key",
+        r##"[[vxlan]]
+name = "v"
+local = "203.0.113.2"
+remote = "198.51.100.7"
+"##,
+    ),
+    (
+        "out-of-range",
+        r##"[[vxlan]]
+name = "v"
+vni = 16777216
+local = "203.0.113.2"
+remote = "198.51.100.7"
+"##,
+    ),
+    (
+        "out-of-range",
+        r##"[[gre]]
+name = "g"
+ttl = 0
+local = "203.0.113.2"
+remote = "198.51.100.7"
+"##,
+    ),
+    (
+        "duplicate-ends",
+        r##"[[gre]]
+name = "a"
+local = "203.0.113.2"
+remote = "198.51.100.7"
+[[gre]]
+name = "b"
+local = "203.0.113.2"
+remote = "198.51.100.7"
+"##,
+    ),
+    (
+        "duplicate-ends",
+        r##"[[gre]]
+name = "a"
+key = 7
+local = "203.0.113.2"
+remote = "198.51.100.7"
+[[gre]]
+name = "b"
+key = 7
+local = "203.0.113.2"
+remote = "198.51.100.7"
+"##,
+    ),
+    (
+        "duplicate-ends",
+        r##"[[vxlan]]
+name = "a"
+vni = 7
+local = "203.0.113.2"
+remote = "198.51.100.7"
+[[vxlan]]
+name = "b"
+vni = 7
+local = "203.0.113.2"
+remote = "198.51.100.7"
+"##,
+    ),
+    (
+        "duplicate-name",
+        r##"[[gre]]
+name = "a"
+local = "203.0.113.2"
+remote = "198.51.100.7"
+[[vxlan]]
+name = "a"
+vni = 7
+local = "203.0.113.2"
+remote = "198.51.100.7"
+"##,
+    ),
+    (
+        "bad-neighbour",
+        r##"[[gre]]
+name = "a"
+local = "203.0.113.2"
+remote = "198.51.100.7"
+[[interface]]
+name = "g"
+tunnel = "a"
+address = "10.3.0.1/30"
+[[neighbour]]
+interface = "g"
+address = "10.3.0.2"
+mac = "02:00:00:00:00:09"
+"##,
+    ),
+    (
         "missing-key",
         r##"[[ipsec]]
 name = "t"

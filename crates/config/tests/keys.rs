@@ -62,6 +62,15 @@ fn companions(section: &Section, key: &str) -> &'static [(&'static str, &'static
         ("interface", "loopback") => &[("name", "\"mine\""), ("address", "\"192.0.2.99/32\"")],
         ("ipsec", "local-port" | "remote-port" | "nat-keepalive") => UDP,
         ("ipsec", _) => IPSEC,
+        ("gre", _) => {
+            &[("name", "\"mine\""), ("local", "\"203.0.113.2\""), ("remote", "\"198.51.100.7\"")]
+        }
+        ("vxlan", _) => &[
+            ("name", "\"mine\""),
+            ("local", "\"203.0.113.2\""),
+            ("remote", "\"198.51.100.7\""),
+            ("vni", "5001"),
+        ],
         ("selectors", _) => &[("local", "\"10.1.0.0/16\""), ("remote", "\"10.2.0.0/16\"")],
         ("in, out", _) => {
             &[("spi", "0x1001"), ("algorithm", "\"aes256gcm16\""), ("key", "\"0x…\"")]

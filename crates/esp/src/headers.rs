@@ -163,23 +163,6 @@ pub(crate) fn set_len(bytes: &mut [u8], ip: &Ip, len: usize) {
     }
 }
 
-/// Replaces the ECN bits of a packet's traffic class.
-#[inline]
-pub(crate) fn set_ecn(bytes: &mut [u8], version: IpVersion, ecn: u8) {
-    match (version, bytes) {
-        (IpVersion::V4, [h0, tos, _, _, _, _, _, _, _, _, sum0, sum1, ..]) => {
-            let old = u16::from_be_bytes([*h0, *tos]);
-            let new = old & !u16::from(crate::ecn::MASK) | u16::from(ecn);
-            let delta = checksum::difference(Sum::ZERO.word(old), Sum::ZERO.word(new));
-            let sum = checksum::update(u16::from_be_bytes([*sum0, *sum1]), delta);
-            *tos = new as u8;
-            [*sum0, *sum1] = sum.to_be_bytes();
-        }
-        (IpVersion::V6, [_, b1, ..]) => *b1 = *b1 & 0b1100_1111 | ecn << 4,
-        (IpVersion::V4 | IpVersion::V6, _) => {}
-    }
-}
-
 /// Computes the transport checksum anew where it covers the addresses, which a NAT may have
 /// changed on the way (RFC 3948 §3.1.2). A UDP checksum of zero over IPv4 stays: there is none.
 pub(crate) fn renew_checksum(packet: &mut [u8], version: IpVersion, at: usize, protocol: u8) {
@@ -244,19 +227,5 @@ mod tests {
         assert_eq!(place(&v6(0, &[17, 1, 0, 0]), true), Err(DropReason::Ipv6HeaderInvalid));
         let endless = v6(0, &chain(&[0; 20]));
         assert_eq!(place(&endless, false), Err(DropReason::Ipv6HeaderInvalid));
-    }
-
-    #[test]
-    fn ecn_bits_change_and_the_checksum_stays_right() {
-        let mut v4 = [0u8; 20];
-        (v4[0], v4[1], v4[3]) = (0x45, 0b1010_1010, 20);
-        let sum = checksum::checksum(&v4);
-        v4[10..12].copy_from_slice(&sum.to_be_bytes());
-        set_ecn(&mut v4, IpVersion::V4, 0b11);
-        assert_eq!(v4[1], 0b1010_1011);
-        assert!(Sum::ZERO.bytes(&v4).is_intact());
-        let mut v6 = [0x6f, 0xaf, 0xff, 0xff];
-        set_ecn(&mut v6, IpVersion::V6, 0b01);
-        assert_eq!(v6, [0x6f, 0x9f, 0xff, 0xff]);
     }
 }

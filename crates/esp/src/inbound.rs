@@ -5,13 +5,12 @@ use std::{fmt, mem::offset_of, ops::Range};
 use aead::{Operation, Selection};
 use ports::{Frame, Offloads};
 use reason::DropReason;
-use wire::{IpVersion, Time};
+use wire::{IpVersion, Time, ecn};
 
 use crate::{
     Expiry, HEADER_LEN, Lifetime, Mode, ParameterError, Parameters, ReplayBitmap, TRAILER_LEN,
     Tally, WRITERS,
     carrier::{self, Located},
-    ecn,
     headers::{self, IPV4_IN, IPV6_IN, NO_NEXT},
     lifetime::Meter,
     replay::Replay,
@@ -295,7 +294,7 @@ fn unwrap_tunnel(
     frame.truncate(inner.len);
     let ecn = ecn::decapsulate(inner.tos, located.ip.tos)?;
     if ecn != inner.tos & ecn::MASK {
-        headers::set_ecn(frame.bytes_mut(), version, ecn);
+        ecn::set(frame.bytes_mut(), version, ecn);
     }
     Ok((Opened::Packet(version), inner.len as u64))
 }

@@ -15,14 +15,12 @@
 #![forbid(unsafe_code)]
 
 mod carrier;
-mod ecn;
 mod headers;
 mod inbound;
 mod key;
 mod lifetime;
 pub mod nat_t;
 mod outbound;
-mod outer;
 mod parameters;
 mod replay;
 mod sequence;

@@ -5,15 +5,18 @@ use std::{fmt, mem::offset_of, ops::Range};
 use aead::{Operation, Selection};
 use ports::{Frame, Offloads};
 use reason::DropReason;
-use wire::{IpVersion, Time, proto};
+use wire::{
+    IpVersion, Time, ecn,
+    outer::{self, Outer, OuterFields, OuterUdp},
+    proto,
+};
 
 use crate::{
     DfRule, DscpRule, Expiry, HEADER_LEN, Lifetime, Limit, MAX_PACKET, Mode, ParameterError,
-    Parameters, TRAILER_LEN, Tally, WRITERS, ecn,
+    Parameters, TRAILER_LEN, Tally, WRITERS,
     headers::{self, IPV4_IN, IPV4_LEN, IPV6_IN, IPV6_LEN, Ip, NO_NEXT},
     lifetime::Meter,
     nat_t::{KEEPALIVE, UDP_LEN},
-    outer::{self, Fields, Outer},
     sequence::Sequence,
     tally::Tallies,
     transform::Transform,
@@ -153,7 +156,7 @@ impl Outbound {
             sequence: Sequence::new(parameters.esn, used),
             meter: Meter::new(parameters.soft, parameters.hard, created),
             transform: Transform::new(suite, &parameters.key, selection)?,
-            outer: Outer::new(&parameters),
+            outer: outer_of(&parameters),
             layout,
             tallies: Tallies::default(),
             parameters,
@@ -287,7 +290,8 @@ impl Outbound {
             DscpRule::Copy => 0,
             DscpRule::Set(dscp) => dscp << 2,
         };
-        self.outer.write(frame.bytes_mut(), Fields { tos, df: true, sequence: 0 });
+        self.outer
+            .write(frame.bytes_mut(), OuterFields { tos, df: true, id: 0, source_port: None });
         Ok(())
     }
 
@@ -510,7 +514,8 @@ impl Outbound {
             }
             Some(_) | None => {
                 let (tos, df) = plan.fields;
-                self.outer.write(packet, Fields { tos, df, sequence });
+                let id = sequence as u16;
+                self.outer.write(packet, OuterFields { tos, df, id, source_port: None });
             }
         }
         Ok(original as u64)
@@ -525,9 +530,20 @@ impl Outbound {
             let udp = &mut packet[plan.kept..];
             udp[..2].copy_from_slice(&ports.source_port.to_be_bytes());
             udp[2..4].copy_from_slice(&ports.destination_port.to_be_bytes());
-            outer::finish_udp(packet, ip.version, plan.kept);
+            outer::finish_udp(packet, ip.version, plan.kept, false);
         }
     }
+}
+
+/// The outer header of an SA's packets.
+fn outer_of(parameters: &Parameters) -> Outer {
+    let udp = parameters.encapsulation.map(|udp| OuterUdp {
+        source_port: udp.source_port,
+        destination_port: udp.destination_port,
+        zero_checksum: false,
+    });
+    let ends = (parameters.source, parameters.destination);
+    Outer::new(ends, proto::ESP, parameters.hop_limit, udp)
 }
 
 /// Says whose SA it is, and nothing of its keys.

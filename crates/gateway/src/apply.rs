@@ -65,6 +65,7 @@ impl Gateway {
     /// engine, which knows them by the old place, and are offered again at the end.
     fn reload_tunnels(&mut self, old: &Config, now: Time) {
         let config = Arc::clone(&self.config);
+        self.overlays.reload(old, &config);
         let reloaded = self.tunnels.reload(old, &config, now);
         for (id, child) in reloaded.gone {
             self.end_child(id, child, now);

@@ -2,7 +2,10 @@
 
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use config::{Config, model::IfId};
+use config::{
+    Config,
+    model::{Attachment, IfId},
+};
 use offload::{Adjacency, AdjacencyId};
 use ports::PortId;
 use reason::{DemotionReason, DropReason};
@@ -41,7 +44,7 @@ impl Gateway {
             Note::new(format!("arp {} for {}", message.sender_ip, message.target_ip), "taken")
         });
         match action {
-            ArpAction::Reply { address } => self.send_arp_reply(ingress, &message, address),
+            ArpAction::Reply { address } => self.send_arp_reply(ingress, &message, address, now),
             ArpAction::None => {}
         }
         self.handle_neighbour_events(now);
@@ -70,7 +73,7 @@ impl Gateway {
                     self.neighbours.handle_solicitation(ingress, own, mac, &asked, proxies, now);
                 match action {
                     SolicitationAction::Reply => {
-                        self.send_advertisement(ingress, &asked, packet.headers.eth_src)
+                        self.send_advertisement(ingress, &asked, packet.headers.eth_src, now)
                     }
                     SolicitationAction::None => {}
                 }
@@ -87,7 +90,7 @@ impl Gateway {
     pub(crate) fn send_solicitations(&mut self, now: Time) {
         while let Some(request) = self.neighbours.poll_request(now) {
             self.counters.solicitations_sent += 1;
-            self.send_request(&request);
+            self.send_request(&request, now);
         }
     }
 
@@ -179,9 +182,8 @@ impl Gateway {
         }
     }
 
-    fn send_request(&mut self, request: &NeighbourRequest) {
+    fn send_request(&mut self, request: &NeighbourRequest, now: Time) {
         let interface = self.interface(request.interface);
-        let Some(port) = interface.port().map(PortId) else { return };
         let (mac, vlan) = (self.topology.mac(interface), interface.vlan());
         let announce = request.kind == RequestKind::Announce;
         let frame = match request.target {
@@ -209,21 +211,25 @@ impl Gateway {
                 wire::emit::neighbour_solicitation(mac, source, target, request.unicast, vlan)
             }
         };
-        self.send_raw(port, &frame);
+        self.send_link(request.interface, &frame, now);
     }
 
-    fn send_arp_reply(&mut self, ingress: IfId, asked: &ArpPacket, own: Ipv4Addr) {
+    fn send_arp_reply(&mut self, ingress: IfId, asked: &ArpPacket, own: Ipv4Addr, now: Time) {
         let interface = self.interface(ingress);
-        let Some(port) = interface.port().map(PortId) else { return };
         let (mac, vlan) = (self.topology.mac(interface), interface.vlan());
         let frame = wire::emit::arp_reply(mac, own, asked.sender_mac, asked.sender_ip, vlan);
         self.counters.advertisements_sent += 1;
-        self.send_raw(port, &frame);
+        self.send_link(ingress, &frame, now);
     }
 
-    fn send_advertisement(&mut self, ingress: IfId, asked: &NeighbourSolicitation, from: Mac) {
+    fn send_advertisement(
+        &mut self,
+        ingress: IfId,
+        asked: &NeighbourSolicitation,
+        from: Mac,
+        now: Time,
+    ) {
         let interface = self.interface(ingress);
-        let Some(port) = interface.port().map(PortId) else { return };
         let (mac, vlan) = (self.topology.mac(interface), interface.vlan());
         // Only the interface's own addresses replace what was known (RFC 4861 §7.2.8).
         let is_own = interface.addresses.iter().any(|net| net.addr() == asked.target)
@@ -233,10 +239,16 @@ impl Gateway {
         let frame =
             wire::emit::neighbour_advertisement(mac, asked.target, to_mac, asked.src, is_own, vlan);
         self.counters.advertisements_sent += 1;
-        self.send_raw(port, &frame);
+        self.send_link(ingress, &frame, now);
     }
 
-    fn send_raw(&mut self, port: PortId, bytes: &[u8]) {
+    /// Sends a frame by the link of an interface.
+    fn send_link(&mut self, interface: IfId, bytes: &[u8], now: Time) {
+        let port = match self.interface(interface).on {
+            Attachment::Port { port, .. } => PortId(port),
+            Attachment::Tunnel(id) => return self.send_into(id, bytes, now),
+            Attachment::Loopback => return,
+        };
         match self.frames.alloc_from(bytes) {
             Some(frame) => self.transmit.push_back((port, frame)),
             None => {

@@ -180,6 +180,9 @@ impl Gateway {
             self.audits += 1;
             self.audited = Some(now);
             self.jobs.sas = Some(ChildId(0));
+            if self.overlays.forget_path_mtus(now) {
+                self.reevaluate_all(DemotionReason::PathMtuChanged, now);
+            }
         }
         for finding in findings {
             self.repair(finding, now);

@@ -75,7 +75,7 @@ use crate::{
     session::SessionTable,
     topology::Topology,
     trace::{Trace, Tracer},
-    tunnel::Tunnels,
+    tunnel::{Overlays, Tunnels},
 };
 
 pub use topology::PortState;
@@ -111,6 +111,7 @@ pub struct Gateway {
     policies: Policies,
     neighbours: Neighbours<Box<Packet>>,
     tunnels: Tunnels,
+    overlays: Overlays,
     reassembler: Reassembler,
     sensors: anomaly::Sensors,
     limiter: IcmpLimiter,
@@ -154,6 +155,7 @@ impl Gateway {
             policies: Policies::new(&config),
             neighbours: Neighbours::new(&config, parts.seed),
             tunnels: Tunnels::new(&config, parts.ciphers, parts.seed, now),
+            overlays: Overlays::new(&config, parts.seed),
             reassembler: Reassembler::new(&config, parts.seed),
             sensors: anomaly::Sensors::new(&config.anomaly, parts.seed),
             limiter: IcmpLimiter::new(config.limits.icmp_errors_per_second, parts.seed),

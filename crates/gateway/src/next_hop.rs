@@ -61,7 +61,7 @@ impl Gateway {
     /// The gateway address of a tuple's route on an interface; none when its destination is on the
     /// link.
     fn gateway_towards(&self, vr: VrId, tuple: &Tuple, egress: IfId) -> Option<IpAddr> {
-        if self.interface(egress).tunnel().is_some() {
+        if self.tunnel_of(egress).is_some_and(|(_, tunnel)| !tunnel.is_ethernet()) {
             return None;
         }
         match self.routes.lookup(vr, tuple.dst) {

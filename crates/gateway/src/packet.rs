@@ -12,7 +12,7 @@ use crate::{
     nat::{Binding, Dnat},
     session::SessionId,
     trace::{Note, Trace},
-    tunnel::ChildId,
+    tunnel::Wrapped,
 };
 
 /// What a stage decided. A packet cannot cause an error, only a verdict.
@@ -126,8 +126,8 @@ pub struct Packet {
     pub pieces: Vec<Frame>,
     /// How many tunnels it has entered and left so far.
     pub nesting: u8,
-    /// It was wrapped: the SAs that did it. What it carries has left the gateway's sessions.
-    pub wrapped: Option<ChildId>,
+    /// It was wrapped, and what did it. What it carries has left the gateway's sessions.
+    pub wrapped: Option<Wrapped>,
     /// What it was before an SA had it, while a capture runs.
     pub(crate) before_sa: Option<Box<BeforeSa>>,
     /// The record being written, when a trace is on.
@@ -189,8 +189,8 @@ impl Packet {
 
     /// The packet has been wrapped by a tunnel and goes on to the far end. Nothing that was decided
     /// about what is inside holds for it.
-    pub(crate) fn enter_underlay(&mut self, child: ChildId, destination: Destination) {
-        self.wrapped = Some(child);
+    pub(crate) fn enter_underlay(&mut self, wrapped: Wrapped, destination: Destination) {
+        self.wrapped = Some(wrapped);
         self.nesting += 1;
         self.destination = destination;
         self.session = None;

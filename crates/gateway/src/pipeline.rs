@@ -36,6 +36,9 @@ const LOCAL: [Stage; 1] = [Stage::Deliver];
 /// What a packet that leaves by a tunnel goes through; then it is another packet, which leaves too.
 const WRAP: [Stage; 1] = [Stage::Encap];
 
+/// The same where the tunnel is a link with neighbours.
+const WRAP_LINK: [Stage; 2] = [Stage::Neighbour, Stage::Encap];
+
 /// What a packet that leaves ends with.
 const EXIT: [Stage; 3] = [Stage::Neighbour, Stage::Encap, Stage::Transmit];
 
@@ -85,10 +88,12 @@ impl Gateway {
         let Destination::Forward { egress, .. } = packet.destination else {
             return self.finish(&EXIT, packet, now);
         };
-        if self.interface(egress).tunnel().is_none() {
-            return self.finish(&EXIT, packet, now);
-        }
-        let Some(mut packet) = self.through(&WRAP, packet, now) else { return };
+        let stages: &[Stage] = match self.tunnel_of(egress) {
+            None => return self.finish(&EXIT, packet, now),
+            Some((_, tunnel)) if tunnel.is_ethernet() => &WRAP_LINK,
+            Some(_) => &WRAP,
+        };
+        let Some(mut packet) = self.through(stages, packet, now) else { return };
         // What was cut before it was sealed goes on in as many packets.
         let siblings = packet.take_siblings();
         self.leave(packet, now);
@@ -102,7 +107,7 @@ impl Gateway {
 
     /// A packet whose neighbour has been resolved goes on where it waited.
     pub(crate) fn run_resolved(&mut self, packet: Packet, now: Time) {
-        self.finish(&EXIT, packet, now);
+        self.leave(packet, now);
     }
 
     fn finish(&mut self, stages: &[Stage], packet: Packet, now: Time) {

@@ -24,6 +24,8 @@ pub struct Topology {
     /// For each port its interfaces by tag, sorted.
     by_port: Vec<Vec<(Option<VlanId>, IfId)>>,
     ports: Vec<PortState>,
+    /// MAC addresses of tunnels, none where the tunnel is no link.
+    tunnels: Vec<Mac>,
 }
 
 impl Topology {
@@ -51,7 +53,12 @@ impl Topology {
                 }
             })
             .collect();
-        Self { by_port, ports }
+        let tunnels = config.tunnels.iter().map(|tunnel| match tunnel.is_ethernet() {
+            // A name that no port has.
+            true => derived_mac(&config.hostname, &format!("vxlan {}", tunnel.name)),
+            false => Mac::default(),
+        });
+        Self { by_port, ports, tunnels: tunnels.collect() }
     }
 
     /// The interface of a frame.
@@ -98,12 +105,15 @@ impl Topology {
         self.state(interface).mac
     }
 
-    /// State of what an interface stands on. Tunnels and loopbacks have no MAC address and are up.
+    /// State of what an interface stands on. Tunnels and loopbacks are up; a tunnel that is a link has a
+    /// MAC address.
     pub fn state(&self, interface: &Interface) -> PortState {
         match interface.on {
             Attachment::Port { port, .. } => self.port(port),
-            Attachment::Tunnel(_) | Attachment::Loopback => {
-                PortState { mac: Mac::default(), up: true }
+            Attachment::Loopback => PortState { mac: Mac::default(), up: true },
+            Attachment::Tunnel(id) => {
+                let mac = self.tunnels.get(usize::from(id.0)).copied().unwrap_or_default();
+                PortState { mac, up: true }
             }
         }
     }

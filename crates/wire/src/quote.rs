@@ -9,7 +9,7 @@ use crate::{
     Headers, IpVersion, L3, Tuple,
     bytes::{array_at, put, u16_at, u32_at},
     checksum::{self, Sum},
-    icmp,
+    gre, icmp,
     parse::{icmp_ports, icmp_query},
     proto,
 };
@@ -60,6 +60,39 @@ pub fn quoted_esp(frame: &[u8], headers: &Headers) -> Option<QuotedEsp> {
         spi: u32_at(bytes, at)?,
         sequence: u32_at(bytes, at + 4)?,
     })
+}
+
+/// A GRE or VXLAN packet that an ICMP error quotes, as far as a tunnel can recognise it as its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct QuotedOverlay {
+    /// Who sent it.
+    pub source: IpAddr,
+    /// To whom.
+    pub destination: IpAddr,
+    /// The UDP destination port; `None` for GRE.
+    pub udp_port: Option<u16>,
+    /// The GRE key or the VNI, where the packet has one and the quote reaches that far.
+    pub id: Option<u32>,
+}
+
+/// The GRE packet or UDP datagram that an ICMP or ICMPv6 error quotes. `None` if it quotes
+/// something else, or too little of it.
+pub fn quoted_overlay(frame: &[u8], headers: &Headers) -> Option<QuotedOverlay> {
+    let bytes = quote_of(frame, headers)?;
+    let quote = read(bytes, headers)?;
+    let at = quote.l4?;
+    let (udp_port, id) = match quote.tuple.proto {
+        proto::GRE => {
+            let flags = u16_at(bytes, at)?;
+            let checksum = if flags & gre::CHECKSUM != 0 { 4 } else { 0 };
+            let key = (flags & gre::KEY != 0).then(|| u32_at(bytes, at + 4 + checksum));
+            (None, key.flatten())
+        }
+        proto::UDP => (Some(quote.tuple.dst_port), u32_at(bytes, at + 12).map(|word| word >> 8)),
+        _ => return None,
+    };
+    let (source, destination) = (quote.tuple.src, quote.tuple.dst);
+    Some(QuotedOverlay { source, destination, udp_port, id })
 }
 
 /// Rewrites the packet quoted in an ICMP error from one tuple to another, both in the quoted packet's

@@ -24,7 +24,7 @@ pub struct TunnelView {
     pub name: String,
     /// Line of the configuration.
     pub line: u32,
-    /// `ipsec`.
+    /// `ipsec`, `gre` or `vxlan`.
     pub kind: Name,
     /// `up`, `no-sa`, `no-route` (to the far end) or `disabled`.
     pub state: Name,
@@ -40,9 +40,21 @@ pub struct TunnelView {
     pub remote: IpAddr,
     /// The way to the far end: `wan via 203.0.113.1`; empty when there is none.
     pub underlay: String,
-    /// `tunnel` or `transport`.
+    /// `tunnel` or `transport`; empty unless it is IPsec.
     pub mode: Name,
-    /// UDP ports of encapsulation, ours and the far end's.
+    /// GRE key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<u32>,
+    /// VXLAN network identifier.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vni: Option<u32>,
+    /// Bytes that wrapping adds; absent for IPsec, whose SAs tell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub overhead: Option<u16>,
+    /// MAC address of its interface, of VXLAN.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mac: Option<String>,
+    /// UDP ports of ESP's encapsulation or of VXLAN, ours and the far end's.
     pub udp: Option<(u16, u16)>,
     /// `routes` or `selectors`.
     pub steering: Name,
@@ -58,7 +70,7 @@ pub struct TunnelView {
     pub sent: Traffic,
     /// Packets that came out.
     pub received: Traffic,
-    /// Packets that its SAs dropped.
+    /// Packets that it dropped.
     pub errors: u64,
 }
 

@@ -4,6 +4,7 @@
 mod nat;
 mod network;
 mod objects;
+mod overlay;
 mod route;
 mod rules;
 mod settings;
@@ -38,7 +39,9 @@ pub(crate) fn config<'d>(doc: &'d Doc<'d>, root: &'d DeTable<'_>) -> Config {
     let router_tabs = top.tables("virtual-router", &keys::VIRTUAL_ROUTER);
     let port_tabs = top.tables("port", &keys::PORT);
     let interface_tabs = top.tables("interface", &keys::INTERFACE);
-    let tunnel_tabs = top.tables("ipsec", &keys::IPSEC);
+    let mut tunnel_tabs = top.tables("ipsec", &keys::IPSEC);
+    tunnel_tabs.extend(top.tables("gre", &keys::GRE));
+    tunnel_tabs.extend(top.tables("vxlan", &keys::VXLAN));
     let pool_tabs = top.tables("pool", &keys::POOL);
 
     let (router_names, virtual_routers) = network::virtual_routers(doc, &router_tabs);
@@ -66,21 +69,23 @@ pub(crate) fn config<'d>(doc: &'d Doc<'d>, root: &'d DeTable<'_>) -> Config {
         tunnel::interfaces(&mut scope, &tunnel_tabs, &tunnel_list, &mut zones, &mut interfaces);
     let sound = doc.errors() == before;
     let offload = settings::offload(&top);
+    let tunnels = tunnel::tunnels(
+        &scope,
+        &tunnel_tabs,
+        &tunnel_list,
+        &interface_of,
+        &interfaces,
+        written,
+        &offload,
+    );
+    overlay::default_mtus(&interface_tabs, &tunnels, &mut interfaces);
     let mut config = Config {
         source: doc.name().to_owned(),
         hostname: top.value("hostname", values::name).map_or_else(default_hostname, |at| at.value),
         control: settings::control(&top),
         virtual_routers,
         ports,
-        tunnels: tunnel::tunnels(
-            &scope,
-            &tunnel_tabs,
-            &tunnel_list,
-            &interface_of,
-            &interfaces,
-            written,
-            &offload,
-        ),
+        tunnels,
         interfaces,
         zones,
         routes: Vec::new(),

@@ -198,6 +198,9 @@ pub(super) fn zones(
     (zones, of)
 }
 
+/// MTU of an interface that says nothing of it, in bytes.
+pub(super) const ETHERNET_MTU: u16 = 1500;
+
 pub(super) fn interfaces(
     scope: &Scope<'_>,
     tabs: &[Tab<'_, '_>],
@@ -236,7 +239,7 @@ pub(super) fn interfaces(
             if loopback {
                 check_loopback(tab, &addresses);
             }
-            let mtu = tab.int_or_default("mtu") as u16;
+            let mtu = tab.int("mtu").map_or(ETHERNET_MTU, |at| at.value as u16);
             if mtu < 1280 && addresses.iter().any(|net| net.addr().is_ipv6()) {
                 let span = tab.span_of("mtu");
                 doc.error("mtu-below-ipv6", &span, "the MTU is too small for IPv6")

@@ -232,13 +232,16 @@ pub(super) fn neighbours(
         let ip = address.value;
         let own = on.addresses.iter().any(|net| net.addr() == ip);
         let connected = is_link_local(ip) || on.addresses.iter().any(|net| net.contains(&ip));
-        let tun = config.port_of(on).is_none_or(|port| matches!(port.kind, PortKind::Tun { .. }));
+        let tun = match config.tunnel_of(on) {
+            Some((_, tunnel)) => !tunnel.is_ethernet(),
+            None => config.port_of(on).is_none_or(|port| matches!(port.kind, PortKind::Tun { .. })),
+        };
         if own || !connected || tun {
             let message = match (own, tun) {
                 (true, _) => format!("{ip} is the interface's own address"),
                 (_, true) => {
                     format!(
-                        "interface `{}` is a tunnel or on a TUN port, which has no neighbours",
+                        "interface `{}` is a tunnel without Ethernet or on a TUN port, which has no neighbours",
                         on.name
                     )
                 }

@@ -1,11 +1,11 @@
-//! `[[ipsec]]`: tunnels, their SAs and selectors, and the interfaces they get without asking.
+//! Tunnels and the interfaces they get without asking; `[[ipsec]]`: SAs and selectors.
 
-use core::{ops::RangeInclusive, time::Duration};
+use core::{net::IpAddr, ops::RangeInclusive, time::Duration};
 
 use ipnet::IpNet;
 use toml::de::DeValue;
 
-use super::{Scope, nat::port_range, network, network::unfitting, settings};
+use super::{Scope, nat::port_range, network, network::unfitting, overlay, settings};
 use crate::{
     keys,
     model::{
@@ -92,18 +92,21 @@ pub(super) fn tunnels(
     let mut list: Vec<Tunnel> = Vec::new();
     for ((tab, name), interface) in tabs.iter().zip(names).zip(of) {
         let own = usize::from(interface.0) < written;
-        if let Some(tunnel) = tunnel(scope, tab, name, *interface, own, offload) {
-            list.push(tunnel);
-        }
+        let tunnel = match tab.section.path {
+            "ipsec" => ipsec(scope, tab, name, *interface, own, offload),
+            _ => overlay::tunnel(scope, tab, name, *interface, interfaces),
+        };
+        list.extend(tunnel);
     }
     if list.len() == tabs.len() {
         duplicate_spis(tabs, &list);
         overlapping_selectors(tabs, &list, interfaces);
+        overlay::duplicates(tabs, &list);
     }
     list
 }
 
-fn tunnel(
+fn ipsec(
     scope: &Scope<'_>,
     tab: &Tab<'_, '_>,
     name: &str,
@@ -111,8 +114,7 @@ fn tunnel(
     own_interface: bool,
     global: &Offload,
 ) -> Option<Tunnel> {
-    let end = |key: &str| tab.required(key).and_then(|text| tab.read(key, &text, values::ip));
-    let (local, remote) = (end("local"), end("remote"));
+    let ends = ends(tab);
     let mode = match tab.word("mode") {
         "transport" => esp::Mode::Transport,
         _ => esp::Mode::Tunnel,
@@ -128,16 +130,7 @@ fn tunnel(
     };
     let (outbound, inbound) = (sa("out"), sa("in"));
     warn_of_manual_aead(tab, outbound.as_ref());
-    let (local, remote) = (local?, remote?);
-    if local.value.is_ipv4() != remote.value.is_ipv4() {
-        tab.doc
-            .error("mixed-versions", &remote.span, "the ends are of different IP versions")
-            .found(tab.doc.snippet(&remote.span))
-            .expected(format!("an address of the version of {}", local.value))
-            .help("give both ends as IPv4 or both as IPv6")
-            .related(&local.span, "the other end is here")
-            .emit();
-    }
+    let (local, remote) = ends?;
     let mut selectors: Vec<_> =
         tab.tables("selectors", &keys::SELECTOR).iter().filter_map(selector).collect();
     let unlimited = tab.get("selectors").is_none();
@@ -191,11 +184,7 @@ fn tunnel(
         esn: tab.flag("esn"),
         replay_window,
         dscp: dscp(tab),
-        df: match tab.word("df") {
-            "set" => esp::DfRule::Set,
-            "clear" => esp::DfRule::Clear,
-            _ => esp::DfRule::Copy,
-        },
+        df: df(tab),
         fragmentation: fragmentation(tab, mode, local.value.is_ipv4()),
         pad_to: tab.int("pad-to").map(|at| at.value as u16),
         soft: lifetime(tab, "soft-lifetime"),
@@ -226,6 +215,23 @@ fn tunnel(
         offload,
         kind: TunnelKind::Ipsec(Box::new(ipsec)),
     })
+}
+
+/// Both ends, which must be of one IP version.
+pub(super) fn ends(tab: &Tab<'_, '_>) -> Option<(At<IpAddr>, At<IpAddr>)> {
+    let end = |key: &str| tab.required(key).and_then(|text| tab.read(key, &text, values::ip));
+    let (local, remote) = (end("local"), end("remote"));
+    let (local, remote) = (local?, remote?);
+    if local.value.is_ipv4() != remote.value.is_ipv4() {
+        tab.doc
+            .error("mixed-versions", &remote.span, "the ends are of different IP versions")
+            .found(tab.doc.snippet(&remote.span))
+            .expected(format!("an address of the version of {}", local.value))
+            .help("give both ends as IPv4 or both as IPv6")
+            .related(&local.span, "the other end is here")
+            .emit();
+    }
+    Some((local, remote))
 }
 
 fn manual_sa(tab: &Tab<'_, '_>) -> Option<ManualSa> {
@@ -361,7 +367,15 @@ fn nat_keepalive(tab: &Tab<'_, '_>) -> Option<Duration> {
     (seconds > 0).then(|| Duration::from_secs(seconds))
 }
 
-fn dscp(tab: &Tab<'_, '_>) -> esp::DscpRule {
+pub(super) fn df(tab: &Tab<'_, '_>) -> esp::DfRule {
+    match tab.word("df") {
+        "set" => esp::DfRule::Set,
+        "clear" => esp::DfRule::Clear,
+        _ => esp::DfRule::Copy,
+    }
+}
+
+pub(super) fn dscp(tab: &Tab<'_, '_>) -> esp::DscpRule {
     let Some(val) = tab.get("dscp") else { return esp::DscpRule::Copy };
     match val.value {
         DeValue::String(text) if text == "copy" => esp::DscpRule::Copy,
@@ -405,12 +419,11 @@ fn refuse_null(tab: &Tab<'_, '_>, ipsec: &Ipsec) {
 
 fn duplicate_spis(tabs: &[Tab<'_, '_>], list: &[Tunnel]) {
     for (later, (tab, tunnel)) in tabs.iter().zip(list).enumerate() {
-        let TunnelKind::Ipsec(ipsec) = &tunnel.kind;
+        let Some(ipsec) = tunnel.ipsec() else { continue };
         let twin = list.iter().take(later).position(|other| {
-            let TunnelKind::Ipsec(theirs) = &other.kind;
             other.vr == tunnel.vr
                 && other.local == tunnel.local
-                && theirs.inbound.spi == ipsec.inbound.spi
+                && other.ipsec().is_some_and(|it| it.inbound.spi == ipsec.inbound.spi)
         });
         if let Some(twin) = twin.and_then(|twin| tabs.get(twin)) {
             let span = tab.span_of("in");
@@ -430,7 +443,7 @@ fn overlapping_selectors(tabs: &[Tab<'_, '_>], list: &[Tunnel], interfaces: &[In
     let router = |tunnel: &Tunnel| interfaces.get(usize::from(tunnel.interface.0)).map(|i| i.vr);
     let mut seen: Vec<(usize, &Tunnel, &Selector)> = Vec::new();
     for (position, (tab, tunnel)) in tabs.iter().zip(list).enumerate() {
-        let TunnelKind::Ipsec(ipsec) = &tunnel.kind;
+        let Some(ipsec) = tunnel.ipsec() else { continue };
         if ipsec.steering != Steering::Selectors {
             continue;
         }

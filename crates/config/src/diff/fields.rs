@@ -7,10 +7,10 @@ use core::time::Duration;
 
 use crate::{
     model::{
-        AddressSet, Anomaly, Attachment, CentralSnat, Config, Control, Interface, Ipsec, Limits,
-        Line, LocalRule, ManualSa, NextHop, Offload, Policy, Pool, PoolKind, Port, PortKind, Route,
-        Schedule, ScheduleKind, Sensor, ServiceSet, SourceNat, StaticNeighbour, Timeouts, Tunnel,
-        TunnelKind, Vip, VirtualRouter, ZoneId,
+        AddressSet, Anomaly, Attachment, CentralSnat, Config, Control, Gre, Interface, Ipsec,
+        Limits, Line, LocalRule, ManualSa, NextHop, Offload, OuterRules, Policy, Pool, PoolKind,
+        Port, PortKind, Route, Schedule, ScheduleKind, Sensor, ServiceSet, SourceNat,
+        StaticNeighbour, Timeouts, Tunnel, TunnelKind, Vip, VirtualRouter, Vxlan, ZoneId,
     },
     values::show_duration,
 };
@@ -78,7 +78,9 @@ pub(super) fn lists(config: &Config) -> Vec<List> {
         list("virtual-router", true, virtual_routers, virtual_router),
         list("port", true, ports, port),
         list("interface", true, interfaces, |of| interface(config, of)),
-        list("ipsec", true, tunnels, |of| tunnel(config, of)),
+        kind("ipsec", tunnels, config),
+        kind("gre", tunnels, config),
+        kind("vxlan", tunnels, config),
         list("route", false, routes, |of| route(config, of)),
         list("policy", true, policies, |of| policy(config, of)),
         list("local-in", true, local_in, |of| local(config, of, "from")),
@@ -102,6 +104,12 @@ fn once(section: &'static str, fields: Fields) -> List {
 
 fn list<T>(section: &'static str, ordered: bool, of: &[T], item: impl Fn(&T) -> Item) -> List {
     List { section, items: of.iter().map(item).collect(), ordered }
+}
+
+/// The tunnels of one kind.
+fn kind(section: &'static str, tunnels: &[Tunnel], config: &Config) -> List {
+    let of = tunnels.iter().filter(|tunnel| tunnel.kind.name() == section);
+    List { section, items: of.map(|of| tunnel(config, of)).collect(), ordered: true }
 }
 
 fn named(name: &str, line: Line, fields: Fields) -> Item {
@@ -214,7 +222,46 @@ fn interface(config: &Config, of: &Interface) -> Item {
 
 fn tunnel(config: &Config, of: &Tunnel) -> Item {
     let Tunnel { name, line, interface, vr, local, remote, offload, kind } = of;
-    let TunnelKind::Ipsec(ipsec) = kind;
+    let mut fields = vec![
+        ("interface", config.interface_name(*interface).to_owned()),
+        ("virtual-router", config.virtual_router_name(*vr).to_owned()),
+        ("local", local.to_string()),
+        ("remote", remote.to_string()),
+        ("offload", offload.to_string()),
+    ];
+    fields.extend(match kind {
+        TunnelKind::Ipsec(ipsec) => ipsec_fields(ipsec),
+        TunnelKind::Gre(Gre { key, checksum, sequence, outer }) => {
+            let own = [
+                ("key", optional(key)),
+                ("checksum", checksum.to_string()),
+                ("sequence", sequence.to_string()),
+            ];
+            own.into_iter().chain(outer_fields(outer)).collect()
+        }
+        TunnelKind::Vxlan(Vxlan { vni, port, zero_checksum, outer }) => {
+            let own = [
+                ("vni", vni.to_string()),
+                ("port", port.to_string()),
+                ("zero-checksum", zero_checksum.to_string()),
+            ];
+            own.into_iter().chain(outer_fields(outer)).collect()
+        }
+    });
+    let secrets = match kind {
+        TunnelKind::Ipsec(ipsec) => {
+            vec![("out key", ipsec.outbound.key.clone()), ("in key", ipsec.inbound.key.clone())]
+        }
+        TunnelKind::Gre(_) | TunnelKind::Vxlan(_) => Vec::new(),
+    };
+    Item { secrets, ..named(name, *line, fields) }
+}
+
+fn outer_fields(OuterRules { ttl, dscp, df }: &OuterRules) -> Fields {
+    vec![("ttl", ttl.to_string()), ("dscp", dscp.to_string()), ("df", df.to_string())]
+}
+
+fn ipsec_fields(ipsec: &Ipsec) -> Fields {
     let Ipsec {
         mode,
         selectors,
@@ -234,17 +281,12 @@ fn tunnel(config: &Config, of: &Tunnel) -> Item {
         hard,
         allow_null,
         egress_optimisation,
-    } = &**ipsec;
+    } = ipsec;
     let encapsulation = match encapsulation {
         Some((local, remote)) => format!("{local} to {remote}"),
         None => "off".to_owned(),
     };
-    let fields = vec![
-        ("interface", config.interface_name(*interface).to_owned()),
-        ("virtual-router", config.virtual_router_name(*vr).to_owned()),
-        ("local", local.to_string()),
-        ("remote", remote.to_string()),
-        ("offload", offload.to_string()),
+    vec![
         ("mode", mode.to_string()),
         ("selectors", joined(selectors)),
         ("steering", steering.to_string()),
@@ -263,9 +305,7 @@ fn tunnel(config: &Config, of: &Tunnel) -> Item {
         ("hard-lifetime", lifetime(hard)),
         ("allow-null", allow_null.to_string()),
         ("egress-optimisation", egress_optimisation.to_string()),
-    ];
-    let secrets = vec![("out key", outbound.key.clone()), ("in key", inbound.key.clone())];
-    Item { secrets, ..named(name, *line, fields) }
+    ]
 }
 
 fn manual_sa(ManualSa { line: _, spi, suite, key: _ }: &ManualSa) -> String {

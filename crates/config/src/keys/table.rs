@@ -40,6 +40,8 @@ pub static ROOT: Section = Section {
         key("port", Kind::Other("[[port]]"), "", "[]", "Attachments to the network."),
         key("interface", Kind::Other("[[interface]]"), "", "[]", "Layer-3 interfaces."),
         key("ipsec", Kind::Other("[[ipsec]]"), "", "[]", "IPsec tunnels."),
+        key("gre", Kind::Other("[[gre]]"), "", "[]", "GRE tunnels."),
+        key("vxlan", Kind::Other("[[vxlan]]"), "", "[]", "VXLAN tunnels."),
         key("route", Kind::Other("[[route]]"), "", "[]", "Static routes."),
         key("objects", Kind::Other("[objects]"), "", "{}", "Addresses, services and schedules."),
         key("policy", Kind::Other("[[policy]]"), "", "[]", "Forward policies."),
@@ -109,7 +111,7 @@ pub static INTERFACE: Section = Section {
         key("virtual-router", Kind::Text("the name of a virtual router"), "default", "\"guest\"", "The virtual router it belongs to."),
         key("zone", NAME, "the interface's name", "\"inside\"", "The zone that policies name."),
         key("address", Kind::List("addresses with prefix length, such as \"10.1.0.1/24\""), "", "[\"10.1.0.1/24\", \"2001:db8:1::1/64\"]", "Own addresses."),
-        key("mtu", int(576, 9216), "1500", "1500", "IP MTU in bytes; 1280 at least with IPv6 (RFC 8200 §5)."),
+        key("mtu", int(576, 9216), "1500; on GRE and VXLAN what fits the interface of the local end", "1500", "IP MTU in bytes; 1280 at least with IPv6 (RFC 8200 §5)."),
         key("rpf", Kind::Words(&["strict", "loose", "off"]), "strict", "\"loose\"", "Reverse-path check of sources (RFC 3704)."),
         key("mss-clamp", Kind::Other("\"auto\", \"off\" or an integer from 536 to 9176"), "off; auto on a tunnel", "\"auto\"", "Upper bound of the TCP MSS in what leaves by it; `auto` follows the MTU."),
         key("enabled", Kind::Bool, "true", "true", "Administratively up."),
@@ -188,6 +190,48 @@ pub static LIFETIME: Section = Section {
         key("packets", int(1, u64::MAX >> 1), "", "1000000000", "Packets."),
         key("bytes", int(1, u64::MAX >> 1), "", "4294967296", "Bytes of inner packets."),
         key("seconds", int(1, 31_536_000), "", "3600", "Seconds."),
+    ],
+};
+
+/// `[[gre]]`.
+pub static GRE: Section = Section {
+    path: "gre",
+    form: Form::Array,
+    about: "A GRE tunnel (RFC 2784, RFC 2890) that carries IPv4 and IPv6, over either. It protects nothing. Without an [[interface]] of its own it gets one of its name, without addresses.",
+    keys: &[
+        key("name", NAME, REQUIRED, "\"gre-paris\"", "Name."),
+        key("local", Kind::Text("an own address"), REQUIRED, "\"203.0.113.2\"", "Our end."),
+        key("remote", Kind::Text("an address"), REQUIRED, "\"198.51.100.7\"", "The far end; one, and no group."),
+        key("virtual-router", Kind::Text("the name of a virtual router"), "default", "\"default\"", "The virtual router that carries the GRE packets."),
+        key("zone", NAME, "the tunnel's name", "\"branches\"", "Zone of the interface it gets when no [[interface]] names it."),
+        key("key", int(0, u32::MAX as u64), "", "77", "Key (RFC 2890 §2.1), at both ends; it tells tunnels between the same ends apart."),
+        key("checksum", Kind::Bool, "false", "true", "Send checksums. One that is received is checked either way."),
+        key("sequence", Kind::Bool, "false", "true", "Number what is sent, and drop what comes without a number or behind a later one (RFC 2890 §2.2). Else numbers are taken and not looked at."),
+        key("ttl", int(1, 255), "64", "64", "TTL or hop limit of the outer header; the inner one is never copied."),
+        key("dscp", Kind::Other("\"copy\" or an integer from 0 to 63"), "copy", "\"copy\"", "DSCP of the outer header; inner ones are kept. ECN follows RFC 6040."),
+        key("df", Kind::Words(&["copy", "set", "clear"]), "copy", "\"copy\"", "DF of an outer IPv4 header."),
+        key("offload", OFFLOAD_MODE, "auto", "\"off\"", "Offload switch for the sessions inside; what `require` drops, since no engine takes them."),
+    ],
+};
+
+/// `[[vxlan]]`.
+pub static VXLAN: Section = Section {
+    path: "vxlan",
+    form: Form::Array,
+    about: "A VXLAN tunnel (RFC 7348) to one remote end: an Ethernet link of its own with two stations, over IPv4 or IPv6. It protects nothing. Without an [[interface]] of its own it gets one of its name, without addresses.",
+    keys: &[
+        key("name", NAME, REQUIRED, "\"vx-paris\"", "Name."),
+        key("local", Kind::Text("an own address"), REQUIRED, "\"203.0.113.2\"", "Our end."),
+        key("remote", Kind::Text("an address"), REQUIRED, "\"198.51.100.7\"", "The far end; one, and no group."),
+        key("virtual-router", Kind::Text("the name of a virtual router"), "default", "\"default\"", "The virtual router that carries the VXLAN packets."),
+        key("zone", NAME, "the tunnel's name", "\"branches\"", "Zone of the interface it gets when no [[interface]] names it."),
+        key("vni", int(0, 16_777_215), REQUIRED, "5001", "VXLAN network identifier, the same at both ends."),
+        key("port", int(1, 65_535), "4789", "4789", "UDP port of both ends. The source port is made from the flow, 49152 to 65535."),
+        key("zero-checksum", Kind::Bool, "false", "true", "Over IPv6, send UDP checksums of zero and take them (RFC 6935, RFC 6936); set it alike at both ends."),
+        key("ttl", int(1, 255), "64", "64", "TTL or hop limit of the outer header; the inner one is never copied."),
+        key("dscp", Kind::Other("\"copy\" or an integer from 0 to 63"), "copy", "\"copy\"", "DSCP of the outer header; inner ones are kept. ECN follows RFC 6040."),
+        key("df", Kind::Words(&["copy", "set", "clear"]), "copy", "\"copy\"", "DF of an outer IPv4 header."),
+        key("offload", OFFLOAD_MODE, "auto", "\"off\"", "Offload switch for the sessions inside; what `require` drops, since no engine takes them."),
     ],
 };
 
@@ -463,7 +507,7 @@ pub static SENSOR: Section = Section {
 
 /// Every section, in the order of the reference.
 pub static SECTIONS: &[&Section] = &[
-    &ROOT, &CONTROL, &VIRTUAL_ROUTER, &PORT, &INTERFACE, &IPSEC, &SELECTOR, &SA, &LIFETIME, &ROUTE, &OBJECTS, &SCHEDULE, &POLICY,
+    &ROOT, &CONTROL, &VIRTUAL_ROUTER, &PORT, &INTERFACE, &IPSEC, &SELECTOR, &SA, &LIFETIME, &GRE, &VXLAN, &ROUTE, &OBJECTS, &SCHEDULE, &POLICY,
     &LOCAL_IN, &LOCAL_OUT, &VIP, &FORWARD, &POOL, &CENTRAL_SNAT, &NEIGHBOUR, &TIMEOUTS, &ENGINE, &OFFLOAD,
     &LIMITS, &ANOMALY, &SENSOR,
 ];

@@ -37,6 +37,91 @@ pub struct Tunnel {
 pub enum TunnelKind {
     /// ESP (RFC 4303).
     Ipsec(Box<Ipsec>),
+    /// GRE (RFC 2784, RFC 2890).
+    Gre(Gre),
+    /// VXLAN with one remote end (RFC 7348).
+    Vxlan(Vxlan),
+}
+
+impl TunnelKind {
+    /// The section of the configuration it stands in, which is its name too.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Ipsec(_) => "ipsec",
+            Self::Gre(_) => "gre",
+            Self::Vxlan(_) => "vxlan",
+        }
+    }
+}
+
+impl Tunnel {
+    /// What it is as an IPsec tunnel.
+    pub fn ipsec(&self) -> Option<&Ipsec> {
+        match &self.kind {
+            TunnelKind::Ipsec(ipsec) => Some(ipsec),
+            TunnelKind::Gre(_) | TunnelKind::Vxlan(_) => None,
+        }
+    }
+
+    /// Whether its interface is a link with MAC addresses and neighbours.
+    pub const fn is_ethernet(&self) -> bool {
+        matches!(self.kind, TunnelKind::Vxlan(_))
+    }
+
+    /// Bytes a packet grows by on its way in; none where it depends on the packet.
+    pub const fn overhead(&self) -> Option<u16> {
+        let ip = if self.remote.is_ipv4() { 20 } else { 40 };
+        match &self.kind {
+            TunnelKind::Ipsec(_) => None,
+            TunnelKind::Gre(gre) => Some(ip + gre.header_len()),
+            // UDP, VXLAN and the inner Ethernet header
+            TunnelKind::Vxlan(_) => Some(ip + 8 + 8 + 14),
+        }
+    }
+}
+
+/// A GRE tunnel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Gre {
+    /// Key: what is sent has it, what has another is not taken.
+    pub key: Option<u32>,
+    /// What is sent has a checksum; what is received is checked where it has one.
+    pub checksum: bool,
+    /// What is sent is numbered, what is received must be in order (RFC 2890 §2.2).
+    pub sequence: bool,
+    /// The outer IP header.
+    pub outer: OuterRules,
+}
+
+impl Gre {
+    /// Bytes of the GRE header.
+    pub const fn header_len(&self) -> u16 {
+        4 + 4 * (self.key.is_some() as u16 + self.checksum as u16 + self.sequence as u16)
+    }
+}
+
+/// A VXLAN tunnel to one remote end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Vxlan {
+    /// VXLAN network identifier, 24 bits.
+    pub vni: u32,
+    /// UDP port of both ends.
+    pub port: u16,
+    /// UDP checksums over IPv6 are zero, and taken so (RFC 6935, RFC 6936).
+    pub zero_checksum: bool,
+    /// The outer IP header.
+    pub outer: OuterRules,
+}
+
+/// How an outer IP header is made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OuterRules {
+    /// TTL or hop limit.
+    pub ttl: u8,
+    /// DSCP.
+    pub dscp: esp::DscpRule,
+    /// DF, over IPv4.
+    pub df: esp::DfRule,
 }
 
 /// An IPsec tunnel, keyed by hand.

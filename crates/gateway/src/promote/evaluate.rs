@@ -166,6 +166,10 @@ impl Gateway {
             if tunnel.offload == OffloadMode::Off {
                 set.insert(NotEligible::DisabledByTunnel);
             }
+            if let Some(reason) = self.overlay_against(interface) {
+                set.insert(reason);
+                continue;
+            }
             let child = self.tunnels.sending(id).and_then(|id| self.tunnels.child(id));
             match child.map(|child| child.ledger.direction(direction).state()) {
                 Some(State::Installed(_) | State::Hitting(_)) => {}

@@ -256,6 +256,8 @@ pub(crate) fn is_passing(reason: NotEligible) -> bool {
         | NotEligible::VolumeLifetime
         | NotEligible::LifetimeOrder
         | NotEligible::TunnelledFlow
-        | NotEligible::EgressOptimisationOff => false,
+        | NotEligible::EgressOptimisationOff
+        | NotEligible::GreNotOffloaded
+        | NotEligible::VxlanNotOffloaded => false,
     }
 }

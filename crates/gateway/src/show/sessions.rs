@@ -353,7 +353,10 @@ impl Gateway {
             | NotEligible::SaRefused
             | NotEligible::SaNotEligible
             | NotEligible::EgressOptimisationOff => ("config", self.sas_of(session, d)),
-            NotEligible::InterfaceWithoutEngine | NotEligible::InterfacesOnDifferentEngines => {
+            NotEligible::InterfaceWithoutEngine
+            | NotEligible::InterfacesOnDifferentEngines
+            | NotEligible::GreNotOffloaded
+            | NotEligible::VxlanNotOffloaded => {
                 let (a, b) =
                     (self.interface_name(session.ingress), self.interface_name(session.egress));
                 ("config", format!("interfaces={a},{b}"))

@@ -4,7 +4,7 @@ use api::{
     ApiError, DemotionView, FindingView, LifetimeView, PlacementStatus, ReasonCount, ReasonView,
     RefusalView, ReplayView, SaView, SasView, SizesView, Traffic, TunnelView, TunnelsView,
 };
-use config::model::{Tunnel, TunnelId, TunnelKind};
+use config::model::{Ipsec, Tunnel, TunnelId, TunnelKind};
 use offload::{
     Direction, Retry,
     ledger::{Event, State},
@@ -71,7 +71,6 @@ impl Gateway {
     }
 
     fn tunnel_view(&self, id: TunnelId, tunnel: &Tunnel) -> TunnelView {
-        let TunnelKind::Ipsec(ipsec) = &tunnel.kind;
         let interface = self.interface(tunnel.interface);
         let way = self.underlay(tunnel);
         let child = self.tunnels.sending(id).and_then(|id| self.tunnels.child(id));
@@ -79,6 +78,25 @@ impl Gateway {
             (child.outbound.status(Time::ZERO).total, child.inbound.status(Time::ZERO).total)
         });
         let errors = sent.errors.iter().chain(&received.errors).map(|(_, count)| count).sum();
+        let traffic = |packets, bytes| Traffic { packets, bytes };
+        let (sent, received, errors) = match self.overlays.get(id) {
+            Some(it) => (
+                traffic(it.sent.packets, it.sent.bytes),
+                traffic(it.received.packets, it.received.bytes),
+                it.errors,
+            ),
+            None => (
+                traffic(sent.packets, sent.bytes),
+                traffic(received.packets, received.bytes),
+                errors,
+            ),
+        };
+        let ipsec = tunnel.ipsec();
+        let (key, vni) = match &tunnel.kind {
+            TunnelKind::Ipsec(_) => (None, None),
+            TunnelKind::Gre(gre) => (gre.key, None),
+            TunnelKind::Vxlan(vxlan) => (None, Some(vxlan.vni)),
+        };
         let installed = child.map_or(0, |child| {
             let is = |d: &&Direction| child.ledger.direction(**d).state().is_installed();
             Direction::BOTH.iter().filter(is).count()
@@ -86,8 +104,8 @@ impl Gateway {
         TunnelView {
             name: tunnel.name.clone(),
             line: tunnel.line.0,
-            kind: "ipsec".into(),
-            state: match (interface.enabled, child.is_some(), way.is_some()) {
+            kind: tunnel.kind.name().into(),
+            state: match (interface.enabled, child.is_some() || ipsec.is_none(), way.is_some()) {
                 (false, _, _) => "disabled",
                 (true, false, _) => "no-sa",
                 (true, true, false) => "no-route",
@@ -103,15 +121,25 @@ impl Gateway {
                 let name = self.config.interface_name(egress);
                 if hop == tunnel.remote { name.to_owned() } else { format!("{name} via {hop}") }
             }),
-            mode: mode(ipsec.mode).into(),
-            udp: ipsec.encapsulation,
-            steering: ipsec.steering.to_string().into(),
-            selectors: ipsec.selectors.iter().map(ToString::to_string).collect(),
+            mode: ipsec.map_or("", |ipsec| mode(ipsec.mode)).into(),
+            key,
+            vni,
+            overhead: tunnel.overhead(),
+            mac: tunnel.is_ethernet().then(|| self.topology.mac(interface).to_string()),
+            udp: match &tunnel.kind {
+                TunnelKind::Ipsec(ipsec) => ipsec.encapsulation,
+                TunnelKind::Gre(_) => None,
+                TunnelKind::Vxlan(vxlan) => Some((vxlan.port, vxlan.port)),
+            },
+            steering: ipsec.map_or_else(|| "routes".into(), |it| it.steering.to_string().into()),
+            selectors: ipsec.map_or_else(Vec::new, |ipsec| {
+                ipsec.selectors.iter().map(ToString::to_string).collect()
+            }),
             mtu: self.exit_mtu(tunnel.interface),
-            path_mtu: self.path_mtu(tunnel, child),
+            path_mtu: self.path_mtu(id, tunnel),
             offload: ["none", "partial", "full"].get(installed).copied().unwrap_or("full").into(),
-            sent: Traffic { packets: sent.packets, bytes: sent.bytes },
-            received: Traffic { packets: received.packets, bytes: received.bytes },
+            sent,
+            received,
             errors,
         }
     }
@@ -119,6 +147,7 @@ impl Gateway {
     fn sa_view(&self, id: ChildId, child: &Child, direction: Direction, now: Time) -> SaView {
         let parameters = parameters(child, direction);
         let tunnel = self.config.tunnels.get(usize::from(child.tunnel.0));
+        let ipsec = tunnel.and_then(Tunnel::ipsec);
         let facts = Facts::of(child, direction, now);
         let record = child.ledger.direction(direction);
         let state = record.state();
@@ -142,10 +171,12 @@ impl Gateway {
             sequence_limit: facts.sequence_limit,
             replay: facts.replay,
             overhead: facts.overhead,
-            egress_optimisation: (direction == OUT).then_some(tunnel.is_some_and(
-                |Tunnel { kind: TunnelKind::Ipsec(ipsec), .. }| ipsec.egress_optimisation,
-            )),
-            sizes: tunnel.filter(|_| direction == OUT).map(|tunnel| self.sizes_view(tunnel, child)),
+            egress_optimisation: (direction == OUT)
+                .then_some(ipsec.is_some_and(|ipsec| ipsec.egress_optimisation)),
+            sizes: tunnel
+                .zip(ipsec)
+                .filter(|_| direction == OUT)
+                .map(|(tunnel, ipsec)| self.sizes_view(tunnel, ipsec, child)),
             reassembled: (direction == IN).then_some(child.sizes.reassembled),
             age_ms: ago(now, child.created),
             expiry: facts.expiry.into(),
@@ -183,11 +214,10 @@ impl Gateway {
         view
     }
 
-    fn sizes_view(&self, tunnel: &Tunnel, child: &Child) -> SizesView {
-        let TunnelKind::Ipsec(ipsec) = &tunnel.kind;
+    fn sizes_view(&self, tunnel: &Tunnel, ipsec: &Ipsec, child: &Child) -> SizesView {
         let Sizes { before, after, reassembled: _, told, believed, doubted } = child.sizes;
         SizesView {
-            path_mtu: self.path_mtu(tunnel, Some(child)),
+            path_mtu: self.path_mtu(child.tunnel, tunnel),
             learnt: child.path_mtu.is_some(),
             mtu: self.exit_mtu(tunnel.interface),
             df: ipsec.df.to_string().into(),

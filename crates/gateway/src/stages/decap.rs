@@ -3,6 +3,7 @@
 //! An ESP packet for one of our SAs leaves this stage as the packet inside, with the tunnel as its
 //! interface, and enters again from the first stage on.
 
+use config::model::TunnelId;
 use reason::DropReason;
 use wire::Time;
 
@@ -45,7 +46,18 @@ pub(crate) fn run(gateway: &mut Gateway, packet: &mut Packet, now: Time) -> Verd
             packet.say(|_| Note::new(format!("ESP, spi {spi:#010x}"), "no SA has it"));
             Verdict::Drop(DropReason::EspSpiUnknown)
         }
-        Carried::Esp(_) if packet.nesting >= MOST_NESTED => Verdict::Drop(DropReason::TunnelLoop),
+        Carried::OverlayTooBig(id, mtu) => {
+            let learnt = !packet.is_simulated() && gateway.learn_overlay_mtu(id, mtu, now);
+            let result = if learnt { "learnt" } else { "nothing new" };
+            packet.say(|_| Note::new(format!("too big for the path, mtu {mtu}"), result));
+            Verdict::Consume
+        }
+        Carried::Esp(_) | Carried::Gre(..) | Carried::Vxlan(_) if packet.nesting >= MOST_NESTED => {
+            Verdict::Drop(DropReason::TunnelLoop)
+        }
+        Carried::Gre(id, _) | Carried::Vxlan(id) | Carried::Malformed(id, _) => {
+            open_overlay(gateway, packet, id, now)
+        }
         Carried::Esp(child) => {
             let name = packet.trace.is_some().then(|| gateway.describe(child)).flatten();
             let (looked, line) = name.unwrap_or_default();
@@ -81,4 +93,40 @@ pub(crate) fn run(gateway: &mut Gateway, packet: &mut Packet, now: Time) -> Verd
             }
         }
     }
+}
+
+/// GRE or VXLAN for a tunnel, or what claims to be.
+fn open_overlay(gateway: &mut Gateway, packet: &mut Packet, id: TunnelId, now: Time) -> Verdict {
+    let tunnel = gateway.config.tunnels.get(usize::from(id.0));
+    let named =
+        packet.trace.is_some().then(|| tunnel.map(|t| (t.kind.name(), t.name.clone(), t.line)));
+    let (kind, name, line) = named.flatten().unwrap_or_default();
+    let looked = format!("{kind}, tunnel {name}");
+    let carried = gateway.carried(packet);
+    if packet.is_simulated() {
+        return match carried {
+            Carried::Malformed(_, reason) => Verdict::Drop(reason),
+            _ => {
+                packet.say(|_| Note::new(looked, "would be taken out").by(kind, name, line));
+                Verdict::Consume
+            }
+        };
+    }
+    let result = if packet.frame.offloads.gso.is_some() {
+        gateway.unwrap_each(packet, now).map(|()| Verdict::Consume)
+    } else {
+        gateway.unwrap_overlay(packet, carried, now).map(|()| Verdict::Continue)
+    };
+    if result.is_err() {
+        gateway.overlays.count_error(id);
+    }
+    packet.say(|p| {
+        let found = match &result {
+            Ok(Verdict::Continue) => format!("taken out: {}", p.headers.tuple),
+            Ok(_) => "a super-packet; each of its packets goes its own way".into(),
+            Err(reason) => format!("not taken: {reason}"),
+        };
+        Note::new(looked, found).by(kind, name, line)
+    });
+    result.unwrap_or_else(Verdict::Drop)
 }

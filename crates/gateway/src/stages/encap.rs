@@ -15,7 +15,7 @@ use crate::{
     local::IcmpErrorKind,
     packet::{Destination, Origin, Packet, Verdict},
     trace::Note,
-    tunnel::{Child, MOST_NESTED},
+    tunnel::{Child, MOST_NESTED, Wrapped},
 };
 
 /// Smallest TCP header plus IPv4 and IPv6 header: what an MTU-derived MSS leaves out (RFC 6691 §2).
@@ -77,7 +77,9 @@ pub(crate) fn run(gateway: &mut Gateway, packet: &mut Packet, now: Time) -> Verd
         if verdict != Verdict::Continue {
             return verdict;
         }
-        if let Some(child) = packet.wrapped.and_then(|id| gateway.tunnels.child_mut(id)) {
+        if let Some(Wrapped::Sa(id)) = packet.wrapped
+            && let Some(child) = gateway.tunnels.child_mut(id)
+        {
             child.sizes.after.count(packet.pieces.len());
         }
     }
@@ -98,12 +100,13 @@ fn wrap(gateway: &mut Gateway, packet: &mut Packet, id: TunnelId, now: Time) -> 
     };
     packet.say(|p| {
         let tunnel = gateway.config.tunnels.get(usize::from(id.0));
-        let (name, line) = tunnel.map(|t| (t.name.clone(), t.line)).unwrap_or_default();
+        let (kind, name, line) =
+            tunnel.map(|t| (t.kind.name(), t.name.clone(), t.line)).unwrap_or_default();
         let found = match &result {
             Ok(()) => format!("{inner} bytes became {} of {}", p.headers.ip_len(), p.headers.tuple),
-            Err(reason) => format!("not sealed: {reason}"),
+            Err(reason) => format!("not wrapped: {reason}"),
         };
-        Note::new(format!("tunnel {name}"), found).by("ipsec", name, line)
+        Note::new(format!("tunnel {name}"), found).by(kind, name, line)
     });
     match result {
         Ok(()) => Verdict::Continue,

@@ -10,7 +10,7 @@ use crate::{
     neighbour::Resolution,
     packet::{Destination, Packet, Verdict},
     trace::Note,
-    tunnel::OUT,
+    tunnel::{OUT, Wrapped},
 };
 
 pub(crate) fn run(gateway: &mut Gateway, packet: &mut Packet, now: Time) -> Verdict {
@@ -88,7 +88,7 @@ impl Gateway {
 
     /// The SAs keep the neighbour their packets go to, for the same reason.
     fn remember_far_end(&mut self, packet: &Packet, id: u32, now: Time) {
-        let Some(wrapped) = packet.wrapped else { return };
+        let Some(Wrapped::Sa(wrapped)) = packet.wrapped else { return };
         let Some(child) = self.tunnels.child_mut(wrapped) else { return };
         let before = std::mem::replace(&mut child.next_hop, id);
         if before == id {

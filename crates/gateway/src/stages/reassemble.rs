@@ -24,7 +24,7 @@ pub(crate) fn run(gateway: &mut Gateway, packet: &mut Packet, now: Time) -> Verd
             }
         }
     }
-    verify(packet)
+    verify(gateway, packet)
 }
 
 /// Adds a fragment; the packet becomes the whole one when it was the last that was missing.
@@ -62,12 +62,15 @@ fn collect(gateway: &mut Gateway, packet: &mut Packet, now: Time) -> Verdict {
 }
 
 /// Checks the transport checksum unless a device did, or it is not finished yet.
-fn verify(packet: &mut Packet) -> Verdict {
+fn verify(gateway: &Gateway, packet: &mut Packet) -> Verdict {
     match packet.frame.offloads.checksum {
         Checksum::Verified | Checksum::Partial { .. } => Verdict::Continue,
         Checksum::Unchecked => {
             match wire::verify_l4_checksum(packet.frame.bytes(), &packet.headers) {
                 Ok(()) => Verdict::Continue,
+                Err(DropReason::UdpChecksumInvalid) if gateway.is_unchecked_vxlan(packet) => {
+                    Verdict::Continue
+                }
                 Err(reason) => Verdict::Drop(reason),
             }
         }

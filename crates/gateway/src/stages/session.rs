@@ -103,9 +103,8 @@ fn moved(
         return None;
     }
     // RFC 4301 §5.2: what belongs into a tunnel is not taken in clear, whatever the zones.
-    if gateway.interface(expected).tunnel().is_some()
-        && gateway.interface(packet.ingress).tunnel().is_none()
-    {
+    let protected = |id| gateway.tunnel_of(id).is_some_and(|(_, tunnel)| tunnel.ipsec().is_some());
+    if protected(expected) && !protected(packet.ingress) {
         packet
             .say(|p| Note::new(p.headers.tuple.to_string(), "in clear; its session is a tunnel's"));
         return Some(DropReason::EspUnprotected);

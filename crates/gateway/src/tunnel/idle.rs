@@ -9,13 +9,13 @@ use core::time::Duration;
 
 use config::{
     Config,
-    model::{IfId, Ipsec, TunnelId, TunnelKind},
+    model::{IfId, Ipsec, TunnelId},
 };
 use ports::{Frame, PortId};
 use reason::{DropReason, PuntCause};
 use wire::Time;
 
-use super::{Child, ChildId, SLOW_PATH, wrap::put_blank_ethernet};
+use super::{Child, ChildId, SLOW_PATH, Wrapped, wrap::put_blank_ethernet};
 use crate::{
     Gateway,
     deadlines::Deadlines,
@@ -50,7 +50,7 @@ impl Idle {
     pub(super) fn new(config: &Config, now: Time) -> Self {
         let mut idle = Self::default();
         for (index, tunnel) in config.tunnels.iter().enumerate() {
-            let TunnelKind::Ipsec(ipsec) = &tunnel.kind;
+            let Some(ipsec) = tunnel.ipsec() else { continue };
             for kind in [Kind::Keepalive, Kind::Dummy] {
                 if kind.interval(ipsec).is_some() {
                     idle.of(kind).set(index as u32, now);
@@ -125,7 +125,7 @@ impl Gateway {
 
     /// Sends one if the tunnel has been silent long enough; says when to look again.
     fn look_at_silence(&mut self, tunnel: TunnelId, kind: Kind, now: Time) -> Option<Time> {
-        let TunnelKind::Ipsec(ipsec) = &self.config.tunnels.get(usize::from(tunnel.0))?.kind;
+        let ipsec = self.config.tunnels.get(usize::from(tunnel.0))?.ipsec()?;
         let interval = kind.interval(ipsec)?;
         let id = self.tunnels.sending(tunnel)?;
         let silent_since = kind.silent_since(self.tunnels.child(id)?);
@@ -186,7 +186,10 @@ impl Gateway {
         let place = (PortId(u16::MAX), tunnel, self.interface(egress).vr);
         let mut packet = Packet::new(frame, headers, place, Origin::Gateway, PuntCause::FlowMiss);
         packet.tier = Tier::SlowEstablished;
-        packet.enter_underlay(id, Destination::Forward { egress, gateway: Some(next_hop) });
+        packet.enter_underlay(
+            Wrapped::Sa(id),
+            Destination::Forward { egress, gateway: Some(next_hop) },
+        );
         self.leave(packet, now);
         Ok(())
     }

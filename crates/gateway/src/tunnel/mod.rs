@@ -1,4 +1,5 @@
-//! Tunnels: which SAs there are, what belongs into them, and what comes out of them.
+//! Tunnels: which SAs there are, what belongs into them, and what comes out of them; GRE and VXLAN
+//! beside them in [`Overlays`].
 //!
 //! A [`Child`] is a pair of SAs, one for each direction (what IKEv2 calls a child SA). The SAs own
 //! their sequence numbers and replay windows and are shared with the engine; this room knows which
@@ -7,8 +8,10 @@
 //!
 //! Limits: a tunnel keyed by hand has one child, for as long as its configuration stands.
 
+mod encapsulate;
 mod facts;
 mod idle;
+mod overlay;
 mod path;
 mod promote;
 mod spent;
@@ -17,6 +20,7 @@ mod unwrap;
 mod wrap;
 
 pub use idle::Own;
+pub use overlay::{Overlay, Overlays, Volume};
 pub use path::{Cut, Sizes};
 pub(crate) use promote::{IN, OUT, stats};
 pub(crate) use unwrap::{Carried, Unwrapped};
@@ -27,7 +31,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use aead::Selection;
 use config::{
     Config,
-    model::{IfId, Line, Tunnel, TunnelId, TunnelKind, VrId},
+    model::{IfId, Ipsec, Line, Tunnel, TunnelId, VrId},
 };
 use hashbrown::HashMap;
 use offload::ledger::{Entry, Ledger};
@@ -53,6 +57,15 @@ const HOP_LIMIT: u8 = 64;
 /// A child by its number; no other ever has it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ChildId(pub u32);
+
+/// What wrapped a packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wrapped {
+    /// A pair of SAs.
+    Sa(ChildId),
+    /// A GRE or VXLAN tunnel.
+    Overlay(TunnelId),
+}
 
 /// A pair of SAs.
 pub struct Child {
@@ -211,10 +224,10 @@ impl Tunnels {
         self.faults.clear();
         for (index, tunnel) in config.tunnels.iter().enumerate() {
             let id = TunnelId(index as u16);
-            if self.sending(id).is_some() {
+            let Some(ipsec) = tunnel.ipsec().filter(|_| self.sending(id).is_none()) else {
                 continue;
-            }
-            match self.make(tunnel, now) {
+            };
+            match self.make(tunnel, ipsec, now) {
                 Ok(pair) => self.open(id, place(config, tunnel), pair, now),
                 Err(fault) => self.faults.push((tunnel.name.clone(), fault.to_string())),
             }
@@ -276,9 +289,10 @@ impl Tunnels {
     fn make(
         &self,
         tunnel: &Tunnel,
+        ipsec: &Ipsec,
         now: Time,
     ) -> Result<(esp::Outbound, esp::Inbound), esp::ParameterError> {
-        let (out, inn) = (parameters(tunnel, Way::Out), parameters(tunnel, Way::In));
+        let (out, inn) = (parameters(tunnel, ipsec, Way::Out), parameters(tunnel, ipsec, Way::In));
         let sent = self.spent.after(Way::Out, &out.key);
         let received = self.spent.after(Way::In, &inn.key);
         let outbound = esp::Outbound::with(out, now, &self.ciphers, sent)?;
@@ -367,14 +381,21 @@ impl Gateway {
     /// Largest IP packet that leaves by an interface in one piece: its MTU, or what fits the path
     /// below a tunnel when that is less.
     pub(crate) fn exit_mtu(&self, interface: IfId) -> u16 {
+        self.exit_mtu_within(interface, MOST_NESTED)
+    }
+
+    /// The same, looking at `depth` tunnels below one another at most.
+    fn exit_mtu_within(&self, interface: IfId, depth: u8) -> u16 {
         let mtu = self.interface(interface).mtu;
         let Some((id, tunnel)) = self.tunnel_of(interface) else { return mtu };
+        let Some(below) = self.path_mtu_within(id, tunnel, depth) else { return mtu };
         let child = self.tunnels.sending(id).and_then(|id| self.tunnels.child(id));
-        let below = self.path_mtu(tunnel, child);
-        match (below, child) {
-            (Some(below), Some(child)) => mtu.min(child.outbound.inner_mtu(below)),
-            (Some(_) | None, _) => mtu,
-        }
+        let inside = match (tunnel.overhead(), child) {
+            (Some(overhead), _) => below.saturating_sub(overhead),
+            (None, Some(child)) => child.outbound.inner_mtu(below),
+            (None, None) => mtu,
+        };
+        mtu.min(inside)
     }
 
     /// The interface of the tunnel whose selectors want a packet before any route is asked. What is
@@ -406,15 +427,18 @@ impl Gateway {
 
     /// The selectors of a tunnel let a packet pass from our side to the far side.
     pub(crate) fn selected(&self, tunnel: &Tunnel, tuple: &Tuple) -> bool {
-        let TunnelKind::Ipsec(ipsec) = &tunnel.kind;
-        ipsec.selectors.is_empty() || ipsec.selectors.iter().any(|s| s.matches(tuple))
+        tunnel.ipsec().is_none_or(|ipsec| {
+            ipsec.selectors.is_empty() || ipsec.selectors.iter().any(|s| s.matches(tuple))
+        })
     }
 }
 
 /// Whether a child is what a tunnel asks for.
 fn is_of(child: &Child, tunnel: &Tunnel) -> bool {
-    *child.outbound.parameters() == parameters(tunnel, Way::Out)
-        && *child.inbound.parameters() == parameters(tunnel, Way::In)
+    tunnel.ipsec().is_some_and(|ipsec| {
+        *child.outbound.parameters() == parameters(tunnel, ipsec, Way::Out)
+            && *child.inbound.parameters() == parameters(tunnel, ipsec, Way::In)
+    })
 }
 
 fn place(config: &Config, tunnel: &Tunnel) -> Place {
@@ -432,8 +456,7 @@ fn salt(seed: u64) -> [u8; 16] {
     salt
 }
 
-fn parameters(tunnel: &Tunnel, way: Way) -> esp::Parameters {
-    let TunnelKind::Ipsec(ipsec) = &tunnel.kind;
+fn parameters(tunnel: &Tunnel, ipsec: &Ipsec, way: Way) -> esp::Parameters {
     let (sa, source, destination) = match way {
         Way::Out => (&ipsec.outbound, tunnel.local, tunnel.remote),
         Way::In => (&ipsec.inbound, tunnel.remote, tunnel.local),

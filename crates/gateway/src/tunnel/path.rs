@@ -3,23 +3,28 @@
 //! An ICMP "too big" is believed when it quotes a packet that the SA has sent lately: SPI, addresses and
 //! a sequence number of the last few. Nobody off the path knows those (RFC 4301 §8.2.1).
 
-use core::time::Duration;
+use core::{net::IpAddr, time::Duration};
 
-use config::model::{Fragmentation, IfId, Tunnel, TunnelKind};
+use config::model::{Fragmentation, IfId, Tunnel, TunnelId};
 use reason::DemotionReason;
 use wire::{Time, icmp};
 
-use super::{Child, ChildId};
+use super::{ChildId, MOST_NESTED, Wrapped};
 use crate::{Gateway, packet::Packet};
 
 /// A learnt MTU is forgotten after this time (RFC 1191 §6.3, RFC 8201 §5.3: ten minutes).
-const HOLDS: Duration = Duration::from_secs(600);
+pub(super) const HOLDS: Duration = Duration::from_secs(600);
 
 /// How many packets ago the quoted one may have been sent.
 const LATELY: u32 = 1 << 16;
 
-/// No path is narrower (RFC 791 §3.2 with RFC 1191 §5; RFC 8200 §5).
-const LEAST: [u16; 2] = [576, 1280];
+/// No path to an address is narrower (RFC 791 §3.2 with RFC 1191 §5; RFC 8200 §5), in bytes.
+pub(super) const fn least(destination: IpAddr) -> u16 {
+    match destination {
+        IpAddr::V4(_) => 576,
+        IpAddr::V6(_) => 1280,
+    }
+}
 
 /// What became of packets because of their size.
 #[derive(Clone, Copy, Debug, Default)]
@@ -60,7 +65,7 @@ impl Gateway {
     /// cut whatever is inside (RFC 8200 §4.5); in transport mode it is still the sender's.
     pub(crate) fn cuts_after(&self, interface: IfId, packet: &Packet) -> bool {
         let Some((_, tunnel)) = self.tunnel_of(interface) else { return false };
-        let TunnelKind::Ipsec(ipsec) = &tunnel.kind;
+        let Some(ipsec) = tunnel.ipsec() else { return false };
         let outer_df = match (ipsec.mode, ipsec.df) {
             (esp::Mode::Tunnel, _) if tunnel.remote.is_ipv6() => false,
             (esp::Mode::Transport, _) | (esp::Mode::Tunnel, esp::DfRule::Copy) => packet.headers.df,
@@ -72,17 +77,30 @@ impl Gateway {
 
     /// Whether a packet has an outer header of ours, with what its SA has learnt of the path.
     pub(crate) fn outer(&self, packet: &Packet) -> Option<Option<u16>> {
-        let child = self.tunnels.child(packet.wrapped?)?;
+        let child = match packet.wrapped? {
+            Wrapped::Sa(child) => self.tunnels.child(child)?,
+            Wrapped::Overlay(id) => {
+                return Some(self.overlays.get(id)?.path_mtu.map(|(mtu, _)| mtu));
+            }
+        };
         let is_ours = child.outbound.parameters().mode == esp::Mode::Tunnel;
         is_ours.then(|| child.path_mtu.map(|(mtu, _)| mtu))
     }
 
     /// MTU of the path to the far end of a tunnel: of the interface below, or what was learnt.
-    pub(crate) fn path_mtu(&self, tunnel: &Tunnel, child: Option<&Child>) -> Option<u16> {
+    pub(crate) fn path_mtu(&self, id: TunnelId, tunnel: &Tunnel) -> Option<u16> {
+        self.path_mtu_within(id, tunnel, MOST_NESTED)
+    }
+
+    /// The same, looking at `depth` tunnels below one another at most.
+    pub(super) fn path_mtu_within(&self, id: TunnelId, tunnel: &Tunnel, depth: u8) -> Option<u16> {
+        let depth = depth.checked_sub(1)?;
         let (egress, _) = self.underlay(tunnel)?;
-        let below = self.interface(egress).mtu;
-        let learnt = child.and_then(|child| child.path_mtu).map(|(mtu, _)| mtu);
-        Some(learnt.map_or(below, |learnt| learnt.min(below)))
+        let below = self.exit_mtu_within(egress, depth);
+        let child = self.tunnels.sending(id).and_then(|id| self.tunnels.child(id));
+        let told = child.and_then(|child| child.path_mtu);
+        let told = told.or_else(|| self.overlays.get(id)?.path_mtu);
+        Some(told.map_or(below, |(mtu, _)| mtu.min(below)))
     }
 
     /// The SA that an ICMP "too big" is about, and the MTU it tells if it is to be believed.
@@ -95,7 +113,7 @@ impl Gateway {
         let sent = child.outbound.sequence() as u32;
         let is_ours = child.outbound.parameters().source == quoted.source
             && sent.wrapping_sub(quoted.sequence) < LATELY;
-        let least = LEAST[usize::from(quoted.destination.is_ipv6())];
+        let least = least(quoted.destination);
         Some((id, is_ours.then(|| u16::try_from(told).unwrap_or(u16::MAX).max(least))))
     }
 
@@ -103,7 +121,7 @@ impl Gateway {
     pub(crate) fn learn_path_mtu(&mut self, id: ChildId, mtu: u16, now: Time) -> bool {
         let Some(child) = self.tunnels.child(id) else { return false };
         let tunnel = self.config.tunnels.get(usize::from(child.tunnel.0));
-        let known = tunnel.and_then(|tunnel| self.path_mtu(tunnel, Some(child)));
+        let known = tunnel.and_then(|tunnel| self.path_mtu(child.tunnel, tunnel));
         if known.is_none_or(|known| mtu >= known) {
             return false;
         }

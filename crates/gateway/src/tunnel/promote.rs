@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use config::model::{TunnelId, TunnelKind};
+use config::model::TunnelId;
 use offload::{
     AdjacencyId, Direction, Engine, FlowStats, Handle, SaFacts, SaProgram,
     ledger::{At, Ledger, State},
@@ -80,7 +80,11 @@ impl Gateway {
             return ReasonSet::EMPTY;
         };
         let mut set = self.rules().sa(&facts);
-        if direction == OUT && !self.is_resolved(child.next_hop) {
+        let tunnel = self.config.tunnels.get(usize::from(child.tunnel.0));
+        let way = tunnel.and_then(|tunnel| self.underlay(tunnel));
+        if let Some(reason) = way.and_then(|(egress, _)| self.overlay_against(egress)) {
+            set.insert(reason);
+        } else if direction == OUT && !self.is_resolved(child.next_hop) {
             set.insert(NotEligible::NeighbourUnresolved);
         }
         set
@@ -90,7 +94,7 @@ impl Gateway {
     pub(crate) fn sa_facts(&self, id: ChildId, direction: Direction) -> Option<SaFacts> {
         let child = self.tunnels.child(id)?;
         let tunnel = self.config.tunnels.get(usize::from(child.tunnel.0))?;
-        let TunnelKind::Ipsec(ipsec) = &tunnel.kind;
+        let ipsec = tunnel.ipsec()?;
         Some(sa_facts(&self.config, tunnel, ipsec, direction))
     }
 

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use config::{
     Config,
-    model::{self, IfId, Selector, TunnelKind, VrId},
+    model::{self, IfId, Selector, VrId},
 };
 use ipnet::IpNet;
 use wire::Tuple;
@@ -27,7 +27,7 @@ impl Steering {
         let mut steering = Self::default();
         let mut lengths = [BTreeSet::new(), BTreeSet::new()];
         for tunnel in &config.tunnels {
-            let TunnelKind::Ipsec(ipsec) = &tunnel.kind;
+            let Some(ipsec) = tunnel.ipsec() else { continue };
             if ipsec.steering != model::Steering::Selectors {
                 continue;
             }

@@ -2,10 +2,10 @@
 //! as a packet of the tunnel's interface.
 
 use api::CapturePoint;
-use config::model::VrId;
+use config::model::{TunnelId, VrId};
 use ports::PortId;
 use reason::DropReason;
-use wire::{Fragmentation, Headers, Time, proto};
+use wire::{Fragmentation, Headers, Time, gre, proto};
 
 use super::{ChildId, SLOW_PATH, wrap::put_blank_ethernet};
 use crate::{
@@ -30,6 +30,14 @@ pub(crate) enum Carried {
     TooBig(ChildId, u16),
     /// An ICMP error that names an SA of ours, and quotes nothing that it has sent lately.
     Doubted(ChildId),
+    /// GRE for this tunnel, with this header.
+    Gre(TunnelId, gre::Header),
+    /// VXLAN for this tunnel.
+    Vxlan(TunnelId),
+    /// Between the ends of this tunnel, and not to be taken.
+    Malformed(TunnelId, DropReason),
+    /// An ICMP error that a packet of this tunnel was too big for the path, with the path's MTU.
+    OverlayTooBig(TunnelId, u16),
 }
 
 /// What came out of an ESP packet.
@@ -50,15 +58,22 @@ impl Gateway {
         }
         let udp = match headers.tuple.proto {
             proto::ICMP | proto::ICMPV6 => {
-                return match self.told_too_big(packet) {
-                    Some((child, Some(mtu))) => Carried::TooBig(child, mtu),
-                    Some((child, None)) => Carried::Doubted(child),
-                    None => Carried::Nothing,
+                let overlay = || {
+                    self.overlay_too_big(packet).map(|(id, mtu)| Carried::OverlayTooBig(id, mtu))
                 };
+                let child = self.told_too_big(packet).map(|(id, mtu)| match mtu {
+                    Some(mtu) => Carried::TooBig(id, mtu),
+                    None => Carried::Doubted(id),
+                });
+                return child.or_else(overlay).unwrap_or(Carried::Nothing);
             }
             proto::ESP => false,
             proto::UDP if self.tunnels.udp_ports().contains(&headers.tuple.dst_port) => true,
-            _ => return Carried::Nothing,
+            _ => {
+                let whole = usize::from(headers.payload)..headers.end as usize;
+                let payload = packet.frame.bytes().get(whole).unwrap_or_default();
+                return self.overlays.carried(packet.vr, headers, payload);
+            }
         };
         let payload = packet.frame.bytes().get(usize::from(headers.payload)..);
         let payload = payload.unwrap_or_default();

@@ -7,7 +7,7 @@ use api::CapturePoint;
 use config::model::{IfId, Tunnel, TunnelId};
 use ports::Frame;
 use reason::DropReason;
-use wire::{Time, Tuple};
+use wire::{IpVersion, Mac, Time, Tuple};
 
 use crate::{
     Gateway,
@@ -15,7 +15,7 @@ use crate::{
     packet::{BeforeSa, Destination, Origin, Packet},
     route::Lookup,
     stages::flow_hash,
-    tunnel::SLOW_PATH,
+    tunnel::{SLOW_PATH, Wrapped, encapsulate::outer_tuple},
 };
 
 /// Bytes that padding, trailer and ICV of any suite take at most, and some to spare.
@@ -27,16 +27,19 @@ const ETHERNET: usize = 14;
 impl Gateway {
     /// The way to the far end of a tunnel: the interface below, and the next hop there.
     pub(crate) fn underlay(&self, tunnel: &Tunnel) -> Option<(IfId, IpAddr)> {
+        self.way_below(tunnel, &outer_tuple(tunnel, 0))
+    }
+
+    /// The way of an outer packet. What an IPsec tunnel's selectors want of GRE and VXLAN goes by it.
+    pub(super) fn way_below(&self, tunnel: &Tunnel, outer: &Tuple) -> Option<(IfId, IpAddr)> {
+        if tunnel.ipsec().is_none()
+            && let Some(protected_by) = self.steered(tunnel.vr, outer)
+        {
+            return Some((protected_by, tunnel.remote));
+        }
         match self.routes.lookup(tunnel.vr, tunnel.remote) {
             Lookup::Via(set) => {
-                let ends = Tuple {
-                    src: tunnel.local,
-                    dst: tunnel.remote,
-                    src_port: 0,
-                    dst_port: 0,
-                    proto: wire::proto::ESP,
-                };
-                let member = set.select(flow_hash(&ends));
+                let member = set.select(flow_hash(outer));
                 Some((member.interface, member.gateway.unwrap_or(tunnel.remote)))
             }
             Lookup::Local(_) | Lookup::Broadcast(_) | Lookup::Blackhole(_) | Lookup::None => None,
@@ -53,6 +56,13 @@ impl Gateway {
     ) -> Result<(), DropReason> {
         let config = std::sync::Arc::clone(&self.config);
         let tunnel = config.tunnels.get(usize::from(id.0)).ok_or(DropReason::EspSaMissing)?;
+        if tunnel.ipsec().is_none() {
+            let wrapped = self.wrap_overlay(packet, id, tunnel);
+            if wrapped.is_err() {
+                self.overlays.count_error(id);
+            }
+            return wrapped;
+        }
         let (egress, next_hop) = self.underlay(tunnel).ok_or(DropReason::NoRoute)?;
         if egress == tunnel.interface {
             return Err(DropReason::TunnelLoop);
@@ -60,7 +70,7 @@ impl Gateway {
         let far_end = Destination::Forward { egress, gateway: Some(next_hop) };
         let child = self.tunnels.sending(id).ok_or(DropReason::EspSaMissing)?;
         if packet.is_simulated() {
-            packet.enter_underlay(child, far_end);
+            packet.enter_underlay(Wrapped::Sa(child), far_end);
             return Ok(());
         }
         let (count, bytes) = (packet.count(), packet.volume());
@@ -92,12 +102,8 @@ impl Gateway {
         packet.frame = frames.next().ok_or(DropReason::EspTooBig)?;
         packet.pieces = frames.collect();
         packet.headers = wire::parse(packet.frame.bytes())?;
-        if packet.origin == Origin::Gateway {
-            self.counters.originated.add(count, bytes);
-        } else {
-            self.count_inner(packet, count, bytes);
-        }
-        packet.enter_underlay(child, far_end);
+        self.count_wrapped(packet, count, bytes);
+        packet.enter_underlay(Wrapped::Sa(child), far_end);
         Ok(())
     }
 
@@ -115,8 +121,17 @@ impl Gateway {
         Ok(())
     }
 
+    /// Counts what a packet carries into the first of the tunnels on its way.
+    pub(super) fn count_wrapped(&mut self, packet: &Packet, count: u64, bytes: u64) {
+        match (packet.wrapped, packet.origin) {
+            (Some(_), _) => {}
+            (None, Origin::Gateway) => self.counters.originated.add(count, bytes),
+            (None, Origin::Received | Origin::Simulated) => self.count_inner(packet, count, bytes),
+        }
+    }
+
     /// The packets to seal, each beginning with its IP header, all checksums finished.
-    fn final_packets(&self, packet: &mut Packet) -> Result<Vec<Frame>, DropReason> {
+    pub(super) fn final_packets(&self, packet: &mut Packet) -> Result<Vec<Frame>, DropReason> {
         let l3 = usize::from(packet.headers.l3);
         let mut frames = std::mem::take(&mut packet.pieces);
         if frames.is_empty() {
@@ -152,15 +167,32 @@ fn before(frame: &Frame, sa: &esp::Outbound) -> BeforeSa {
 
 /// Puts an Ethernet header without addresses before an IP packet.
 pub(super) fn put_blank_ethernet(frame: &mut Frame) -> Result<(), DropReason> {
-    let version = frame.bytes().first().map(|first| first >> 4);
-    let ethertype: u16 = match version {
-        Some(4) => 0x0800,
-        Some(6) => 0x86dd,
+    let ethertype = match frame.bytes().first().map(|first| first >> 4) {
+        Some(4) => ethertype(IpVersion::V4),
+        Some(6) => ethertype(IpVersion::V6),
         Some(_) | None => return Err(DropReason::EspNextHeaderUnsupported),
     };
+    put_ethernet(frame, (Mac::default(), Mac::default()), ethertype)
+}
+
+/// Puts an Ethernet header before an IP packet: receiver, sender, EtherType.
+pub(super) fn put_ethernet(
+    frame: &mut Frame,
+    (dst, src): (Mac, Mac),
+    ethertype: u16,
+) -> Result<(), DropReason> {
     let header = frame.push_front(ETHERNET).ok_or(DropReason::EspTooBig)?;
     let Some(header) = header.get_mut(..ETHERNET) else { return Err(DropReason::EspTooBig) };
-    header.fill(0);
+    header[..6].copy_from_slice(&dst.0);
+    header[6..12].copy_from_slice(&src.0);
     header[12..].copy_from_slice(&ethertype.to_be_bytes());
     Ok(())
+}
+
+/// The EtherType of an IP version.
+pub(super) const fn ethertype(version: IpVersion) -> u16 {
+    match version {
+        IpVersion::V4 => 0x0800,
+        IpVersion::V6 => 0x86dd,
+    }
 }

@@ -1,6 +1,6 @@
 //! `show tunnels`, `show sa`.
 
-use api::{LifetimeView, SaView, SasView, SizesView, TunnelsView};
+use api::{LifetimeView, SaView, SasView, SizesView, TunnelView, TunnelsView};
 
 use super::{
     port::{loss, or_none},
@@ -17,7 +17,7 @@ pub fn tunnels(view: &TunnelsView, style: &Style) -> String {
         "LOCAL",
         "REMOTE",
         "WAY",
-        "MODE",
+        "KIND",
         "INTERFACE",
         "ZONE",
         ">MTU",
@@ -29,10 +29,6 @@ pub fn tunnels(view: &TunnelsView, style: &Style) -> String {
     ]);
     for tunnel in &view.tunnels {
         let state = if tunnel.state == "up" { Tone::Good } else { Tone::Bad };
-        let mode = match tunnel.udp {
-            Some((local, remote)) => format!("{} udp {local}/{remote}", tunnel.mode),
-            None => tunnel.mode.to_string(),
-        };
         table.row([
             Cell::new(Tone::Name, &tunnel.name),
             Cell::new(state, tunnel.state.as_ref()),
@@ -43,7 +39,7 @@ pub fn tunnels(view: &TunnelsView, style: &Style) -> String {
             } else {
                 tunnel.underlay.as_str().into()
             },
-            mode.into(),
+            kind(tunnel).into(),
             tunnel.interface.as_str().into(),
             tunnel.zone.as_str().into(),
             tunnel.mtu.to_string().into(),
@@ -55,6 +51,29 @@ pub fn tunnels(view: &TunnelsView, style: &Style) -> String {
         ]);
     }
     or_none(table, "no tunnels are configured", style)
+}
+
+/// What wraps packets: the kind, what tells it from others, the bytes it adds.
+fn kind(tunnel: &TunnelView) -> String {
+    let mut words = tunnel.kind.to_string();
+    if !tunnel.mode.is_empty() {
+        words += &format!(" {}", tunnel.mode);
+    }
+    for (name, value) in [("key", tunnel.key), ("vni", tunnel.vni)] {
+        if let Some(value) = value {
+            words += &format!(" {name} {value}");
+        }
+    }
+    if let Some((local, remote)) = tunnel.udp {
+        words += &match local == remote {
+            true => format!(" udp {local}"),
+            false => format!(" udp {local}/{remote}"),
+        };
+    }
+    if let Some(overhead) = tunnel.overhead {
+        words += &format!(" +{overhead}");
+    }
+    words
 }
 
 fn offload(word: &str) -> Cell {

@@ -379,4 +379,56 @@ registry! {
         "A tunnel marked congestion on a packet whose sender does not speak ECN (RFC 6040 §4.2)."
         "Find the router on the tunnel's path that marks packets without ECN."
         "Linux: IP_TUNNEL_ECN";
+    94 GreTruncated "gre-truncated" Notice
+        "A GRE packet ends before its header does."
+        "Find the sender; it builds broken packets."
+        "";
+    95 GreVersionUnsupported "gre-version-unsupported" Notice
+        "A GRE packet for a tunnel is of another version than 0."
+        "Use plain GRE at the peer; version 1 is PPTP."
+        "";
+    96 GreRoutingPresent "gre-routing-present" Warning
+        "A GRE packet for a tunnel has the routing bit of RFC 1701."
+        "Find out why the peer asks for source routing; RFC 2784 §2.3 has it refused."
+        "";
+    97 GreFlagsUnsupported "gre-flags-unsupported" Notice
+        "A GRE packet for a tunnel has flags that RFC 2784 §2.3 wants refused."
+        "Find the sender; it speaks the older GRE of RFC 1701."
+        "";
+    98 GreKeyUnknown "gre-key-unknown" Warning
+        "A GRE packet came from the far end of a tunnel with a key that no tunnel between the two has, or without one."
+        "Set the same `key` at both ends."
+        "";
+    99 GreChecksumInvalid "gre-checksum-invalid" Warning
+        "The checksum of a GRE packet is wrong."
+        "Look for a bad link on the tunnel's path."
+        "";
+    100 GreProtocolUnsupported "gre-protocol-unsupported" Notice
+        "A GRE packet for a tunnel carries neither IPv4 nor IPv6."
+        "Switch off what else the peer sends into the tunnel, such as keepalives, Ethernet or MPLS."
+        "";
+    101 GreSequenceOld "gre-sequence-old" Notice
+        "A GRE packet came without a sequence number, or behind one with a later number (RFC 2890 §2.2)."
+        "Set `sequence` alike at both ends; where the path reorders, switch it off."
+        "";
+    102 VxlanTruncated "vxlan-truncated" Notice
+        "A VXLAN packet ends before its header, or the Ethernet header inside, does."
+        "Find the sender; it builds broken packets."
+        "";
+    103 VxlanVniInvalid "vxlan-vni-invalid" Notice
+        "A VXLAN packet does not say that its VNI is valid (flag I of RFC 7348 §5)."
+        "Find the sender; another protocol may use the port."
+        "";
+    104 VxlanVniUnknown "vxlan-vni-unknown" Warning
+        "A VXLAN packet came from the far end of a tunnel with a VNI that no tunnel between the two has."
+        "Set the same `vni` at both ends."
+        "";
+    105 VxlanInnerTag "vxlan-inner-tag" Notice
+        "The Ethernet frame inside a VXLAN packet has an 802.1Q tag (RFC 7348 §6.1)."
+        "Take the tag off at the peer; each VNI is one untagged segment."
+        "";
+    106 TunnelTooBig "tunnel-too-big" Notice
+        "A packet for a GRE or VXLAN tunnel would be larger with the outer headers than a packet can be."
+        "Lower the MTU of the sender or of the tunnel."
+        "";
 }

@@ -207,4 +207,12 @@ registry! {
         "The tunnel's outgoing SA stays on the slow path, as configured."
         "Set `egress-optimisation = true` on the tunnel or in `[offload]`."
         "Cisco: no flow-offload-ipsec egress-optimization";
+    51 GreNotOffloaded "gre-not-offloaded" Info
+        "The session goes through a GRE tunnel, which the engine does not encapsulate."
+        "Use an IPsec tunnel in tunnel mode where the fast path matters; GRE stays on the slow path."
+        "";
+    52 VxlanNotOffloaded "vxlan-not-offloaded" Info
+        "The session goes through a VXLAN tunnel, which the engine does not encapsulate."
+        "Use an IPsec tunnel in tunnel mode where the fast path matters; VXLAN stays on the slow path."
+        "";
 }

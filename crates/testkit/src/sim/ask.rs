@@ -5,7 +5,7 @@
 
 use api::{
     CapturePolledView, CaptureSpec, CountersView, ExplainView, OffloadReasonsView, PacketSpec,
-    PolicyView, Request, Response, SessionPick, SessionView, TraceView,
+    PolicyView, Request, Response, SessionPick, SessionView, TraceView, TunnelView,
 };
 
 use super::{Network, NodeId};
@@ -36,6 +36,14 @@ impl Network {
             if cursor.is_none() || found.len() >= SESSIONS as usize {
                 return found;
             }
+        }
+    }
+
+    /// The first page of tunnels.
+    pub fn tunnels(&mut self, gateway: NodeId) -> Vec<TunnelView> {
+        match self.answered(gateway, Request::ShowTunnels { limit: None, cursor: None }) {
+            Response::Tunnels(view) => view.tunnels,
+            other => panic!("not tunnels: {other:?}"),
         }
     }
 

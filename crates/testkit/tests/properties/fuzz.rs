@@ -10,7 +10,7 @@ use lockgate_testkit::{
 };
 use ports::{Checksum, Gso, GsoKind, Offloads};
 use proptest::{collection::vec, prelude::*};
-use wire::{Tuple, build, proto};
+use wire::{IpVersion, Tuple, build, gre::Header, proto, vxlan};
 
 const MORE: &str = r#"
 [[interface]]
@@ -37,6 +37,29 @@ action = "allow"
 name = "ping"
 service = "ping"
 action = "allow"
+
+[[gre]]
+name = "gre"
+local = "203.0.113.2"
+remote = "203.0.113.9"
+key = 7
+zone = "outside"
+
+[[vxlan]]
+name = "vx"
+local = "203.0.113.2"
+remote = "203.0.113.9"
+vni = 5
+
+[[interface]]
+name = "vx"
+tunnel = "vx"
+zone = "outside"
+address = "10.77.0.1/24"
+
+[[route]]
+to = "10.66.0.0/24"
+interface = "gre"
 
 [limits]
 sessions = 256
@@ -77,6 +100,29 @@ fn seeds(rig: &Rig) -> Vec<(&'static str, Vec<u8>)> {
         ..out_tuple(proto::TCP, 60_000, 443, false)
     };
     all.push(("wan0", rig.packet("wan0", vip).tcp(2, 9, 0).build()));
+    let into = Tuple { dst: ip("10.66.0.9"), ..out_tuple(proto::UDP, 4005, 53, false) };
+    all.push(("lan0", rig.packet("lan0", into).payload(b"into the tunnel").build()));
+    let ends = Tuple {
+        src: ip("203.0.113.9"),
+        dst: ip("203.0.113.2"),
+        src_port: 0,
+        dst_port: 0,
+        proto: proto::GRE,
+    };
+    let inside = build::Packet::new(Tuple { src: ip("10.66.0.9"), ..vip }).tcp(2, 9, 0).build();
+    for checksum in [false, true] {
+        let header = Header { inside: IpVersion::V4, checksum, key: Some(7), sequence: Some(1) };
+        let mut payload = vec![0; header.len()];
+        payload.extend_from_slice(&inside[14..]);
+        header.write(&mut payload);
+        all.push(("wan0", rig.packet("wan0", ends).raw().payload(&payload).build()));
+    }
+    let udp = Tuple { src_port: 50_000, dst_port: vxlan::PORT, proto: proto::UDP, ..ends };
+    let question = build::arp_request(mac(0x177), [10, 77, 0, 9].into(), [10, 77, 0, 1].into());
+    for frame in [inside, question] {
+        let payload = [&vxlan::header(5)[..], &frame].concat();
+        all.push(("wan0", rig.packet("wan0", udp).payload(&payload).build()));
+    }
     let whole = rig.out(proto::UDP, 4002, 53, false).df(false).id(3).payload(&[9; 1200]).build();
     if let Ok(headers) = wire::parse(&whole)
         && let Ok(mut cutter) = wire::fragment::Fragmenter::new(&whole, &headers, 600, 0)
@@ -223,9 +269,22 @@ fn accounted(rig: &Rig, now: &Snapshot) -> u64 {
 }
 
 /// Messages that end without any of these: ARP and neighbour discovery are taken, fragments wait for
-/// each other, errors about the gateway's own packets are read.
+/// each other, errors about the gateway's own packets are read; so are those inside a tunnel, and an
+/// answer into a VXLAN tunnel is asked for first.
 fn is_special(bytes: &[u8]) -> bool {
     let Ok(headers) = wire::parse(bytes) else { return false };
+    if (headers.tuple.proto, headers.tuple.dst_port) == (proto::UDP, vxlan::PORT) {
+        return true;
+    }
+    if headers.tuple.proto == proto::GRE
+        && let Some(gre) = bytes.get(usize::from(headers.payload)..headers.end as usize)
+        && let Ok(header) = Header::read(gre)
+    {
+        let ethertype: [u8; 2] = if header.inside == IpVersion::V4 { [8, 0] } else { [0x86, 0xdd] };
+        if is_special(&[&[0; 12], &ethertype[..], &gre[header.len()..]].concat()) {
+            return true;
+        }
+    }
     headers.kind == wire::L3::Arp
         || headers.fragment != wire::Fragmentation::Whole
         || (headers.tuple.proto == proto::ICMPV6 && (133..=137).contains(&headers.icmp_type))

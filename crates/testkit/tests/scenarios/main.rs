@@ -14,6 +14,7 @@ mod nat;
 mod neighbour;
 mod office;
 mod offload;
+mod overlay;
 mod policy;
 mod profile;
 mod setup;

@@ -61,7 +61,7 @@ fn both(suite: &str, key_len: usize, v6_outside: bool, more: &str) -> [String; 2
 }
 
 /// A ping, datagrams and a stream from alice to bob; all must arrive whole.
-fn exercise(sites: &mut Sites, v6: bool) {
+pub(crate) fn exercise(sites: &mut Sites, v6: bool) {
     let bob = Sites::bob(v6);
     let every = Duration::from_millis(10);
     let ping = sites.net.start(sites.alice, Ping::new(bob, 7, 5, every));

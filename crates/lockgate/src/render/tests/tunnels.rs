@@ -20,6 +20,10 @@ pub fn tunnels() -> Response {
         remote: ip("198.51.100.7"),
         underlay: "wan via 192.0.2.254".into(),
         mode: "tunnel".into(),
+        key: None,
+        vni: None,
+        overhead: None,
+        mac: None,
         udp: None,
         steering: "routes".into(),
         selectors: Vec::new(),
@@ -50,7 +54,34 @@ pub fn tunnels() -> Response {
         errors: 3,
         ..paris.clone()
     };
-    Response::Tunnels(TunnelsView { tunnels: vec![paris, oslo], total: 2, next: None })
+    let gre = TunnelView {
+        name: "gre-bergen".into(),
+        line: 60,
+        kind: "gre".into(),
+        interface: "bergen".into(),
+        mode: "".into(),
+        key: Some(77),
+        overhead: Some(28),
+        mtu: 1472,
+        offload: "none".into(),
+        ..paris.clone()
+    };
+    let vxlan = TunnelView {
+        name: "vx-turku".into(),
+        line: 66,
+        kind: "vxlan".into(),
+        interface: "turku".into(),
+        mode: "".into(),
+        vni: Some(5001),
+        overhead: Some(50),
+        mac: Some("02:00:00:00:00:77".into()),
+        udp: Some((4789, 4789)),
+        mtu: 1450,
+        offload: "none".into(),
+        ..paris.clone()
+    };
+    let tunnels = vec![paris, oslo, gre, vxlan];
+    Response::Tunnels(TunnelsView { tunnels, total: 4, next: None })
 }
 
 pub fn sas() -> Response {
