@@ -1,4 +1,4 @@
-# The cases and what each end makes of them; sourced by run.sh. A line: number, suite, key bytes, options.
+# The cases and what each end makes of them; sourced by run.sh. ESP, a line: number, suite, key bytes, options.
 # SPI and key of the SA towards the gateway begin at 4096 + number and number, of the one towards the guest at
 # 8192 + number and number + 100.
 #   mode=transport   transport mode between the guest and the host behind the gateway
@@ -31,6 +31,22 @@ CASES="
 35 aes256-sha512    96 transport,v6out
 "
 
+# GRE and VXLAN: number, kind, options.
+#   key              a GRE key, which is the number
+#   checks           GRE checksums and sequence numbers
+#   v6out            IPv6 outside
+#   esp              ESP in transport mode around it; the guest has 203.0.113.N for that
+OVERLAYS="
+41 gre
+42 gre   key
+43 gre   key,checks
+44 gre   key,v6out
+45 vxlan
+46 vxlan v6out
+47 gre   esp
+48 vxlan esp
+"
+
 # each_case FUNCTION: calls it with number, suite, key bytes, options and the outer addresses of gateway and guest
 each_case() {
   local n suite len options ours theirs
@@ -44,6 +60,56 @@ each_case() {
     esac
     "$1" "$n" "$suite" "$len" ",$options," $ours $theirs
   done <<< "$CASES"
+}
+
+# each_overlay FUNCTION: calls it with number, kind, options and the outer addresses of gateway and guest
+each_overlay() {
+  local n kind options ours theirs
+  while read -r n kind options; do
+    [ -n "$n" ] || continue
+    case ,$options, in
+      *,v6out,*) ours=2001:db8:f::1 theirs=2001:db8:f::22 ;;
+      *,esp,*) ours=203.0.113.1 theirs=203.0.113.$n ;;
+      *) ours=203.0.113.1 theirs=203.0.113.22 ;;
+    esac
+    "$1" "$n" "$kind" ",$options," $ours $theirs
+  done <<< "$OVERLAYS"
+}
+
+# gateway_overlay NUMBER KIND OPTIONS OURS THEIRS: its part of the gateway's configuration
+gateway_overlay() {
+  local n=$1
+  case $3 in *,esp,*) gateway_tunnel "$n" aes256-sha256 64 ,transport, "$4" "$5" ;; esac
+  printf '\n[[%s]]\nname = "over-%s"\nlocal = "%s"\nremote = "%s"\n' "$2" "$n" "$4" "$5"
+  [ "$2" = gre ] || echo "vni = $n"
+  case $3 in *,key,*) echo "key = $n" ;; esac
+  case $3 in *,checks,*) printf 'checksum = true\nsequence = true\n' ;; esac
+  printf '[[interface]]\nname = "over-%s"\ntunnel = "over-%s"\nzone = "vpn"\naddress = ["10.3.%s.1/24", "2001:db8:10%s::1/64"]\n' "$n" "$n" "$n" "$n"
+  printf '[[route]]\nto = "10.2.%s.1/32"\nvia = "10.3.%s.2"\n[[route]]\nto = "2001:db8:%s::1/128"\nvia = "2001:db8:10%s::2"\n' "$n" "$n" "$n" "$n"
+}
+
+# guest_overlay NUMBER KIND OPTIONS OURS THEIRS: its lines for the guest's ip. What the guest answers goes back into
+# the tunnel by a rule, since its default is the way without.
+guest_overlay() {
+  local n=$1 type=$2 more=""
+  case $3 in *,esp,*)
+    echo "addr add $5/24 dev eth0"
+    guest_commands "$n" aes256-sha256 64 ,transport, "$4" "$5" | grep ^xfrm ;;
+  esac
+  case $type$3 in gre*,v6out,*) type=ip6gre ;; esac
+  [ "$2" = gre ] || more="id $n dstport 4789"
+  case $3 in *,key,*) more="key $n" ;; esac
+  case $3 in *,checks,*) more="$more csum seq" ;; esac
+  echo "link add over$n type $type local $5 remote $4 $more"
+  echo "link set over$n up"
+  echo "addr add 10.3.$n.2/24 dev over$n"
+  echo "addr add 2001:db8:10$n::2/64 dev over$n nodad"
+  echo "addr add 10.2.$n.1/32 dev lo"
+  echo "addr add 2001:db8:$n::1/128 dev lo nodad"
+  echo "rule add from 10.2.$n.1 lookup $n"
+  echo "-6 rule add from 2001:db8:$n::1 lookup $n"
+  echo "route add 10.1.0.0/24 via 10.3.$n.1 dev over$n table $n"
+  echo "-6 route add 2001:db8:1::/64 via 2001:db8:10$n::1 dev over$n table $n"
 }
 
 # key FIRST LENGTH: bytes that count up from FIRST, in hexadecimal

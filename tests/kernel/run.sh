@@ -1,7 +1,9 @@
 #!/usr/bin/env bash
-# The Linux kernel's own ESP as the peer: QEMU boots Debian's kernel without hardware virtualisation (TCG,
+# The Linux kernel's own ESP, GRE and VXLAN as the peer: QEMU boots Debian's kernel without hardware virtualisation (TCG,
 # so it runs in any machine or container), with one pair of SAs for each algorithm, mode and IP version; the
 # gateway has the other end of each.
+#
+# GRE and VXLAN cases have a tunnel device each in the guest, and 10.3.N.0/24 between the ends.
 #
 #   host lgkh ── lan (lgkg) gateway (lgkg) wan, a TAP device ── QEMU, guest
 #   10.1.0.5        10.1.0.1      203.0.113.1                   203.0.113.22, 10.2.N.1 and 2001:db8:N::1 for case N
@@ -82,11 +84,11 @@ for l in $(ldd "$IP" | grep -oE '/[^ ]+'); do mkdir -p "$R$(dirname "$l")"; cp -
 depmod -b "$WORK/k" "$VERSION"
 for m in virtio_pci virtio_net ipv6 sha3_generic aes_generic ctr hmac sha1_generic sha256_generic sha512_generic jitterentropy_rng drbg \
   ghash-generic echainiv seqiv gcm crypto_null authenc authencesn cbc chacha_generic poly1305_generic chacha20poly1305 \
-  xfrm_user esp4 esp6; do
+  xfrm_user esp4 esp6 ip_gre ip6_gre vxlan; do
   modprobe -d "$WORK/k" -S "$VERSION" --show-depends "$m" | awk '/^insmod/{print $2}' # nothing for what is built in
 done | awk '!s[$0]++' | while read -r f; do cp "$f" "$R/mod/"; basename "$f" >> "$R/mod/order"; done
 gcc -static -O1 -o "$R/natt" natt.c || fail "cannot compile natt.c"
-cp init "$R/init"; each_case guest_commands > "$R/batch"; cp www/* "$R/www/cgi-bin/"
+cp init "$R/init"; each_case guest_commands > "$R/batch"; each_overlay guest_overlay > "$R/overlays"; cp www/* "$R/www/cgi-bin/"
 (cd "$R" && find . | cpio -o -H newc --quiet | gzip -1 > "$WORK/root.cpio.gz")
 
 # -- the network
@@ -111,6 +113,7 @@ ip netns exec $GATE qemu-system-x86_64 -accel tcg -cpu max -smp 1 -m 512 -nodefa
 {
   sed "s#@SOCKET@#$WORK/ctl.sock#" gateway.toml
   each_case gateway_tunnel
+  each_overlay gateway_overlay
 } > "$WORK/gateway.toml"
 check "configuration is valid" "$LOCKGATE" check "$WORK/gateway.toml"
 ip netns exec $GATE "$LOCKGATE" run --config "$WORK/gateway.toml" >"$WORK/daemon.log" 2>&1 & BACKGROUND+=($!)
@@ -120,7 +123,7 @@ ready_or_gone() { grep -q READY "$WORK/guest.log" || ! kill -0 "$GUEST"; }
 until_ok 180 ready_or_gone
 check "the guest with Linux $VERSION is up" grep READY "$WORK/guest.log"
 took_all() { cat "$WORK/guest.log"; ! grep -q REFUSED "$WORK/guest.log"; }
-check "the guest's kernel took every module and every SA" took_all
+check "the guest's kernel took every module, SA and tunnel" took_all
 
 # ping_all TARGET OPTIONS...: every packet must be answered
 ping_all() { local to=$1; shift; in_h ping -c 3 -i 0.2 -W 10 "$@" "$to" | tee "$WORK/ping" | tail -5; grep -q ' 0% packet loss' "$WORK/ping"; }
@@ -136,18 +139,10 @@ no_errors() { # URL of the guest
   in_h curl -gsS -m 20 -o "$WORK/stat" "$1/cgi-bin/errors" && cat "$WORK/stat" && grep -q '^XfrmInError' "$WORK/stat" &&
     ! grep -qvE '[[:space:]]0$' "$WORK/stat"
 }
-TESTED= url=http://10.2.11.1
-while read -r n suite _ options; do
-  [ -n "$n" ] && [ $FAILED = 0 ] || continue # what is wrong for one case is seldom right for the next: look at it now
-  [ "$ONLY" = "  " ] || case $ONLY in *" $n "*) ;; *) continue ;; esac
-  TESTED="$TESTED case-$n"
-  echo "== case $n: $suite ${options:-}"
-  case ,$options, in
-    *,transport,*v6out*) targets="2001:db8:$n::1" ;;
-    *,transport,*) targets="10.2.$n.1" ;;
-    *) targets="10.2.$n.1 2001:db8:$n::1" ;;
-  esac
-  for to in $targets; do
+# reach ADDRESS...: everything works with each address of the guest
+reach() {
+  local to
+  for to in "$@"; do
     [ $FAILED = 0 ] || break
     case $to in *:*) url="http://[$to]" ;; *) url="http://$to" ;; esac
     check "ping $to" ping_all "$to"
@@ -155,12 +150,40 @@ while read -r n suite _ options; do
     check "a checksummed transfer from $to" fetch "$url"
     check "a checksummed transfer to $to" send "$url"
   done
+}
+wanted() { [ "$ONLY" = "  " ] || case $ONLY in *" $1 "*) ;; *) return 1 ;; esac; }
+TESTED= OVERLAYS_TESTED= PROTECTED= url=http://10.2.11.1
+while read -r n suite _ options; do
+  [ -n "$n" ] && [ $FAILED = 0 ] || continue # what is wrong for one case is seldom right for the next: look at it now
+  wanted "$n" || continue
+  TESTED="$TESTED case-$n"
+  echo "== case $n: $suite ${options:-}"
+  case ,$options, in
+    *,transport,*v6out*) targets="2001:db8:$n::1" ;;
+    *,transport,*) targets="10.2.$n.1" ;;
+    *) targets="10.2.$n.1 2001:db8:$n::1" ;;
+  esac
+  # shellcheck disable=SC2086
+  reach $targets
 done <<< "$CASES"
+while read -r n kind options; do
+  [ -n "$n" ] && [ $FAILED = 0 ] && wanted "$n" || continue
+  OVERLAYS_TESTED="$OVERLAYS_TESTED over-$n"
+  case ,$options, in *,esp,*) PROTECTED="$PROTECTED case-$n" ;; esac
+  echo "== case $n: $kind ${options:-}"
+  reach "10.2.$n.1" "2001:db8:$n::1"
+done <<< "$OVERLAYS"
 
 echo "== what both ends say"
 check "the guest's kernel counted no error of ESP" no_errors "$url"
 lg show sa --json > "$WORK/sas.json"
+lg show tunnels --json > "$WORK/tunnels.json"
+# shellcheck disable=SC2086
+[ -z "$OVERLAYS_TESTED" ] || check "every GRE and VXLAN tunnel has carried packets, and dropped none" ./tunnels.py "$WORK/tunnels.json" $OVERLAYS_TESTED
+# shellcheck disable=SC2086
+[ -z "$PROTECTED" ] || check "the SAs around them have carried packets, and dropped none" ./sas.py "$WORK/sas.json" carried $PROTECTED
 for what in carried engine; do
+  [ -n "$TESTED" ] || break
   [ $what = carried ] && name="every SA has carried packets, and none dropped one" || name="every SA was served by the engine"
   # shellcheck disable=SC2086
   check "$name" ./sas.py "$WORK/sas.json" $what $TESTED
