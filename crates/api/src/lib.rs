@@ -94,6 +94,12 @@ pub enum Response {
     Anomaly(AnomalyView),
     /// To [`Request::ExplainSession`] and [`Request::ExplainFlow`].
     Explained(Box<ExplainView>),
+    /// To [`Request::ExplainSas`].
+    ExplainedSas(SaExplainsView),
+    /// To [`Request::PlanSas`] and [`Request::PlanSessions`], and about a configuration file.
+    Plan(Box<PlanView>),
+    /// The profiles there are; no gateway is asked.
+    Profiles(ProfilesView),
     /// To [`Request::PolicyLookup`].
     PolicyLookup(Box<PolicyLookupView>),
     /// To [`Request::Simulate`].

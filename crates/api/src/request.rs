@@ -107,6 +107,45 @@ pub enum Request {
     ExplainSession(SessionPick),
     /// The session a tuple belongs to, in either direction, before or after translation.
     ExplainFlow(LookupKey),
+    /// SAs with where they stand at the engine, and how that came.
+    ExplainSas {
+        /// Only of this tunnel, or with this SPI (`0x…`).
+        #[serde(default)]
+        pick: Option<String>,
+        /// Most rows, at most [`crate::PAGE`].
+        #[serde(default)]
+        limit: Option<u32>,
+        /// Where to go on.
+        #[serde(default)]
+        cursor: Option<u64>,
+    },
+    /// The SAs that the engine would take if it were held to a profile.
+    PlanSas {
+        /// The profile; the configured one where absent.
+        #[serde(default)]
+        profile: Option<String>,
+        /// Most rows, at most [`crate::PAGE`].
+        #[serde(default)]
+        limit: Option<u32>,
+        /// Where to go on.
+        #[serde(default)]
+        cursor: Option<u64>,
+    },
+    /// The sessions that the engine would take if it were held to a profile.
+    PlanSessions {
+        /// The profile; the configured one where absent.
+        #[serde(default)]
+        profile: Option<String>,
+        /// Which.
+        #[serde(default)]
+        filter: Option<String>,
+        /// Most rows, at most [`crate::PAGE`].
+        #[serde(default)]
+        limit: Option<u32>,
+        /// Where to go on.
+        #[serde(default)]
+        cursor: Option<u64>,
+    },
     /// The policy that a new session with this key would meet.
     PolicyLookup(LookupKey),
     /// A made-up packet through every stage, changing nothing.

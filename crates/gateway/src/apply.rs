@@ -52,6 +52,9 @@ impl Gateway {
             true => DemotionReason::EngineProfileChanged,
             false => DemotionReason::OffloadSwitchChanged,
         };
+        if touches.engine || touches.offload || touches.tunnels {
+            self.switched = now;
+        }
         self.promote_sas(of_sas, now);
         if let Some(change) = reason_of(&touches) {
             self.reevaluate_all(change, now);

@@ -78,6 +78,7 @@ use crate::{
     tunnel::{Overlays, Tunnels},
 };
 
+pub use show::plan;
 pub use topology::PortState;
 
 /// Reads a monotonic counter of nanoseconds; only traces call it, to say how long a stage took.
@@ -134,6 +135,8 @@ pub struct Gateway {
     baseline: show::Baseline,
     places: show::Places,
     started: Time,
+    /// When an offload switch or the profile last changed.
+    switched: Time,
 }
 
 /// What the gateway knows of the time of day: schedules need it.
@@ -178,6 +181,7 @@ impl Gateway {
             baseline: show::Baseline::default(),
             places: show::Places::default(),
             started: now,
+            switched: now,
             topology,
             config,
         };

@@ -64,6 +64,15 @@ async fn run(command: Command, socket: &Path, t: &mut Terminal<'_>) -> Result<()
         Command::Explain(Explain::Session { pick }) => {
             return explain(&mut Client::connect(socket).await?, t, session_pick(&pick)).await;
         }
+        Command::Explain(Explain::Sa { pick, limit }) => {
+            let request = |limit, cursor| Request::ExplainSas {
+                pick: pick.clone(),
+                limit: Some(limit),
+                cursor,
+            };
+            let client = &mut Client::connect(socket).await?;
+            return pages(client, t, limit, request, render::response).await;
+        }
         Command::Explain(Explain::Flow { flow }) => Request::ExplainFlow(key(&flow)?),
         Command::Policy(Policy::Lookup { flow }) => Request::PolicyLookup(key(&flow)?),
         Command::Clear(clear) => clear_request(clear),
@@ -76,6 +85,7 @@ async fn run(command: Command, socket: &Path, t: &mut Terminal<'_>) -> Result<()
         Command::Revert => Request::ConfigRevert,
         Command::Reload => Request::ConfigReload,
         Command::Run(_)
+        | Command::Plan(_)
         | Command::Check { .. }
         | Command::Sa(_)
         | Command::Demo { .. }
@@ -195,6 +205,10 @@ fn join(whole: &mut Option<Response>, page: Response) -> Result<(u64, Option<u64
             all.sas.extend(page.sas);
             all.next = page.next;
         }
+        (Some(Response::ExplainedSas(all)), Response::ExplainedSas(page)) => {
+            all.sas.extend(page.sas);
+            all.next = page.next;
+        }
         (Some(_), _) => return Err(unexpected()),
     }
     match whole.as_ref() {
@@ -202,6 +216,7 @@ fn join(whole: &mut Option<Response>, page: Response) -> Result<(u64, Option<u64
         Some(Response::Routes(all)) => Ok((all.routes.len() as u64, all.next)),
         Some(Response::Tunnels(all)) => Ok((all.tunnels.len() as u64, all.next)),
         Some(Response::Sas(all)) => Ok((all.sas.len() as u64, all.next)),
+        Some(Response::ExplainedSas(all)) => Ok((all.sas.len() as u64, all.next)),
         Some(Response::Neighbours(all)) => Ok((all.neighbours.len() as u64, all.next)),
         _ => Err(unexpected()),
     }
@@ -431,7 +446,8 @@ pub fn unexpected() -> Failure {
     Failure::Protocol("the gateway answers another question than was asked".to_owned())
 }
 
-fn words(words: Vec<String>) -> Option<String> {
+/// The words of a filter as one text; none where there is none.
+pub fn words(words: Vec<String>) -> Option<String> {
     (!words.is_empty()).then(|| words.join(" "))
 }
 

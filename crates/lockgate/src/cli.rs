@@ -93,6 +93,9 @@ pub enum Command {
         #[arg(default_value = daemon::DEFAULT_CONFIG)]
         file: PathBuf,
     },
+    /// Say what an engine held to a device's rules would take, and why not the rest
+    #[command(after_help = FILTER_HELP)]
+    Plan(PlanArgs),
     /// Work with IPsec SAs that are keyed by hand
     #[command(subcommand)]
     Sa(Sa),
@@ -184,6 +187,25 @@ pub struct RunArgs {
     /// Keep all capabilities instead of dropping what is not needed after start
     #[arg(long)]
     pub keep_capabilities: bool,
+}
+
+/// Options of `plan`.
+#[derive(Clone, Debug, Args)]
+pub struct PlanArgs {
+    /// The device, or `list`; what `engine.profile` says where absent
+    #[arg(long, value_name = "NAME")]
+    pub profile: Option<String>,
+    /// Compare what the profiles can do
+    #[arg(long, conflicts_with_all = ["profile", "config", "limit", "filter"])]
+    pub profiles: bool,
+    /// Ask about this configuration file instead of the running gateway
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["limit", "filter"])]
+    pub config: Option<PathBuf>,
+    /// Most sessions to list; 0 for all. All are counted
+    #[arg(long, default_value_t = 100)]
+    pub limit: u64,
+    /// Which sessions of the running gateway
+    pub filter: Vec<String>,
 }
 
 /// `sa …`
@@ -317,6 +339,15 @@ pub enum Explain {
         /// Id, or a filter whose first match is meant
         #[arg(required = true, value_name = "ID|FILTER")]
         pick: Vec<String>,
+    },
+    /// SAs: offered, installed, serving or not at the engine, since when, and why not
+    Sa {
+        /// Most rows; 0 for all
+        #[arg(long, default_value_t = 0)]
+        limit: u64,
+        /// Only of this tunnel, or with this SPI (`0x…`)
+        #[arg(value_name = "TUNNEL|SPI")]
+        pick: Option<String>,
     },
     /// The session a flow belongs to, in either direction
     Flow {

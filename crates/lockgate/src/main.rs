@@ -14,6 +14,7 @@ mod demo;
 mod generate;
 mod offline;
 mod packet;
+mod plan;
 mod render;
 mod replay;
 #[cfg(test)]
@@ -62,7 +63,12 @@ fn dispatch(cli: Cli) -> ExitCode {
         command => {
             let socket = cli.global.socket.unwrap_or_else(|| PathBuf::from(daemon::DEFAULT_SOCKET));
             match tokio::runtime::Builder::new_current_thread().enable_all().build() {
-                Ok(runtime) => runtime.block_on(app::execute(command, &socket, &mut terminal)),
+                Ok(runtime) => runtime.block_on(async {
+                    match command {
+                        Command::Plan(args) => plan::run(args, &socket, &mut terminal).await,
+                        command => app::execute(command, &socket, &mut terminal).await,
+                    }
+                }),
                 Err(e) => {
                     terminal.talk(&format!("error: no event loop: {e}\n"));
                     ExitCode::Failed

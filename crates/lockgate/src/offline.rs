@@ -52,7 +52,12 @@ pub fn check(file: &Path, terminal: &mut Terminal<'_>) -> ExitCode {
     }
 }
 
-fn refused(failure: &crate::client::Failure, file: &Path, terminal: &mut Terminal<'_>) -> ExitCode {
+/// Says why a file was refused.
+pub fn refused(
+    failure: &crate::client::Failure,
+    file: &Path,
+    terminal: &mut Terminal<'_>,
+) -> ExitCode {
     use crate::client::Failure;
     match failure {
         Failure::Api { error: error @ ApiError::ConfigRefused { diagnostics }, .. }

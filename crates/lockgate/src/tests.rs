@@ -17,7 +17,7 @@ use wire::Time;
 use crate::{
     app::{self, Terminal},
     cli::{Cli, Command},
-    offline,
+    offline, plan,
     render::Style,
 };
 
@@ -161,6 +161,7 @@ async fn run(socket: &Path, words: &[&str]) -> Ran {
     };
     let code = match cli.command {
         Command::Check { file } => offline::check(&file, &mut terminal),
+        Command::Plan(args) => plan::run(args, socket, &mut terminal).await,
         command => app::execute(command, socket, &mut terminal).await,
     };
     let text = |bytes| String::from_utf8(bytes).expect("text");
@@ -369,4 +370,40 @@ async fn a_gateway_that_is_not_there_is_said_not_to_be() {
         "a stale socket"
     );
     fs::remove_dir_all(directory).expect("removed");
+}
+
+#[tokio::test]
+async fn a_plan_needs_no_gateway_for_a_file() {
+    let directory = directory("plan");
+    let (socket, file) = (directory.join("ctl.sock"), directory.join("lockgate.toml"));
+    let example = include_str!("../../../examples/two-sites-ipsec.toml");
+    fs::write(&file, example).expect("written");
+    let path = file.display().to_string();
+    let soft = run(&socket, &["plan", "--config", &path]).await;
+    assert_eq!(soft.code, ExitCode::Ok, "{}", soft.err);
+    assert!(soft.out.ends_with("2 of 2 SAs would be offloaded\n"), "{}", soft.out);
+    let words = ["plan", "--config", &path, "--profile", "secure-firewall-3100"];
+    let cisco = run(&socket, &words).await;
+    assert!(cisco.out.contains("replay-window-size (replay-window=1024 supported=0,64)"));
+    assert!(cisco.out.contains("0 of 2 SAs would be offloaded; "), "{}", cisco.out);
+    let json = run(&socket, &[&words[..], &["--json"]].concat()).await.out;
+    assert!(json.starts_with(r#"{"schema":1,"kind":"plan","profile":"secure-firewall-3100""#));
+
+    let unknown = run(&socket, &["plan", "--config", &path, "--profile", "np5"]).await;
+    assert_eq!(unknown.code, ExitCode::Usage);
+    assert!(unknown.err.contains("bluefield-2, or `list`"), "{}", unknown.err);
+    assert_eq!(run(&socket, &["plan"]).await.code, ExitCode::Unreachable);
+    fs::write(&file, "[engine]\nprofile = \"np5\"\n").expect("written");
+    let refused = run(&socket, &["plan", "--config", &path]).await;
+    assert_eq!(refused.code, ExitCode::ConfigRefused);
+    assert!(refused.err.contains("did you mean \"np6\"?"), "{}", refused.err);
+    fs::remove_dir_all(directory).expect("removed");
+}
+
+#[tokio::test]
+async fn the_profiles_are_a_table() {
+    let list = run(Path::new("nowhere"), &["plan", "--profile", "list"]).await;
+    assert_eq!(list.code, ExitCode::Ok);
+    insta::assert_snapshot!("profiles", list.out);
+    assert_eq!(run(Path::new("nowhere"), &["plan", "--profiles"]).await.out, list.out);
 }

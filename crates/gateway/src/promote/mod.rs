@@ -8,6 +8,8 @@ mod compile;
 mod evaluate;
 mod rules;
 
+pub(crate) use rules::Rules;
+
 use core::fmt;
 
 use offload::{

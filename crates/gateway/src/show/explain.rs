@@ -6,7 +6,7 @@ use api::{
 };
 use offload::{
     Direction,
-    ledger::{Event, State},
+    ledger::{Event, HistoryEntry, State},
 };
 use reason::{NotEligible, Reason};
 use wire::{Time, Tuple, proto};
@@ -157,40 +157,49 @@ impl Gateway {
     }
 
     fn history(&self, id: SessionId, session: &Session) -> Vec<HistoryView> {
-        let created = HistoryView {
-            at_ms: 0,
-            direction: None,
-            engine: None,
-            step: "created".into(),
-            reason: None,
-            evidence: String::new(),
-        };
         let engine = self.engine.name();
-        let steps = self.promotion.ledger.history().of(id.index, session.created).map(|entry| {
-            let (step, reason, evidence) = match entry.event {
-                Event::NotEligible(set) => ("not-eligible", set.first().map(name), set.to_string()),
-                Event::Refused(refusal) => {
-                    ("refused", Some(name(refusal.reason)), evidence(&refusal))
-                }
-                Event::Installed(_) => ("installed", None, String::new()),
-                Event::FirstHit => ("hitting", None, String::new()),
-                Event::Retiring(reason) => ("demoted", Some(name(reason)), String::new()),
-                // Retiring has told of it, unless the engine did it on its own.
-                Event::Removed(reason, stats) => {
-                    let text = format!("packets={} bytes={}", stats.packets, stats.bytes);
-                    ("removed", Some(name(reason)), text)
-                }
-            };
-            HistoryView {
-                at_ms: ago(entry.time, session.created),
-                direction: Some(direction(entry.direction)),
-                engine: Some(engine.into()),
-                step: step.into(),
-                reason,
-                evidence,
-            }
-        });
-        core::iter::once(created).chain(steps).collect()
+        let steps = self.promotion.ledger.history().of(id.index, session.created);
+        let steps = steps.map(|entry| step(entry, session.created, engine));
+        core::iter::once(created()).chain(steps).collect()
+    }
+}
+
+/// How a history begins.
+pub(super) fn created() -> HistoryView {
+    HistoryView {
+        at_ms: 0,
+        direction: None,
+        engine: None,
+        step: "created".into(),
+        reason: None,
+        evidence: String::new(),
+    }
+}
+
+/// One step of a session or an SA that was made at `since`.
+pub(super) fn step(entry: &HistoryEntry, since: Time, engine: &'static str) -> HistoryView {
+    let (step, reason, evidence) = match entry.event {
+        Event::NotEligible(set) if set.len() == 1 => {
+            ("not-eligible", set.first().map(name), String::new())
+        }
+        Event::NotEligible(set) => ("not-eligible", None, set.to_string()),
+        Event::Refused(refusal) => ("refused", Some(name(refusal.reason)), evidence(&refusal)),
+        Event::Installed(_) => ("installed", None, String::new()),
+        Event::FirstHit => ("hitting", None, String::new()),
+        Event::Retiring(reason) => ("demoted", Some(name(reason)), String::new()),
+        // Retiring has told of it, unless the engine did it on its own.
+        Event::Removed(reason, stats) => {
+            let text = format!("packets={} bytes={}", stats.packets, stats.bytes);
+            ("removed", Some(name(reason)), text)
+        }
+    };
+    HistoryView {
+        at_ms: ago(entry.time, since),
+        direction: Some(direction(entry.direction)),
+        engine: Some(engine.into()),
+        step: step.into(),
+        reason,
+        evidence,
     }
 }
 

@@ -8,6 +8,8 @@ mod convert;
 mod counters;
 mod engines;
 mod explain;
+mod explain_sa;
+mod plan;
 mod policies;
 mod sessions;
 mod subject;
@@ -23,6 +25,7 @@ use crate::Gateway;
 
 pub(crate) use convert::tuple as tuple_view;
 pub(crate) use counters::Baseline;
+pub use plan::plan;
 pub(crate) use sessions::Census;
 pub(crate) use subject::{PacketSubject, SeenSubject};
 pub(crate) use tables::Places;
@@ -67,6 +70,17 @@ impl Gateway {
             }
             Request::ExplainFlow(key) => {
                 Response::Explained(Box::new(self.explain_flow(&key, now)?))
+            }
+            Request::ExplainSas { pick, limit, cursor } => {
+                Response::ExplainedSas(self.explain_sas(pick.as_deref(), limit, cursor, now)?)
+            }
+            Request::PlanSas { profile, limit, cursor } => {
+                Response::Plan(Box::new(self.plan_sas(profile.as_deref(), limit, cursor)?))
+            }
+            Request::PlanSessions { profile, filter, limit, cursor } => {
+                let filter = parse(filter.as_deref())?;
+                let plan = self.plan_sessions(profile.as_deref(), &filter, limit, cursor)?;
+                Response::Plan(Box::new(plan))
             }
             Request::PolicyLookup(key) => {
                 Response::PolicyLookup(Box::new(self.policy_lookup(&key, now)?))

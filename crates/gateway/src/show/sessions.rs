@@ -318,7 +318,12 @@ impl Gateway {
         sas.collect::<Vec<_>>().join(" ")
     }
 
-    fn finding(&self, session: &Session, d: Direction, reason: NotEligible) -> FindingView {
+    pub(super) fn finding(
+        &self,
+        session: &Session,
+        d: Direction,
+        reason: NotEligible,
+    ) -> FindingView {
         let seen = session.packets_seen();
         let settings = &self.config.offload;
         let (layer, evidence) = match reason {

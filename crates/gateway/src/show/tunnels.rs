@@ -39,18 +39,7 @@ impl Gateway {
         cursor: Option<u64>,
         now: Time,
     ) -> Result<SasView, ApiError> {
-        let mut all: Vec<_> = self
-            .tunnels
-            .children()
-            .flat_map(|(id, child)| Direction::BOTH.map(|direction| (id, child, direction)))
-            .filter(|(_, child, direction)| self.is_picked(pick, child, *direction))
-            .collect();
-        all.sort_by_key(|(_, child, _)| child.tunnel);
-        if let Some(pick) = pick
-            && all.is_empty()
-        {
-            return Err(ApiError::not_found(format!("no tunnel and no SPI is `{pick}`")));
-        }
+        let all = self.picked_sas(pick)?;
         let total = all.len() as u64;
         let from = cursor.unwrap_or(0).min(total) as usize;
         let sas: Vec<_> = all[from..]
@@ -60,6 +49,26 @@ impl Gateway {
             .collect();
         let next = (from + sas.len()) as u64;
         Ok(SasView { sas, total, next: (next < total).then_some(next) })
+    }
+
+    /// The SAs of a tunnel or with an SPI, or all, in the order of the tunnels.
+    pub(super) fn picked_sas(
+        &self,
+        pick: Option<&str>,
+    ) -> Result<Vec<(ChildId, &Child, Direction)>, ApiError> {
+        let mut all: Vec<_> = self
+            .tunnels
+            .children()
+            .flat_map(|(id, child)| Direction::BOTH.map(|direction| (id, child, direction)))
+            .filter(|(_, child, direction)| self.is_picked(pick, child, *direction))
+            .collect();
+        all.sort_by_key(|(_, child, _)| child.tunnel);
+        match pick {
+            Some(pick) if all.is_empty() => {
+                Err(ApiError::not_found(format!("no tunnel and no SPI is `{pick}`")))
+            }
+            Some(_) | None => Ok(all),
+        }
     }
 
     fn is_picked(&self, pick: Option<&str>, child: &Child, direction: Direction) -> bool {
@@ -144,7 +153,13 @@ impl Gateway {
         }
     }
 
-    fn sa_view(&self, id: ChildId, child: &Child, direction: Direction, now: Time) -> SaView {
+    pub(super) fn sa_view(
+        &self,
+        id: ChildId,
+        child: &Child,
+        direction: Direction,
+        now: Time,
+    ) -> SaView {
         let parameters = parameters(child, direction);
         let tunnel = self.config.tunnels.get(usize::from(child.tunnel.0));
         let ipsec = tunnel.and_then(Tunnel::ipsec);

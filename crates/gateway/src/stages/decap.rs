@@ -79,7 +79,9 @@ pub(crate) fn run(gateway: &mut Gateway, packet: &mut Packet, now: Time) -> Verd
             };
             packet.say(|p| {
                 let found = match &result {
-                    Ok(Some(Unwrapped::Packet)) => format!("opened: {}", p.headers.tuple),
+                    Ok(Some(Unwrapped::Packet)) => {
+                        format!("opened: {}; {}", p.headers.tuple, gateway.offers(child))
+                    }
                     Ok(Some(Unwrapped::Dummy)) => "opened: a dummy packet".into(),
                     Ok(None) => "a super-packet; each of its packets goes its own way".into(),
                     Err(reason) => format!("not opened: {reason}"),

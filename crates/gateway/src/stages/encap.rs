@@ -103,7 +103,15 @@ fn wrap(gateway: &mut Gateway, packet: &mut Packet, id: TunnelId, now: Time) -> 
         let (kind, name, line) =
             tunnel.map(|t| (t.kind.name(), t.name.clone(), t.line)).unwrap_or_default();
         let found = match &result {
-            Ok(()) => format!("{inner} bytes became {} of {}", p.headers.ip_len(), p.headers.tuple),
+            Ok(()) => {
+                let offers = gateway.tunnels.sending(id).map(|child| gateway.offers(child));
+                let offers = offers.map_or_else(String::new, |offers| format!("; {offers}"));
+                format!(
+                    "{inner} bytes became {} of {}{offers}",
+                    p.headers.ip_len(),
+                    p.headers.tuple
+                )
+            }
             Err(reason) => format!("not wrapped: {reason}"),
         };
         Note::new(format!("tunnel {name}"), found).by(kind, name, line)

@@ -11,6 +11,7 @@
 mod encapsulate;
 mod facts;
 mod idle;
+mod offer;
 mod overlay;
 mod path;
 mod promote;
@@ -19,6 +20,7 @@ mod steering;
 mod unwrap;
 mod wrap;
 
+pub(crate) use facts::sa_facts;
 pub use idle::Own;
 pub use overlay::{Overlay, Overlays, Volume};
 pub use path::{Cut, Sizes};

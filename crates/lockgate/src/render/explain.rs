@@ -1,7 +1,8 @@
 //! `explain session`, `explain flow`.
 
 use api::{
-    DirectionView, ExplainView, FindingView, PlacementStatus, PlacementView, SessionView, Traffic,
+    DirectionView, ExplainView, FindingView, HistoryView, PlacementStatus, PlacementView,
+    SessionView, Traffic,
 };
 
 use super::{
@@ -33,24 +34,7 @@ pub fn explain(view: &ExplainView, style: &Style) -> String {
         out.push_str("  decided\n");
         out.push_str(&super::trace::phases(&view.phases, 4, style));
     }
-    if !view.history.is_empty() {
-        let mut steps: Vec<String> = Vec::new();
-        if view.history_lost > 0 {
-            steps.push(format!("({} older forgotten)", view.history_lost));
-        }
-        for step in &view.history {
-            let mut words = vec![clock(step.at_ms)];
-            words.extend(step.direction.map(|d| d.name().to_owned()));
-            words.extend(step.engine.as_ref().map(|e| e.to_string()));
-            words.push(step.step.to_string());
-            words.extend(step.reason.as_ref().map(|r| r.to_string()));
-            if !step.evidence.is_empty() {
-                words.push(step.evidence.clone());
-            }
-            steps.push(words.join(" "));
-        }
-        out.push_str(&format!("  history  {}\n", steps.join("\n           ")));
-    }
+    out.push_str(&steps(&view.history, view.history_lost));
     for (n, remedy) in view.remedies.iter().enumerate() {
         let label = if n == 0 { "remedy" } else { "" };
         let mut text =
@@ -69,6 +53,29 @@ pub fn explain(view: &ExplainView, style: &Style) -> String {
         out.push_str(&format!("  {}\n", style.paint(Tone::Dim, line)));
     }
     out
+}
+
+/// The history: a line for each step.
+pub(super) fn steps(history: &[HistoryView], lost: u64) -> String {
+    if history.is_empty() {
+        return String::new();
+    }
+    let mut steps: Vec<String> = Vec::new();
+    if lost > 0 {
+        steps.push(format!("({lost} older forgotten)"));
+    }
+    for step in history {
+        let mut words = vec![clock(step.at_ms)];
+        words.extend(step.direction.map(|d| d.name().to_owned()));
+        words.extend(step.engine.as_ref().map(|e| e.to_string()));
+        words.push(step.step.to_string());
+        words.extend(step.reason.as_ref().map(|r| r.to_string()));
+        if !step.evidence.is_empty() {
+            words.push(step.evidence.clone());
+        }
+        steps.push(words.join(" "));
+    }
+    format!("  history  {}\n", steps.join("\n           "))
 }
 
 fn head(session: &SessionView, style: &Style) -> String {

@@ -10,9 +10,11 @@ mod error;
 mod event;
 mod explain;
 mod nat;
+mod plan;
 mod policy;
 mod port;
 mod route;
+mod sa;
 mod session;
 mod style;
 mod system;
@@ -69,6 +71,9 @@ pub fn response(response: &Response, style: &Style) -> String {
         Response::System(view) => system::system(view, style),
         Response::Anomaly(view) => system::anomaly(view, style),
         Response::Explained(view) => explain::explain(view, style),
+        Response::ExplainedSas(view) => sa::explained(view, style),
+        Response::Plan(view) => plan::plan(view, style),
+        Response::Profiles(view) => plan::profiles(view, style),
         Response::PolicyLookup(view) => policy::lookup(view, style),
         Response::Trace(view) => trace::trace(view, style),
         Response::TraceStarted(view) => trace::started(view, style),

@@ -1,5 +1,7 @@
 //! Aligned tables.
 
+use std::borrow::Cow;
+
 use unicode_width::UnicodeWidthStr;
 
 use super::style::{Style, Tone};
@@ -26,7 +28,7 @@ impl<T: Into<String>> From<T> for Cell {
 
 /// A table whose columns are as wide as their widest cell; columns without content are left out.
 pub struct Table {
-    heads: Vec<(&'static str, Align)>,
+    heads: Vec<(Cow<'static, str>, Align)>,
     rows: Vec<Vec<Cell>>,
     indent: usize,
 }
@@ -41,10 +43,16 @@ impl Table {
     /// A table with these heads; one that begins with `>` makes its column right-aligned.
     pub fn new(heads: &[&'static str]) -> Self {
         let head = |head: &&'static str| match head.strip_prefix('>') {
-            Some(rest) => (rest, Align::Right),
-            None => (*head, Align::Left),
+            Some(rest) => (Cow::Borrowed(rest), Align::Right),
+            None => (Cow::Borrowed(*head), Align::Left),
         };
         Self { heads: heads.iter().map(head).collect(), rows: Vec::new(), indent: 0 }
+    }
+
+    /// One more column on the right.
+    pub fn column(mut self, head: impl Into<Cow<'static, str>>) -> Self {
+        self.heads.push((head.into(), Align::Left));
+        self
     }
 
     /// Every line begins with this many blanks.
@@ -54,9 +62,10 @@ impl Table {
     }
 
     /// Adds a row; it must have a cell for each head.
-    pub fn row<const N: usize>(&mut self, cells: [Cell; N]) {
-        debug_assert_eq!(N, self.heads.len());
-        self.rows.push(cells.into());
+    pub fn row(&mut self, cells: impl Into<Vec<Cell>>) {
+        let cells = cells.into();
+        debug_assert_eq!(cells.len(), self.heads.len());
+        self.rows.push(cells);
     }
 
     /// Whether no row was added.
@@ -70,19 +79,20 @@ impl Table {
             .map(|i| self.rows.iter().map(|r| r[i].text.width()).max().unwrap_or(0))
             .collect();
         let mut out = String::new();
-        let heads = self.heads.iter().map(|(h, _)| Cell::new(Tone::Head, *h)).collect::<Vec<_>>();
+        let heads =
+            self.heads.iter().map(|(h, _)| Cell::new(Tone::Head, h.as_ref())).collect::<Vec<_>>();
         for row in std::iter::once(&heads).chain(&self.rows) {
             let mut line = " ".repeat(self.indent);
             let mut pending = 0;
             let mut first = true;
             for (i, cell) in row.iter().enumerate().filter(|(i, _)| content[*i] > 0) {
-                let (head, align) = self.heads[i];
+                let (head, align) = &self.heads[i];
                 let gap = content[i].max(head.width()) - cell.text.width();
                 if !first {
                     pending += 2;
                 }
                 first = false;
-                if align == Align::Right {
+                if *align == Align::Right {
                     pending += gap;
                 }
                 if !cell.text.is_empty() {
@@ -92,7 +102,7 @@ impl Table {
                 } else {
                     pending += cell.text.width();
                 }
-                if align == Align::Left {
+                if *align == Align::Left {
                     pending += gap;
                 }
             }

@@ -4,6 +4,7 @@
 
 mod captures;
 mod changes;
+mod profiles;
 mod tunnels;
 mod views;
 

@@ -71,6 +71,18 @@ fn a_profile_that_comes_and_goes_takes_sas_and_sessions_off_and_on() {
     let counters = rig.snapshot();
     assert_eq!(counters.get("not-eligible.sa-not-eligible"), 1, "{counters}");
     assert_eq!(counters.get("engine.forwarded"), 0);
+    let trace = rig.net.trace_start(rig.gateway, "port 4000", 1);
+    send(&mut rig);
+    let packets = rig.net.trace_stop(rig.gateway, trace);
+    let encap = packets[0].phases.iter().find(|phase| phase.stage == api::Stage::Encap);
+    let said = &encap.expect("it entered the tunnel").detail;
+    assert!(
+        packets[0].phases.iter().any(|phase| phase.detail.ends_with(
+            "; soft: out 0x00001001 not offered (cipher-unsupported), \
+             in 0x00002001 not offered (cipher-unsupported)"
+        )),
+        "both sides by themselves: {said}"
+    );
     let explained = rig.net.explain(rig.gateway, "port 4000");
     let found = &explained.session.placements[0].against[0];
     assert_eq!(

@@ -1,0 +1,215 @@
+//! `plan`: what the engine would take if it were held to another profile. SAs are judged by the
+//! configuration alone, so a file can be asked about without any gateway.
+
+use api::{
+    ApiError, FindingView, PlanFindingView, PlanSaView, PlanSessionView, PlanView, ReasonView,
+    filter::Filter,
+};
+use config::Config;
+use offload::{Capabilities, Direction, PROFILE_NAMES, Profile, SaFacts};
+use reason::{NotEligible, ReasonSet, RefusalReason};
+
+use super::{
+    convert::{direction, tuple},
+    rows,
+    sessions::SCAN,
+};
+use crate::{
+    Gateway,
+    promote::{Rules, is_passing},
+    session::Session,
+    tunnel::{IN, OUT, sa_facts},
+};
+
+/// What the software engine would take of a configuration, held to a profile: every SA.
+pub fn plan(config: &Config, profile: &'static Profile) -> PlanView {
+    let own = Capabilities::soft(config.limits.flows.into());
+    page(config, Rules::new(&own, profile), profile, 0, u32::MAX as usize)
+}
+
+impl Gateway {
+    pub(super) fn plan_sas(
+        &self,
+        profile: Option<&str>,
+        limit: Option<u32>,
+        cursor: Option<u64>,
+    ) -> Result<PlanView, ApiError> {
+        let profile = self.profile_named(profile)?;
+        let rules = Rules::new(self.engine.capabilities(), profile);
+        Ok(page(&self.config, rules, profile, cursor.unwrap_or(0), rows(limit)))
+    }
+
+    pub(super) fn plan_sessions(
+        &self,
+        profile: Option<&str>,
+        filter: &Filter,
+        limit: Option<u32>,
+        cursor: Option<u64>,
+    ) -> Result<PlanView, ApiError> {
+        let profile = self.profile_named(profile)?;
+        let rules = Rules::new(self.engine.capabilities(), profile);
+        let mut view = blank(&self.config, profile);
+        let start = cursor.and_then(|c| u32::try_from(c).ok()).unwrap_or(0);
+        let end = start.saturating_add(SCAN).min(self.sessions.slots());
+        for (id, session) in self.sessions.page(start, end.saturating_sub(start)) {
+            if !self.matches(id, filter) {
+                continue;
+            }
+            let against = self.plan_session(session, rules);
+            view.totals.add_session(&against);
+            let original = tuple(&session.original);
+            view.sessions.push(PlanSessionView { id: id.as_u64(), original, against });
+            if view.sessions.len() >= rows(limit) {
+                view.next = Some(u64::from(id.index) + 1);
+                return Ok(view);
+            }
+        }
+        view.next = (end < self.sessions.slots()).then_some(u64::from(end));
+        Ok(view)
+    }
+
+    fn profile_named(&self, name: Option<&str>) -> Result<&'static Profile, ApiError> {
+        let Some(name) = name else { return Ok(self.config.engine.profile) };
+        Profile::named(name).ok_or_else(|| {
+            let known = PROFILE_NAMES.join(", ");
+            ApiError::bad_request(format!("there is no profile `{name}`; there are {known}"))
+        })
+    }
+
+    /// What stands against both directions of a session; what stands against both is said once.
+    fn plan_session(&self, session: &Session, rules: Rules<'_>) -> Vec<PlanFindingView> {
+        let [original, reply] = Direction::BOTH.map(|d| self.would_stand(session, d, rules));
+        let mut found = Vec::new();
+        for (d, set, other) in
+            [(Direction::Original, original, reply), (Direction::Reply, reply, original)]
+        {
+            for reason in set.iter() {
+                let both = other.contains(reason);
+                if both && d == Direction::Reply {
+                    continue;
+                }
+                found.push(PlanFindingView {
+                    direction: (!both).then(|| direction(d)),
+                    finding: self.plan_finding((session, d), reason, rules),
+                });
+            }
+        }
+        found
+    }
+
+    /// What would stand against a direction for good.
+    fn would_stand(
+        &self,
+        session: &Session,
+        d: Direction,
+        rules: Rules<'_>,
+    ) -> ReasonSet<NotEligible> {
+        let mut facts = self.facts(session, d);
+        // How its SAs stand now says nothing of how they would.
+        for now in [NotEligible::SaNotEligible, NotEligible::SaRefused] {
+            facts.findings.remove(now);
+        }
+        if self.sas_in_the_way(session, d).any(|facts| !rules.sa(&facts).is_empty()) {
+            facts.findings.insert(NotEligible::SaNotEligible);
+        }
+        rules.flow(&facts).iter().filter(|reason| !is_passing(*reason)).collect()
+    }
+
+    /// The SAs that a direction comes out of and goes into.
+    fn sas_in_the_way(&self, session: &Session, d: Direction) -> impl Iterator<Item = SaFacts> {
+        let ways = match d {
+            Direction::Original => [(session.ingress, IN), (session.egress, OUT)],
+            Direction::Reply => [(session.egress, IN), (session.ingress, OUT)],
+        };
+        ways.into_iter().filter_map(|(interface, way)| {
+            let (_, tunnel) = self.tunnel_of(interface)?;
+            Some(sa_facts(&self.config, tunnel, tunnel.ipsec()?, way))
+        })
+    }
+
+    fn plan_finding(
+        &self,
+        (session, d): (&Session, Direction),
+        reason: NotEligible,
+        rules: Rules<'_>,
+    ) -> FindingView {
+        let said = rules.flow_evidence(&self.facts(session, d), reason);
+        if !said.is_empty() {
+            let layer = "engine".into();
+            return FindingView { reason: ReasonView::of(reason), layer, evidence: said };
+        }
+        if reason == NotEligible::SaNotEligible {
+            let sets = self.sas_in_the_way(session, d).map(|facts| rules.sa(&facts));
+            let all = sets.fold(ReasonSet::EMPTY, ReasonSet::union);
+            let evidence = format!("sa={all}");
+            return FindingView {
+                reason: ReasonView::of(reason),
+                layer: "config".into(),
+                evidence,
+            };
+        }
+        self.finding(session, d, reason)
+    }
+}
+
+/// One page of the SAs of a configuration. The cursor counts SAs in its low half, and those that
+/// would be taken before in its high half, since a table that is full refuses the rest.
+fn page(
+    config: &Config,
+    rules: Rules<'_>,
+    profile: &'static Profile,
+    cursor: u64,
+    rows: usize,
+) -> PlanView {
+    let mut view = blank(config, profile);
+    let (from, mut taken) = ((cursor & 0xffff_ffff) as usize, cursor >> 32);
+    let room = u64::from(config.limits.sas).min(profile.capabilities.ipsec.sas.unwrap_or(u64::MAX));
+    let ipsec = || config.tunnels.iter().filter_map(|tunnel| Some((tunnel, tunnel.ipsec()?)));
+    let all = ipsec().flat_map(|(tunnel, ipsec)| [(tunnel, ipsec, OUT), (tunnel, ipsec, IN)]);
+    let count = ipsec().count() * 2;
+    for (tunnel, ipsec, way) in all.skip(from).take(rows) {
+        let facts = sa_facts(config, tunnel, ipsec, way);
+        let against = rules.sa(&facts);
+        let finding = |reason| {
+            let said = rules.sa_evidence(&facts, reason);
+            let layer = if said.is_some() { "engine" } else { "config" };
+            FindingView {
+                reason: ReasonView::of(reason),
+                layer: layer.into(),
+                evidence: said.unwrap_or_default(),
+            }
+        };
+        let mut found: Vec<_> = against.iter().map(finding).collect();
+        if found.is_empty() && taken >= room {
+            found.push(FindingView {
+                reason: ReasonView::of(RefusalReason::SaTableFull),
+                layer: "engine".into(),
+                evidence: format!("used={taken} limit={room}"),
+            });
+        }
+        taken += u64::from(found.is_empty());
+        view.totals.add_sa(&found);
+        let sa = if way == OUT { &ipsec.outbound } else { &ipsec.inbound };
+        view.sas.push(PlanSaView {
+            tunnel: tunnel.name.clone(),
+            line: tunnel.line.0,
+            direction: if way == OUT { "out" } else { "in" }.into(),
+            spi: format!("{:#010x}", sa.spi),
+            suite: sa.suite.to_string(),
+            mode: ipsec.mode.to_string().into(),
+            against: found,
+        });
+    }
+    let next = from.saturating_add(rows);
+    view.next = (next < count).then_some(taken << 32 | next as u64);
+    view
+}
+
+fn blank(config: &Config, profile: &'static Profile) -> PlanView {
+    PlanView {
+        profile: profile.name().into(),
+        about: profile.about.into(),
+        config: config.source.clone(),
+        ..PlanView::default()
+    }
+}
