@@ -21,7 +21,7 @@ const CASES: &[Case] = &[
         &[
             ("fine", "aes256gcm16", "replay-window = 64"),
             ("transport", "aes256gcm16", "replay-window = 64\nmode = \"transport\""),
-            ("cut-after", "aes256gcm16", "replay-window = 64\ndf = \"clear\""),
+            ("cut-after", "aes256gcm16", "replay-window = 64\nfragmentation = \"after\""),
             ("window", "aes256gcm16", "replay-window = 1024"),
             ("volume", "aes256gcm16", "replay-window = 64\nhard-lifetime = { bytes = 9000000 }"),
             ("filter", "aes256gcm16", "replay-window = 64\nsteering = \"routes\""),
