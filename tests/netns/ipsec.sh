@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Two gateways, keyed by hand, over a network with a NAT and a narrow link in between.
-# Needs root, iproute2, nftables, ethtool, ping, curl, iperf3, python3, tcpdump. Usage: ipsec.sh PATH_OF_LOCKGATE
+# Needs root, iproute2, nftables, ethtool, ping, curl, iperf3, python3, tcpdump, tshark. Usage: ipsec.sh PATH_OF_LOCKGATE
 #
 #   host lia ── (lga) paris ── 192.0.2.0/24 ── router lnr ── 203.0.113.0/24, MTU 1400 ── (lgb) oslo ── host lib
 #   10.1.0.5           192.0.2.2          NAT for UDP 4500                        203.0.113.3           10.2.0.5
@@ -15,8 +15,8 @@ PASSED=0 FAILED=0 BACKGROUND=()
 SPACES="lia lga lnr lgb lib"
 
 if [ "$(id -u)" != 0 ]; then echo "ipsec.sh needs root for network namespaces" >&2; exit 1; fi
-for tool in ip nft ethtool ping curl iperf3 python3 tcpdump; do
-  command -v "$tool" >/dev/null || { echo "ipsec.sh needs $tool: apt-get install iproute2 nftables ethtool iputils-ping curl iperf3 python3 tcpdump" >&2; exit 1; }
+for tool in ip nft ethtool ping curl iperf3 python3 tcpdump tshark; do
+  command -v "$tool" >/dev/null || { echo "ipsec.sh needs $tool: apt-get install iproute2 nftables ethtool iputils-ping curl iperf3 python3 tcpdump tshark" >&2; exit 1; }
 done
 cleanup() {
   for pid in "${BACKGROUND[@]}"; do kill "$pid" 2>/dev/null; done
@@ -134,6 +134,63 @@ for options in "-c 10.2.0.5" "-R -c 10.2.0.5" "-c 10.12.0.5 -B 10.11.0.5" "-R -c
   printf '        %s\n' "$(gbps 2>/dev/null)"
 done
 
+echo "== capture"
+export_keys() { paris show sa --export-keys wireshark -o "$WORK/keys" "$@"; }
+has "keys are not exported unless the configuration says so" 'export-keys = true' export_keys
+printf '\n[debug]\nexport-keys = true\n' >> "$WORK/a.toml"
+check "the configuration says so" paris reload
+chmod 711 "$WORK"; chmod 666 "$WORK/a.sock"
+nobody() {
+  in_ns lga python3 - "$WORK/a.sock" <<'P'
+import os, socket, sys
+os.setuid(65534)
+client = socket.socket(socket.AF_UNIX)
+client.connect(sys.argv[1])
+body = b'{"format":"wireshark"}'
+client.sendall(b"POST /v1/export-keys HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: %d\r\n\r\n%s" % (len(body), body))
+while answer := client.recv(65536):
+    print(answer.decode())
+P
+}
+has "nobody but root gets them" 'only root may have keys, not uid 65534' nobody
+chmod 660 "$WORK/a.sock"; chmod 700 "$WORK"
+has "root does" 'holds the keys of' export_keys plain
+has "the file is root's alone" '^600$' stat -c %a "$WORK/keys/esp_sa"
+has "an event says who" 'keys-exported.*uid 0 .*plain out 0x000003e9' paris events
+has "and the log" 'keys exported to uid 0' cat "$WORK/a.log"
+sniff() { exec ip netns exec lga "$LOCKGATE" --socket "$WORK/a.sock" capture "$@"; }
+sniff --spi 1001 -o "$WORK/out.pcapng" 2>"$WORK/out.err" & OUT=$!
+sniff --spi 1002 -o "$WORK/in.pcapng" 2>"$WORK/in.err" & IN=$!
+until_ok 5 grep -q begun "$WORK/out.err"; until_ok 5 grep -q begun "$WORK/in.err"
+traffic() { in_ns lia ping -c 3 -i 0.1 -s 300 10.2.0.5 && in_ns lia curl -gsS -m 20 -o /dev/null --limit-rate 2M http://10.2.0.5:8080/blob; }
+check "traffic while two captures run" traffic
+kill $OUT $IN; wait $OUT $IN
+has "a capture that is ended says what it has and what it lost" '[1-9].* packets captured, 0 lost' cat "$WORK/out.err"
+check "tshark opens what was sent, as it was before it was sealed" python3 capture.py "$WORK/out.pcapng" "$WORK/keys" out
+sed -n 1p "$WORK/out" | sed 's/^/        /'
+check "tshark opens what was received, as it was after it was opened" python3 capture.py "$WORK/in.pcapng" "$WORK/keys" in
+sed -n 1p "$WORK/out" | sed 's/^/        /'
+sniff --reason esp-icv-failed --seconds 20 --count 2 >"$WORK/drops" 2>"$WORK/drops.err" & DROPS=$!
+until_ok 5 grep -q begun "$WORK/drops.err"
+damage() {
+  in_ns lnr python3 - <<'P'
+import socket, struct
+raw = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_RAW)
+for _ in range(2):
+    esp = struct.pack("!II", 1002, 1 << 20) + bytes(64)
+    head = struct.pack("!BBHHHBBH4s4s", 0x45, 0, 0, 0, 0, 64, 50, 0, socket.inet_aton("203.0.113.3"), socket.inet_aton("192.0.2.2"))
+    raw.sendto(head + esp, ("192.0.2.2", 0))
+P
+}
+check "forged ESP packets arrive" damage
+wait $DROPS
+has "and are captured as they came, with the reason" 'drop +wan .*esp 203.0.113.3 -> 192.0.2.2 .*dropped esp-icv-failed spi 0x000003ea tunnel plain' cat "$WORK/drops"
+sniff --point encap --count 5 -o - 2>"$WORK/pipe.err" | tshark -r - >"$WORK/pipe" 2>/dev/null & PIPE=$!
+until_ok 5 grep -q begun "$WORK/pipe.err"
+check "more traffic" in_ns lia ping -c 6 -i 0.1 10.2.0.5
+wait $PIPE
+has "a pipe takes a capture too" '^5$' grep -c 'ICMP' "$WORK/pipe"
+
 echo "== what the gateways say"
 for who in paris oslo; do
   $who show tunnels | cat
@@ -142,7 +199,9 @@ for who in paris oslo; do
   check "$who: every SA is hitting and dropped nothing" python3 - "$WORK/sas.json" <<'P'
 import json, sys
 sas = json.load(open(sys.argv[1]))["sas"]
-bad = [(s["tunnel"], s["direction"], s["status"], s["errors"]) for s in sas if s["status"] != "hitting" or s["errors"]]
+forged = lambda e: e["reason"]["name"] == "esp-icv-failed" and e["count"] == 2
+wrong = lambda s: s["status"] != "hitting" or not all(map(forged, s["errors"]))
+bad = [(s["tunnel"], s["direction"], s["status"], s["errors"]) for s in sas if wrong(s)]
 print(len(sas), "SAs; not right:", bad)
 sys.exit(bool(bad) or len(sas) != 4)
 P

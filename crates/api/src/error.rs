@@ -44,6 +44,12 @@ pub enum ApiError {
         /// What it is.
         message: String,
     },
+    /// Whoever asks may not have that, or nobody may.
+    #[error("{message}")]
+    Forbidden {
+        /// Who may, or what would allow it.
+        message: String,
+    },
     /// This gateway cannot do that.
     #[error("{message}")]
     Unsupported {
@@ -85,6 +91,11 @@ impl ApiError {
         Self::Busy { message: message.into() }
     }
 
+    /// A [`ApiError::Forbidden`].
+    pub fn forbidden(message: impl Into<String>) -> Self {
+        Self::Forbidden { message: message.into() }
+    }
+
     /// A [`ApiError::Unsupported`].
     pub fn unsupported(message: impl Into<String>) -> Self {
         Self::Unsupported { message: message.into() }
@@ -101,7 +112,10 @@ impl ApiError {
             Self::NotFound { .. } => ExitCode::NotFound,
             Self::BadFilter { .. } | Self::BadRequest { .. } => ExitCode::Usage,
             Self::ConfigRefused { .. } => ExitCode::ConfigRefused,
-            Self::Busy { .. } | Self::Unsupported { .. } | Self::Failed { .. } => ExitCode::Failed,
+            Self::Busy { .. }
+            | Self::Forbidden { .. }
+            | Self::Unsupported { .. }
+            | Self::Failed { .. } => ExitCode::Failed,
         }
     }
 
@@ -112,6 +126,7 @@ impl ApiError {
             Self::BadFilter { .. } | Self::BadRequest { .. } => 400,
             Self::ConfigRefused { .. } => 422,
             Self::Busy { .. } => 409,
+            Self::Forbidden { .. } => 403,
             Self::Unsupported { .. } => 501,
             Self::Failed { .. } => 500,
         }

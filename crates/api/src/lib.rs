@@ -14,11 +14,13 @@
 
 mod error;
 pub mod filter;
+mod keys;
 mod reason_view;
 mod request;
 pub mod view;
 
 pub use error::{ApiError, ErrorDocument, ExitCode};
+pub use keys::{ExportKeys, KeyFormat, KeyTable};
 pub use reason_view::{ReasonCount, ReasonView};
 pub use request::{
     CaptureSpec, ConfigText, LookupKey, PacketSpec, Request, SessionPick, StatisticsKind,

@@ -93,7 +93,7 @@ pub struct Touches {
     pub tunnels: bool,
     /// Ports.
     pub ports: bool,
-    /// Host name, control socket and metrics.
+    /// Host name, control socket, metrics, switches for finding faults.
     pub control: bool,
 }
 
@@ -140,7 +140,7 @@ impl Change {
         let has = |name: &str| self.fields.iter().any(|field| field.field == name);
         let only = |name: &str| !whole && self.fields.iter().all(|field| field.field == name);
         match self.section {
-            "hostname" | "control" => touches.control = true,
+            "hostname" | "control" | "debug" => touches.control = true,
             "port" => touches.ports = true,
             "ipsec" | "gre" | "vxlan" => touches.tunnels = true,
             "virtual-router" => {

@@ -45,6 +45,8 @@ pub struct Config {
     pub hostname: String,
     /// Control socket and metrics.
     pub control: Control,
+    /// What is only for finding faults.
+    pub debug: Debug,
     /// Virtual routers; never empty, index 0 is `default`.
     pub virtual_routers: Vec<VirtualRouter>,
     /// Attachments to the network.
@@ -90,6 +92,13 @@ pub struct Control {
     pub socket: PathBuf,
     /// `address:port` for `/metrics` over TCP, when wanted.
     pub metrics: Option<std::net::SocketAddr>,
+}
+
+/// What is only for finding faults.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Debug {
+    /// Root may export the keys of SAs.
+    pub export_keys: bool,
 }
 
 /// A routing table of its own.

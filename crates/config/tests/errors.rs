@@ -579,6 +579,7 @@ compression = true"##,
 /// What is accepted with a doubt.
 const DOUBTS: &[(&str, &str)] = &[
     ("unused-port", "[[port]]\nname = \"eth2\""),
+    ("key-export", "[debug]\nexport-keys = true"),
     ("short-timeout", "[timeouts]\ntcp-established = \"1h\""),
     ("flows-below-sessions", "[limits]\nsessions = 1000\nflows = 500"),
     (

@@ -3,11 +3,11 @@
 //! A change is whole or not at all. With a timer, what ran before is kept and comes back by itself
 //! unless somebody confirms, which is the safe way to change a gateway from afar.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{fmt, path::PathBuf, sync::Arc};
 
 use api::{
     ApiError, ChangeView, ConfigAppliedView, ConfigDiffView, ConfigStateView, ConfigText,
-    DiagnosticView, Request, Response,
+    DiagnosticView, ExportKeys, KeyTable, Request, Response,
 };
 use config::{Config, Parsed};
 use tokio::{
@@ -24,6 +24,26 @@ pub struct Control {
     forward: Handle,
     state: Mutex<State>,
     unix_start_ms: u64,
+}
+
+/// Who speaks on the other end of the control socket, as the kernel tells (SO_PEERCRED).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Peer {
+    /// User; absent where the kernel does not tell.
+    pub uid: Option<u32>,
+    /// Process.
+    pub pid: Option<i32>,
+}
+
+/// `uid 0 (process 4711)`
+impl fmt::Display for Peer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.uid {
+            Some(uid) => write!(f, "uid {uid}")?,
+            None => f.write_str("nobody knows who")?,
+        }
+        self.pid.map_or(Ok(()), |pid| write!(f, " (process {pid})"))
+    }
 }
 
 struct State {
@@ -75,6 +95,29 @@ impl Control {
                 Ok(response)
             }
         }
+    }
+
+    /// The keys of SAs, for root alone and only where the configuration allows it. Who asks, and
+    /// what for, is logged whatever the answer.
+    ///
+    /// # Errors
+    /// [`ApiError::Forbidden`], or no SA is picked.
+    pub async fn export_keys(&self, peer: Peer, request: ExportKeys) -> Result<KeyTable, ApiError> {
+        let allowed = self.state.lock().await.running.debug.export_keys;
+        let result = match (peer.uid, allowed) {
+            (Some(0), true) => self.forward.export_keys(request, peer.to_string()).await,
+            (Some(0), false) => Err(ApiError::forbidden(
+                "keys are exported only where the configuration says `[debug]` `export-keys = true`",
+            )),
+            (Some(_) | None, _) => {
+                Err(ApiError::forbidden(format!("only root may have keys, not {peer}")))
+            }
+        };
+        match &result {
+            Ok(table) => tracing::warn!("keys exported to {peer}: {}", table.exported.join(", ")),
+            Err(error) => tracing::warn!("keys not exported to {peer}: {error}"),
+        }
+        result
     }
 
     /// Reads the file again and runs it; what ran before runs on when it is refused.

@@ -12,7 +12,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use api::{ApiError, Request, Response};
+use api::{ApiError, ExportKeys, KeyTable, Request, Response};
 use config::Config;
 use mio::{Events, Interest, Poll, Token, Waker, unix::SourceFd};
 use tokio::sync::oneshot;
@@ -36,6 +36,7 @@ const WAKE: Token = Token(usize::MAX);
 
 enum Command {
     Ask(Request, oneshot::Sender<Result<Response, ApiError>>),
+    ExportKeys(ExportKeys, String, oneshot::Sender<Result<KeyTable, ApiError>>),
     Apply(Arc<Config>, oneshot::Sender<Result<(), OpenError>>),
     Stop,
 }
@@ -107,6 +108,20 @@ impl Handle {
     pub async fn ask(&self, request: Request) -> Result<Response, ApiError> {
         let (sender, receiver) = oneshot::channel();
         self.send(Command::Ask(request, sender));
+        receiver.await.unwrap_or_else(|_| Err(ApiError::failed("the forwarding thread has ended")))
+    }
+
+    /// Asks for the keys of SAs, for `who`, who may have them.
+    ///
+    /// # Errors
+    /// What the gateway answers instead, or that it no longer runs.
+    pub async fn export_keys(
+        &self,
+        request: ExportKeys,
+        who: String,
+    ) -> Result<KeyTable, ApiError> {
+        let (sender, receiver) = oneshot::channel();
+        self.send(Command::ExportKeys(request, who, sender));
         receiver.await.unwrap_or_else(|_| Err(ApiError::failed("the forwarding thread has ended")))
     }
 
@@ -188,6 +203,9 @@ impl Loop {
         // Whoever asked may have gone away meanwhile; then nobody misses the answer.
         match command {
             Command::Ask(request, reply) => drop(reply.send(self.runner.handle(request))),
+            Command::ExportKeys(request, who, reply) => {
+                drop(reply.send(self.runner.export_keys(&request, &who)));
+            }
             Command::Apply(config, reply) => {
                 let now = self.now();
                 drop(reply.send(self.runner.apply(config, now)));

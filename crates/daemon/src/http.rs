@@ -1,23 +1,24 @@
-//! The API over HTTP: `POST /v1/request`, `GET /v1/show/…`, `GET /v1/events`, `GET /metrics`.
+//! The API over HTTP: `POST /v1/request`, `POST /v1/export-keys`, `GET /v1/show/…`, `GET /v1/events`, `GET /metrics`.
 //!
 //! The same router serves the control socket; the optional TCP listener gets `/metrics` alone.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use api::{ApiError, Document, ErrorDocument, Request, Response};
+use api::{ApiError, Document, ErrorDocument, ExportKeys, Request, Response};
 use axum::{
     Router,
     body::{Body, Bytes},
-    extract::{DefaultBodyLimit, Path, Query, State},
+    extract::{ConnectInfo, DefaultBodyLimit, Path, Query, State, connect_info::Connected},
     http::{StatusCode, header},
     response::{IntoResponse, Response as HttpResponse},
     routing::{get, post},
+    serve::IncomingStream,
 };
 use http_body_util::channel::{Channel, Sender};
 use serde_json::Value;
 use tokio::net::UnixListener;
 
-use crate::{Control, metrics};
+use crate::{Control, Peer, metrics};
 
 /// Largest request, which is a configuration.
 const REQUEST_LIMIT: usize = 64 << 20;
@@ -29,6 +30,7 @@ const EVENT_POLL: Duration = Duration::from_millis(200);
 fn router(control: Arc<Control>) -> Router {
     Router::new()
         .route("/v1/request", post(request))
+        .route("/v1/export-keys", post(export_keys))
         .route("/v1/show/{what}", get(show))
         .route("/v1/events", get(events))
         .route("/metrics", get(exposition))
@@ -46,7 +48,15 @@ pub async fn serve(
     control: Arc<Control>,
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> std::io::Result<()> {
-    axum::serve(listener, router(control)).with_graceful_shutdown(stop).await
+    let service = router(control).into_make_service_with_connect_info::<Peer>();
+    axum::serve(listener, service).with_graceful_shutdown(stop).await
+}
+
+impl Connected<IncomingStream<'_, UnixListener>> for Peer {
+    fn connect_info(stream: IncomingStream<'_, UnixListener>) -> Self {
+        let known = stream.io().peer_cred().ok();
+        Self { uid: known.map(|peer| peer.uid()), pid: known.and_then(|peer| peer.pid()) }
+    }
 }
 
 /// `/metrics` alone, for TCP.
@@ -77,6 +87,29 @@ async fn request(State(control): State<Arc<Control>>, body: Bytes) -> Answer {
     match serde_json::from_slice::<Request>(&body) {
         Ok(request) => Answer(control.handle(request).await),
         Err(e) => Answer(Err(ApiError::bad_request(format!("not a request: {e}")))),
+    }
+}
+
+/// The answer is the file. It is sent from where it stands and wiped afterwards: hyper writes a body
+/// to a socket that takes vectors without a copy of its own.
+async fn export_keys(
+    ConnectInfo(peer): ConnectInfo<Peer>,
+    State(control): State<Arc<Control>>,
+    body: Bytes,
+) -> HttpResponse {
+    let request = match serde_json::from_slice::<ExportKeys>(&body) {
+        Ok(request) => request,
+        Err(e) => {
+            let error = ApiError::bad_request(format!("not a request for keys: {e}"));
+            return Answer(Err(error)).into_response();
+        }
+    };
+    match control.export_keys(peer, request).await {
+        Ok(table) => {
+            let kind = [(header::CONTENT_TYPE, "text/plain; charset=utf-8")];
+            (kind, Body::from(Bytes::from_owner(table.text))).into_response()
+        }
+        Err(error) => Answer(Err(error)).into_response(),
     }
 }
 

@@ -27,7 +27,7 @@ mod start;
 mod tests;
 
 pub use config_view::{check, diagnostic_view, refused};
-pub use control::Control;
+pub use control::{Control, Peer};
 pub use error::StartError;
 pub use forward::{Forwarder, Handle};
 pub use http::serve;

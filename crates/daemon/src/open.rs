@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use api::{ApiError, Backend, Request, Response};
+use api::{ApiError, Backend, ExportKeys, KeyTable, Request, Response};
 use config::{
     Config,
     model::{self, PortKind},
@@ -83,6 +83,10 @@ impl Runner for Running {
 
     fn poll_fds(&self) -> Vec<RawFd> {
         self.node.poll_fds()
+    }
+
+    fn export_keys(&mut self, request: &ExportKeys, who: &str) -> Result<KeyTable, ApiError> {
+        self.node.export_keys(request, who)
     }
 
     fn apply(&mut self, config: Arc<Config>, now: Time) -> Result<(), OpenError> {

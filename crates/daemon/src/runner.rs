@@ -2,6 +2,7 @@
 
 use std::{fmt, os::fd::RawFd, sync::Arc};
 
+use api::{ApiError, ExportKeys, KeyTable};
 use config::Config;
 use wire::Time;
 
@@ -22,6 +23,15 @@ pub trait Runner: api::Backend + Send {
     /// # Errors
     /// Why not; then the old one runs on unharmed.
     fn apply(&mut self, config: Arc<Config>, now: Time) -> Result<(), OpenError>;
+
+    /// The keys of SAs, for `who`, who may have them.
+    ///
+    /// # Errors
+    /// No SA is picked, or there never is one.
+    fn export_keys(&mut self, request: &ExportKeys, who: &str) -> Result<KeyTable, ApiError> {
+        let _ = (request, who);
+        Err(ApiError::unsupported("this gateway has no SAs"))
+    }
 
     /// Takes nothing new in; true once nothing waits to be sent.
     fn drain(&mut self, now: Time) -> bool {

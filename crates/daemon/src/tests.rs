@@ -8,16 +8,17 @@ use std::{
     time::{Duration, Instant},
 };
 
-use api::{ApiError, Backend, ConfigText, Request, Response};
+use api::{ApiError, Backend, ConfigText, ExportKeys, KeyFormat, KeyTable, Request, Response};
 use config::Config;
 use wire::Time;
 
-use crate::{Control, Forwarder, OpenError, Runner, StartError, instance::Instance};
+use crate::{Control, Forwarder, OpenError, Peer, Runner, StartError, instance::Instance};
 
 /// What a fake gateway was told.
 #[derive(Default)]
 struct Told {
     configs: Vec<Arc<Config>>,
+    exports: Vec<String>,
     refuse_next: bool,
 }
 
@@ -43,6 +44,13 @@ impl Runner for Fake {
 
     fn poll_fds(&self) -> Vec<RawFd> {
         Vec::new()
+    }
+
+    fn export_keys(&mut self, request: &ExportKeys, who: &str) -> Result<KeyTable, ApiError> {
+        let told = format!("{who} {:?}", request.pick);
+        self.0.lock().expect("no panic").exports.push(told);
+        let text = zeroize::Zeroizing::new("# exported: a\nsecret row\n".to_owned());
+        Ok(KeyTable { text, exported: vec!["a".into()], left_out: Vec::new() })
     }
 
     fn apply(&mut self, config: Arc<Config>, _: Time) -> Result<(), OpenError> {
@@ -243,6 +251,36 @@ async fn checks_and_differences_change_nothing() {
     };
     assert_eq!((diagnostics[0].line, diagnostics[0].file.as_str()), (1, "new.toml"));
     assert!(rig.told().is_empty());
+    rig.end();
+}
+
+const KEYS_ALLOWED: &str = "[debug]\nexport-keys = true\n";
+
+#[tokio::test]
+async fn keys_are_for_root_alone_and_only_where_the_configuration_says_so() {
+    let rig = Rig::new("keys");
+    let peer = |uid| Peer { uid, pid: Some(7) };
+    let ask = async |peer| {
+        let request = ExportKeys { format: KeyFormat::Wireshark, pick: Some("site".into()) };
+        rig.control.export_keys(peer, request).await
+    };
+    let error = ask(peer(Some(0))).await.expect_err("the switch is off");
+    assert!(
+        matches!(&error, ApiError::Forbidden { message } if message.contains("export-keys = true"))
+    );
+    let text = KEYS_ALLOWED.to_owned();
+    let apply = Request::ConfigApply { source: "test".into(), text, confirm_seconds: None };
+    assert_eq!(outcome(rig.ask(apply).await), "applied");
+    for uid in [Some(1000), Some(65_534), None] {
+        let error = ask(peer(uid)).await.expect_err("not root");
+        assert!(matches!(&error, ApiError::Forbidden { message } if message.contains("only root")));
+        assert_eq!((error.http_status(), error.exit_code()), (403, api::ExitCode::Failed));
+    }
+    assert!(rig.told.lock().expect("no panic").exports.is_empty(), "nothing reached the gateway");
+    let table = ask(peer(Some(0))).await.expect("root, and allowed");
+    assert_eq!(format!("{table:?}"), "KeyTable(1 SAs, 0 left out)");
+    let told = rig.told.lock().expect("no panic").exports.clone();
+    assert_eq!(told, ["uid 0 (process 7) Some(\"site\")"]);
     rig.end();
 }
 

@@ -27,6 +27,8 @@ pub enum EventKind {
     ConfigApplied,
     /// Somebody began to capture packets.
     CaptureStarted,
+    /// Somebody was given the keys of SAs.
+    KeysExported,
     /// A sensor's threshold was passed.
     SensorExceeded,
     /// Policies came into force or went out of it by their schedule.
@@ -53,6 +55,7 @@ impl EventKind {
             Self::SaExpiry => "sa-expiry",
             Self::ConfigApplied => "config-applied",
             Self::CaptureStarted => "capture-started",
+            Self::KeysExported => "keys-exported",
             Self::SensorExceeded => "sensor-exceeded",
             Self::ScheduleChanged => "schedule-changed",
             Self::DriftRepaired => "drift-repaired",

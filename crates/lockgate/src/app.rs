@@ -8,7 +8,7 @@ use crate::{
     capture,
     cli::{Clear, Command, Explain, FlowArgs, Policy, Show, ShowNat, ShowOffload, TraceArgs},
     client::{Answer, Client, Failure},
-    packet,
+    keys, packet,
     render::{self, Style},
 };
 
@@ -45,6 +45,15 @@ async fn run(command: Command, socket: &Path, t: &mut Terminal<'_>) -> Result<()
         Command::Show(Show::Sessions { summary: false, offload, limit, filter }) => {
             return sessions(&mut Client::connect(socket).await?, t, words(filter), limit, offload)
                 .await;
+        }
+        Command::Show(Show::Sa {
+            export_keys: Some(format),
+            output: Some(directory),
+            pick,
+            ..
+        }) => {
+            let request = api::ExportKeys { format: format.into(), pick };
+            return keys::export(socket, t, &request, &directory).await;
         }
         Command::Show(show) => return shown(&mut Client::connect(socket).await?, t, show).await,
         Command::Trace(args) if !args.simulate => {
@@ -126,7 +135,7 @@ async fn shown(client: &mut Client, t: &mut Terminal<'_>, show: Show) -> Result<
             let request = |limit, cursor| Request::ShowTunnels { limit: Some(limit), cursor };
             return pages(client, t, limit, request, render::response).await;
         }
-        Show::Sa { limit, pick, offload, detail } => {
+        Show::Sa { limit, pick, offload, detail, .. } => {
             let text = match (offload, detail) {
                 (true, _) => render::sas_offload,
                 (false, true) => render::sas_detail,

@@ -288,6 +288,14 @@ pub enum Show {
         /// Most rows; 0 for all
         #[arg(long, default_value_t = 0)]
         limit: u64,
+        /// Write the keys to a file for this program instead; root only, and only where the
+        /// configuration says `debug.export-keys = true`
+        #[arg(long, value_name = "FORMAT", requires = "output")]
+        #[arg(conflicts_with_all = ["offload", "detail", "limit"])]
+        export_keys: Option<ExportFormat>,
+        /// Directory for the file of --export-keys
+        #[arg(long, short, value_name = "DIR", requires = "export_keys")]
+        output: Option<PathBuf>,
         /// Only of this tunnel, or with this SPI (`0x…`)
         #[arg(value_name = "TUNNEL|SPI")]
         pick: Option<String>,
@@ -310,6 +318,21 @@ pub enum Show {
     System,
     /// Anomaly checks and rate sensors
     Anomaly,
+}
+
+/// For which program keys are exported.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ExportFormat {
+    /// Wireshark's table `esp_sa`
+    Wireshark,
+}
+
+impl From<ExportFormat> for api::KeyFormat {
+    fn from(format: ExportFormat) -> Self {
+        match format {
+            ExportFormat::Wireshark => Self::Wireshark,
+        }
+    }
 }
 
 /// `show nat …`
@@ -575,6 +598,8 @@ mod tests {
     #[test]
     fn usage_errors_have_exit_code_two() {
         for line in [
+            "lockgate show sa --export-keys wireshark",
+            "lockgate show sa --output keys",
             "lockgate capture --count 0",
             "lockgate capture --point moon",
             "lockgate capture --snap 10",

@@ -125,7 +125,8 @@ impl Client {
     }
 }
 
-fn read(status: u16, bytes: &[u8]) -> Result<Answer, Failure> {
+/// An answer, or the error that it is.
+pub fn read(status: u16, bytes: &[u8]) -> Result<Answer, Failure> {
     let document = String::from_utf8_lossy(bytes).trim_end().to_owned();
     if status == 200 {
         return match serde_json::from_str::<Document>(&document) {

@@ -12,6 +12,7 @@ mod cli;
 mod client;
 mod demo;
 mod generate;
+mod keys;
 mod offline;
 mod packet;
 mod plan;

@@ -140,6 +140,17 @@ impl Runner for Fake {
     fn apply(&mut self, _: Arc<config::Config>, _: Time) -> Result<(), OpenError> {
         Ok(())
     }
+
+    fn export_keys(
+        &mut self,
+        request: &api::ExportKeys,
+        _: &str,
+    ) -> Result<api::KeyTable, ApiError> {
+        assert_eq!(request.pick.as_deref(), Some("site"));
+        let text =
+            "# exported: site out 0x00001001 aes256gcm16\n# left out: site in: no such\nROW\n";
+        Ok(api::KeyTable { text: text.to_owned().into(), exported: vec![], left_out: vec![] })
+    }
 }
 
 /// What a command did.
@@ -324,6 +335,58 @@ async fn a_capture_is_lines_or_documents_or_a_file() {
         assert_eq!(blocks(&bytes), [0x0a0d_0d0a, 1, 6, 1, 6, 6]);
     })
     .await;
+}
+
+#[tokio::test]
+async fn keys_go_to_a_new_file_that_only_its_owner_reads() {
+    with_gateway("keys", async |socket, file| {
+        use std::os::unix::fs::PermissionsExt;
+        let directory = file.with_file_name("wireshark");
+        let path = directory.to_str().expect("text");
+        let words = ["show", "sa", "--export-keys", "wireshark", "-o", path, "site"];
+        let refused = run(socket, &words).await;
+        assert_eq!(refused.code, ExitCode::Failed);
+        assert!(refused.err.contains("`export-keys = true`"), "{}", refused.err);
+        assert!(!directory.exists(), "nothing is written where nothing is given");
+
+        let allowed = file.with_file_name("allowed.toml");
+        fs::write(&allowed, "hostname = \"first\"\n[debug]\nexport-keys = true\n")
+            .expect("written");
+        let applied = run(socket, &["apply", allowed.to_str().expect("text")]).await;
+        assert_eq!(applied.code, ExitCode::Ok, "{}", applied.err);
+        if own_uid() != 0 {
+            let refused = run(socket, &words).await;
+            assert!(refused.err.contains("only root may have keys"), "{}", refused.err);
+            return;
+        }
+        let ran = run(socket, &words).await;
+        assert_eq!(ran.code, ExitCode::Ok, "{}", ran.err);
+        assert!(
+            ran.out.contains("  site out 0x00001001 aes256gcm16\nleft out: site in: no such\n")
+        );
+        assert!(!ran.out.contains("ROW") && ran.err.is_empty(), "{}", ran.out);
+        let table = directory.join("esp_sa");
+        assert!(fs::read_to_string(&table).expect("there").ends_with("\nROW\n"));
+        let mode = |path: &Path| fs::metadata(path).expect("there").permissions().mode() & 0o777;
+        assert_eq!((mode(&table), mode(&directory)), (0o600, 0o700));
+        let again = run(socket, &words).await;
+        assert_eq!(again.code, ExitCode::Failed);
+        assert!(again.err.contains("remove it first"), "{}", again.err);
+        fs::remove_file(&table).expect("removed");
+        let json = run(socket, &[&words[..], &["--json"]].concat()).await;
+        assert!(
+            json.out.contains(r#""kind":"keys-exported","left_out":["site in: no such"]"#),
+            "{}",
+            json.out
+        );
+    })
+    .await;
+}
+
+/// The user this test runs as.
+fn own_uid() -> u32 {
+    use std::os::unix::fs::MetadataExt;
+    fs::metadata("/proc/self").expect("there").uid()
 }
 
 /// Types of the blocks of a pcapng file, written on this machine.

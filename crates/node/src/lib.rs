@@ -16,6 +16,7 @@ mod finish;
 
 use std::{os::fd::RawFd, sync::Arc};
 
+use api::{ApiError, ExportKeys, KeyTable};
 use config::{
     Config,
     model::{IfId, Limits},
@@ -182,6 +183,14 @@ impl Node {
     /// The slow path, to give it input.
     pub fn gateway_mut(&mut self) -> &mut Gateway {
         &mut self.gateway
+    }
+
+    /// The keys of SAs, for somebody who may have them.
+    ///
+    /// # Errors
+    /// No SA is picked.
+    pub fn export_keys(&mut self, request: &ExportKeys, who: &str) -> Result<KeyTable, ApiError> {
+        self.gateway.export_keys(request, who, self.now)
     }
 
     /// The frame pool.

@@ -83,6 +83,7 @@ pub(crate) fn config<'d>(doc: &'d Doc<'d>, root: &'d DeTable<'_>) -> Config {
         source: doc.name().to_owned(),
         hostname: top.value("hostname", values::name).map_or_else(default_hostname, |at| at.value),
         control: settings::control(&top),
+        debug: settings::debug(&top),
         virtual_routers,
         ports,
         tunnels,

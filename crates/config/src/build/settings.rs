@@ -1,4 +1,4 @@
-//! `[control]`, `[timeouts]`, `[engine]`, `[offload]`, `[limits]`, `[anomaly]`.
+//! `[control]`, `[debug]`, `[timeouts]`, `[engine]`, `[offload]`, `[limits]`, `[anomaly]`.
 
 use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, sync::OnceLock};
 
@@ -11,8 +11,8 @@ use toml::de::{DeTable, DeValue};
 use crate::{
     keys::{self, Section},
     model::{
-        Anomaly, Control, Engine, Limits, Offload, OffloadMode, Sensor, SensorAction, Timeouts,
-        Weakening,
+        Anomaly, Control, Debug, Engine, Limits, Offload, OffloadMode, Sensor, SensorAction,
+        Timeouts, Weakening,
     },
     read::Tab,
     suggest::{listed, nearest},
@@ -50,6 +50,20 @@ pub(super) fn control(top: &Tab<'_, '_>) -> Control {
         socket: socket.map_or_else(default, |at| at.value),
         metrics: metrics.map(|at| at.value),
     }
+}
+
+pub(super) fn debug(top: &Tab<'_, '_>) -> Debug {
+    let tab = section(top, &keys::DEBUG);
+    let export_keys = tab.flag("export-keys");
+    if export_keys {
+        tab.doc
+            .warning("key-export", &tab.span_of("export-keys"), "root may export the keys of SAs")
+            .found("export-keys = true")
+            .expected("false, unless a fault is being looked for")
+            .help("take the line out when you are done")
+            .emit();
+    }
+    Debug { export_keys }
 }
 
 pub(super) fn timeouts(top: &Tab<'_, '_>) -> Timeouts {

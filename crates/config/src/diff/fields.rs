@@ -7,9 +7,9 @@ use core::time::Duration;
 
 use crate::{
     model::{
-        AddressSet, Anomaly, Attachment, CentralSnat, Config, Control, Gre, Interface, Ipsec,
-        Limits, Line, LocalRule, ManualSa, NextHop, Offload, OuterRules, Policy, Pool, PoolKind,
-        Port, PortKind, Route, Schedule, ScheduleKind, Sensor, ServiceSet, SourceNat,
+        AddressSet, Anomaly, Attachment, CentralSnat, Config, Control, Debug, Gre, Interface,
+        Ipsec, Limits, Line, LocalRule, ManualSa, NextHop, Offload, OuterRules, Policy, Pool,
+        PoolKind, Port, PortKind, Route, Schedule, ScheduleKind, Sensor, ServiceSet, SourceNat,
         StaticNeighbour, Timeouts, Tunnel, TunnelKind, Vip, VirtualRouter, Vxlan, ZoneId,
     },
     values::show_duration,
@@ -52,6 +52,7 @@ pub(super) fn lists(config: &Config) -> Vec<List> {
         source: _,
         hostname,
         control: Control { socket, metrics },
+        debug: Debug { export_keys },
         virtual_routers,
         ports,
         interfaces,
@@ -75,6 +76,7 @@ pub(super) fn lists(config: &Config) -> Vec<List> {
     vec![
         once("hostname", vec![("hostname", hostname.clone())]),
         once("control", control),
+        once("debug", vec![("export-keys", export_keys.to_string())]),
         list("virtual-router", true, virtual_routers, virtual_router),
         list("port", true, ports, port),
         list("interface", true, interfaces, |of| interface(config, of)),

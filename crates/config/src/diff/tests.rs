@@ -112,6 +112,7 @@ fn each_part_is_touched_by_what_belongs_to_it() {
             "[anomaly]\nsyn = { per-second = 9 }\n[objects",
             Touches { anomaly: true, ..none },
         ),
+        ("[objects", "[debug]\nexport-keys = true\n[objects", Touches { control: true, ..none }),
         (
             "[objects",
             "[control]\nmetrics = \"127.0.0.1:1\"\n[objects",

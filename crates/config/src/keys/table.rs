@@ -56,6 +56,7 @@ pub static ROOT: Section = Section {
         key("offload", Kind::Other("[offload]"), "", "{}", "What is promoted to the fast path."),
         key("limits", Kind::Other("[limits]"), "", "{}", "Sizes of tables, queues and rates."),
         key("anomaly", Kind::Other("[anomaly]"), "", "{}", "Rate sensors."),
+        key("debug", Kind::Other("[debug]"), "", "{}", "What is only for finding faults."),
     ],
 };
 
@@ -67,6 +68,16 @@ pub static CONTROL: Section = Section {
     keys: &[
         key("socket", Kind::Text("an absolute path"), "/run/lockgate/ctl.sock", "\"/run/lockgate/ctl.sock\"", "Unix socket of the control API."),
         key("metrics", Kind::Text("an `address:port`"), "", "\"127.0.0.1:9342\"", "Where `/metrics` is served over TCP; nowhere when absent."),
+    ],
+};
+
+/// `[debug]`.
+pub static DEBUG: Section = Section {
+    path: "debug",
+    form: Form::Table,
+    about: "What is only for finding faults.",
+    keys: &[
+        key("export-keys", Kind::Bool, "false", "false", "Whether root may export the keys of SAs, `lockgate show sa --export-keys`."),
     ],
 };
 
@@ -507,7 +518,7 @@ pub static SENSOR: Section = Section {
 
 /// Every section, in the order of the reference.
 pub static SECTIONS: &[&Section] = &[
-    &ROOT, &CONTROL, &VIRTUAL_ROUTER, &PORT, &INTERFACE, &IPSEC, &SELECTOR, &SA, &LIFETIME, &GRE, &VXLAN, &ROUTE, &OBJECTS, &SCHEDULE, &POLICY,
+    &ROOT, &CONTROL, &DEBUG, &VIRTUAL_ROUTER, &PORT, &INTERFACE, &IPSEC, &SELECTOR, &SA, &LIFETIME, &GRE, &VXLAN, &ROUTE, &OBJECTS, &SCHEDULE, &POLICY,
     &LOCAL_IN, &LOCAL_OUT, &VIP, &FORWARD, &POOL, &CENTRAL_SNAT, &NEIGHBOUR, &TIMEOUTS, &ENGINE, &OFFLOAD,
     &LIMITS, &ANOMALY, &SENSOR,
 ];

@@ -9,6 +9,7 @@ mod counters;
 mod engines;
 mod explain;
 mod explain_sa;
+mod keys;
 mod plan;
 mod policies;
 mod sessions;

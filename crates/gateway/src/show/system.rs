@@ -175,6 +175,7 @@ const fn severity(kind: EventKind) -> Severity {
         | EventKind::ScheduleChanged => Severity::Info,
         EventKind::NeighbourLost | EventKind::CaptureStarted => Severity::Notice,
         EventKind::AddressConflict
+        | EventKind::KeysExported
         | EventKind::LinkDown
         | EventKind::SensorExceeded
         | EventKind::TunnelFault

@@ -379,7 +379,7 @@ const fn status(state: State, fast_packets: u64) -> PlacementStatus {
     }
 }
 
-fn parameters(child: &Child, direction: Direction) -> &esp::Parameters {
+pub(super) fn parameters(child: &Child, direction: Direction) -> &esp::Parameters {
     match direction {
         OUT => child.outbound.parameters(),
         IN => child.inbound.parameters(),

@@ -39,6 +39,7 @@ pub fn error(error: &ApiError, style: &Style) -> String {
         ApiError::BadRequest { message } => {
             format!("{head} {message}\nnext: `lockgate help`\n")
         }
+        ApiError::Forbidden { message } => format!("{head} {message}\n"),
         ApiError::Unsupported { message } => format!("{head} {message}\n"),
         ApiError::Failed { message } => {
             format!(

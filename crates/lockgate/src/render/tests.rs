@@ -93,6 +93,7 @@ fn errors_name_the_next_command() {
         api::ApiError::busy("a change waits for `lockgate confirm`"),
         api::ApiError::bad_request("the destination needs a port"),
         api::ApiError::unsupported("this gateway has no kernel engine"),
+        api::ApiError::forbidden("only root may have keys, not uid 1000"),
         api::ApiError::failed("the forwarding thread has ended"),
     ];
     let text: Vec<_> = errors.iter().map(|e| super::error(e, &Style::default())).collect();

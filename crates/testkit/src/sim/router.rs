@@ -90,6 +90,17 @@ impl Router {
         self.node.gateway_mut().handle_wall_clock(unix, now);
     }
 
+    /// Asks the gateway for keys, as root would.
+    ///
+    /// # Errors
+    /// No SA is picked.
+    pub fn export_keys(
+        &mut self,
+        request: &api::ExportKeys,
+    ) -> Result<api::KeyTable, api::ApiError> {
+        self.node.export_keys(request, "uid 0")
+    }
+
     /// Asks the control API.
     ///
     /// # Errors

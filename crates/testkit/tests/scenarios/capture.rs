@@ -11,7 +11,7 @@ use lockgate_testkit::{
 };
 use wire::{Tuple, proto};
 
-use crate::esp::{config, far_end, outward, payload, sealed};
+use crate::esp::{KEY_IN, KEY_OUT, config, far_end, outward, payload, sealed};
 
 /// Packets of a stream.
 const STREAM: usize = 10;
@@ -269,4 +269,57 @@ fn captures_are_few_checked_and_end_with_their_reader() {
     assert_eq!(rig.net.capture_stop(rig.gateway, counted).packets.len(), 2);
     let timed = rig.net.capture_stop(rig.gateway, timed).packets;
     assert_eq!(at(&timed, CapturePoint::Tx).len(), 3, "{timed:?}");
+}
+
+#[test]
+fn keys_are_exported_in_rows_and_stand_nowhere_else() {
+    let gmac = r#"
+[[ipsec]]
+name = "gmac"
+local = "203.0.113.2"
+remote = "203.0.113.1"
+selectors = [{ local = "10.1.0.0/24", remote = "10.8.0.0/24" }]
+out = { spi = 0x1002, algorithm = "aes128gmac", key = "808182838485868788898a8b8c8d8e8f90919293" }
+in = { spi = 0x2002, algorithm = "aes128gmac", key = "a0a1a2a3a4a5a6a7a8a9aaabacadaeafb0b1b2b3" }
+"#;
+    let mut rig = Rig::new("capture-keys", &format!("{}{gmac}", config("auto", 1, "")));
+    let mut export = |pick: Option<&str>| {
+        let request =
+            api::ExportKeys { format: api::KeyFormat::Wireshark, pick: pick.map(Into::into) };
+        rig.net.gateway_mut(rig.gateway).export_keys(&request)
+    };
+    let table = export(None).expect("there are SAs");
+    assert_eq!(
+        table.exported,
+        ["site out 0x00001001 aes256gcm16", "site in 0x00002001 aes256gcm16"]
+    );
+    assert_eq!(table.left_out.len(), 2, "{:?}", table.left_out);
+    assert!(table.left_out[0].starts_with("gmac out 0x00001002 aes128gmac: "));
+    let rows: Vec<_> = table.text.lines().filter(|line| !line.starts_with('#')).collect();
+    assert_eq!(rows.len(), 2, "{rows:?}");
+    let expected = format!(
+        r#""IPv4","203.0.113.2","203.0.113.9","0x00001001","AES-GCM with 16 octet ICV [RFC4106]","0x{KEY_OUT}","NULL","""#
+    );
+    assert_eq!(rows[0], expected);
+    assert_eq!(export(Some("0x2001")).expect("it is there").exported.len(), 1);
+    assert!(matches!(export(Some("moon")), Err(ApiError::NotFound { .. })));
+
+    let asked = [
+        events(),
+        Request::ShowSas { pick: None, limit: None, cursor: None },
+        Request::ShowTunnels { limit: None, cursor: None },
+    ];
+    for request in asked {
+        let answer = format!("{:?}", rig.net.answered(rig.gateway, request));
+        for key in [KEY_OUT, KEY_IN, "8081828384858687", "a0a1a2a3a4a5a6a7"] {
+            assert!(!answer.contains(key), "{answer}");
+        }
+    }
+    let api::Response::Events(view) = rig.net.answered(rig.gateway, events()) else {
+        panic!("another answer")
+    };
+    let said: Vec<_> = view.events.iter().filter(|e| e.event == "keys-exported").collect();
+    assert_eq!(said.len(), 2, "each time, and not when there was nothing");
+    assert_eq!(said[1].message, "uid 0 has exported keys: site in 0x00002001 aes256gcm16");
+    assert_eq!(said[1].severity, "warning");
 }
