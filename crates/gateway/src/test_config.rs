@@ -18,6 +18,7 @@ pub(crate) fn config() -> Config {
         source: "test".into(),
         hostname: "test".into(),
         control: Control { socket: PathBuf::new(), metrics: None },
+        debug: Default::default(),
         virtual_routers: vec![VirtualRouter {
             name: "default".into(),
             line: Line(0),

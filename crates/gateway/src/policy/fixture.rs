@@ -18,6 +18,7 @@ pub(crate) fn empty() -> Config {
         source: "test".into(),
         hostname: "test".into(),
         control: Control { socket: "ctl.sock".into(), metrics: None },
+        debug: Default::default(),
         virtual_routers: vec![VirtualRouter {
             name: "default".into(),
             line: Line(0),
