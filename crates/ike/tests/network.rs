@@ -190,6 +190,14 @@ fn what_is_no_message_for_us_says_why() {
     nat.local.set_port(4500);
     assert!(try_it(nat, &[1; 40]).contains("NAT traversal"));
     assert!(try_it(nat, &[0xff]).contains("NAT traversal"));
+    // a vendor ID that makes the first message longer than is kept of strangers
+    let mut long = first.clone();
+    let vendor = [long[16], 0, 0x20, 0].into_iter().chain([0; 8188]);
+    long.splice(28..28, vendor);
+    long[16] = 43;
+    let length = long.len() as u32;
+    long[24..28].copy_from_slice(&length.to_be_bytes());
+    assert!(try_it(path, &long).contains("longer than 8192 bytes"));
     let mut elsewhere = path;
     elsewhere.local.set_ip("192.0.2.99".parse().unwrap());
     let mut new = first;

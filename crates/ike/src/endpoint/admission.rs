@@ -23,6 +23,8 @@ use crate::{
 /// Refusals that are told as events, in [`PERIOD`]; the others are only counted by the caller.
 const TOLD: u32 = 20;
 const PERIOD: Duration = Duration::from_secs(1);
+/// The longest first message in bytes: it is kept until its sender is authenticated, as AUTH covers it.
+const MAX_FIRST: usize = 8192;
 
 /// Who is at the door.
 pub(super) struct Admission {
@@ -89,6 +91,9 @@ impl Endpoint {
     ) -> Result<(), Ignored> {
         if header.responder_spi != 0 || header.message_id != 0 || !header.from_initiator {
             return Err(Ignored::Unexpected);
+        }
+        if bytes.len() > MAX_FIRST {
+            return Err(Ignored::TooLong);
         }
         let spi = header.initiator_spi;
         if let Some(id) = self.admission.by_peer.get(&(spi, path.remote)) {

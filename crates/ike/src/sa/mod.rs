@@ -186,8 +186,11 @@ pub enum Ignored {
     /// There are too many IKE SAs that are not authenticated.
     #[error("too many IKE SAs are not authenticated yet")]
     HalfOpen,
-    /// A fragment does not fit the others.
-    #[error("a fragment does not fit the others")]
+    /// A first message is longer than what is kept of strangers.
+    #[error("a first message is longer than 8192 bytes")]
+    TooLong,
+    /// A fragment does not fit the others, or makes the message too long.
+    #[error("a fragment does not fit the others, or makes the message too long")]
     Fragment,
 }
 

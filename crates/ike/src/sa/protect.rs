@@ -1,6 +1,6 @@
 //! Messages of an IKE SA that has keys: protected, fragmented where needed, and traced.
 
-use super::{Context, Ignored, IkeSa};
+use super::{Context, Ignored, IkeSa, reassembly};
 use crate::{
     DecodeError, Event, Path,
     event::MessageRecord,
@@ -42,7 +42,11 @@ impl IkeSa {
                 let inner = keys.opener.open(bytes, bytes.len() - fragment.body.len())?;
                 let assembly = &mut self.assembly[usize::from(header.is_response)];
                 let numbers = (fragment.number, fragment.total);
-                assembly.take(header.message_id, numbers, fragment.first, inner)?
+                let limit = match self.opening {
+                    Some(_) => reassembly::MAX_BYTES_OF_STRANGERS,
+                    None => reassembly::MAX_BYTES,
+                };
+                assembly.take(header.message_id, numbers, fragment.first, inner, limit)?
             }
             _ => return Err(Ignored::NotProtected),
         };
