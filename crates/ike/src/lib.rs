@@ -4,6 +4,12 @@
 //! datagrams, events and expensive work go out, and randomness comes from a generator that is passed
 //! in. What a peer sends gives a value or a typed error; it never panics, and costs bounded work and
 //! memory.
+//!
+//! [`Endpoint`] is where to begin; [`Connection`] says what a peer may be and have.
+//!
+//! Limits: no EAP, no MOBIKE (RFC 4555), no AH, no compression. Additional key exchanges are for new
+//! IKE SAs only; what is rekeyed stays protected by the old keys, which are mixed in. Transport mode
+//! does not go through a NAT (RFC 7296 §2.23.1): the selectors do not meet, and both ends say so.
 
 #![forbid(unsafe_code)]
 
