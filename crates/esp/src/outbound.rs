@@ -204,6 +204,20 @@ impl Outbound {
         Overhead { min, max: min + self.layout.align() - 1 }
     }
 
+    /// Bytes of a packet of `len` bytes once it is padded for confidentiality.
+    #[inline]
+    pub fn padded(&self, len: usize) -> usize {
+        len.max(usize::from(self.layout.pad_to))
+    }
+
+    /// The most bytes that sealing adds behind a packet of `len` bytes: its frame needs as much
+    /// tailroom.
+    #[inline]
+    pub fn added_behind(&self, len: usize) -> usize {
+        let Layout { align, icv, .. } = self.layout;
+        self.padded(len) - len + usize::from(align) - 1 + TRAILER_LEN + usize::from(icv)
+    }
+
     /// Makes an ESP packet of the IP packet in `frame`, from its first byte on: the packet to
     /// tunnel, or the one to protect in transport mode. Its checksums must be final, and it is one
     /// packet, not a super-packet. Bytes behind its end are cut off.

@@ -521,3 +521,21 @@ fn a_keepalive_is_one_byte_from_port_to_port() {
         assert_eq!(out.status(NOW).sequence, 0, "no number is used");
     }
 }
+
+#[test]
+fn a_frame_with_the_room_asked_for_has_enough() {
+    for shape in every_shape() {
+        for pad_to in [None, Some(150)] {
+            let pad_to = pad_to.filter(|_| shape.mode == Mode::Tunnel);
+            let (out, _) = pair(&Parameters { pad_to, ..shape.clone() });
+            for payload in 0..40 {
+                let packet =
+                    if shape.source.is_ipv4() { udp4(payload, 0) } else { udp6(payload, 0) };
+                let mut frame = Frame::from_vec(packet);
+                let spare = frame.tailroom() - out.added_behind(frame.len());
+                assert_eq!(out.seal(&mut frame, 0, NOW), Ok(()));
+                assert!(frame.tailroom() >= spare, "{shape:?}");
+            }
+        }
+    }
+}

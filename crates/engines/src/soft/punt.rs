@@ -66,6 +66,7 @@ impl Default for PuntLimits {
                 | PuntCause::IpOptions
                 | PuntCause::TcpWindow
                 | PuntCause::ExceedsMtu
+                | PuntCause::BufferFull
                 | PuntCause::NotForUs => 50_000,
                 PuntCause::Malformed | PuntCause::TtlExpiring | PuntCause::InterfaceUnknown => {
                     10_000

@@ -255,8 +255,12 @@ impl Reader {
         let Some(hop) = self.shared.adjacencies.get(adjacency.0) else {
             return Served::Punted(PuntCause::AdjacencyLost);
         };
-        if size.largest > u32::from(entry.mtu) {
+        if sa.padded(size.largest as usize) > usize::from(entry.mtu) {
             return Served::Punted(PuntCause::ExceedsMtu);
+        }
+        let is_whole = frame.offloads.gso.is_none();
+        if is_whole && frame.tailroom() < sa.added_behind(size.largest as usize) {
+            return Served::Punted(PuntCause::BufferFull);
         }
         let pool = if frame.offloads.gso.is_some() {
             match frame.pool() {

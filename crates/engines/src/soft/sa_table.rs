@@ -237,25 +237,7 @@ mod tests {
     use super::*;
 
     fn program(spi: u32) -> SaProgram {
-        let parameters = esp::Parameters {
-            spi,
-            suite: "aes128gcm16".parse().expect("a suite"),
-            key: esp::KeyMaterial::from_bytes(&[1; 20]),
-            mode: esp::Mode::Tunnel,
-            source: [192, 0, 2, 1].into(),
-            destination: [192, 0, 2, 2].into(),
-            encapsulation: None,
-            esn: false,
-            replay_window: 64,
-            soft: esp::Lifetime::default(),
-            hard: esp::Lifetime::default(),
-            dscp: esp::DscpRule::Copy,
-            df: esp::DfRule::Copy,
-            pad_to: None,
-            hop_limit: 64,
-            allow_null: false,
-        };
-        let sa = esp::Outbound::new(parameters, Time::ZERO).expect("a sound SA");
+        let sa = esp::Outbound::new(crate::soft::tests::sa(spi), Time::ZERO).expect("a sound SA");
         SaProgram::Outbound { sa: Arc::new(sa), adjacency: AdjacencyId(0) }
     }
 

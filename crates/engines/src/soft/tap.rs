@@ -181,34 +181,11 @@ impl core::fmt::Debug for Tap {
 
 #[cfg(test)]
 mod tests {
-    use core::net::Ipv4Addr;
-
-    use esp::{DfRule, DscpRule, KeyMaterial, Lifetime, Mode, Suite};
 
     use super::*;
+    use crate::soft::tests::sa;
 
     const PLACE: TapPlace = TapPlace::Interface(3);
-
-    fn sa(spi: u32) -> Parameters {
-        Parameters {
-            spi,
-            suite: Suite::AES128_GCM16,
-            key: KeyMaterial::from_bytes(&[7; 20]),
-            mode: Mode::Tunnel,
-            source: Ipv4Addr::new(192, 0, 2, 1).into(),
-            destination: Ipv4Addr::new(192, 0, 2, 2).into(),
-            encapsulation: None,
-            esn: false,
-            replay_window: 64,
-            soft: Lifetime::default(),
-            hard: Lifetime::default(),
-            dscp: DscpRule::Copy,
-            df: DfRule::Copy,
-            pad_to: None,
-            hop_limit: 64,
-            allow_null: false,
-        }
-    }
 
     fn kept(tap: &Tap) -> Vec<(TapPoint, u32, &[u8])> {
         tap.iter().map(|t| (t.point, t.sa.map_or(0, |sa| sa.0), t.bytes)).collect()

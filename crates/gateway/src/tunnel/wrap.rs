@@ -18,9 +18,6 @@ use crate::{
     tunnel::{SLOW_PATH, Wrapped, encapsulate::outer_tuple},
 };
 
-/// Bytes that padding, trailer and ICV of any suite take at most, and some to spare.
-const BEHIND: usize = 64;
-
 /// A blank Ethernet header with the EtherType of an IP version: the parser reads frames.
 const ETHERNET: usize = 14;
 
@@ -82,12 +79,11 @@ impl Gateway {
         let mut frames = self.final_packets(packet)?;
         let sa = self.tunnels.child(child).map(|child| std::sync::Arc::clone(&child.outbound));
         let sa = sa.ok_or(DropReason::EspSaMissing)?;
-        let pad_to = usize::from(sa.parameters().pad_to.unwrap_or(0));
         for frame in &mut frames {
             if self.is_capturing() {
                 packet.before_sa = Some(Box::new(before(frame, &sa)));
             }
-            self.make_room(frame, pad_to)?;
+            self.make_room(frame, sa.added_behind(frame.len()))?;
             sa.seal(frame, SLOW_PATH, now)?;
             put_blank_ethernet(frame)?;
             if let Some(before) = packet.before_sa.take() {
@@ -108,8 +104,7 @@ impl Gateway {
     }
 
     /// Sealing adds at both ends: a packet that fills its buffer moves to a larger one.
-    fn make_room(&self, frame: &mut Frame, pad_to: usize) -> Result<(), DropReason> {
-        let wanted = pad_to.saturating_sub(frame.len()) + BEHIND;
+    fn make_room(&self, frame: &mut Frame, wanted: usize) -> Result<(), DropReason> {
         if frame.tailroom() >= wanted {
             return Ok(());
         }

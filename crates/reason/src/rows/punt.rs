@@ -71,4 +71,8 @@ registry! {
         "The SA of an ESP packet, or of a flow, is not on the engine."
         "Ask why with `explain sa`."
         "";
+    17 BufferFull "buffer-full" Info
+        "The packet fills its buffer, and sealing it would need more."
+        "Normal for packets of about 2000 bytes; keep the MTU of tunnels below or well above that."
+        "";
 }

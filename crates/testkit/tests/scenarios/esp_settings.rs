@@ -4,7 +4,7 @@
 use core::time::Duration;
 
 use ::esp::{Inbound, KeyMaterial, Lifetime, Mode, Opened, Parameters};
-use lockgate_testkit::rig::Rig;
+use lockgate_testkit::rig::{BASE, NEIGHBOURS, Rig};
 use ports::Frame;
 use wire::{Time, proto};
 
@@ -265,9 +265,29 @@ fn a_packet_that_fills_its_buffer_is_sealed_all_the_same() {
         rig.send("lan0", &rig.packet("lan0", outward()).payload(&vec![1; size]));
         assert_eq!(rig.take("wan0").len(), 2, "{size}\n{}", rig.snapshot());
     }
-    let mut rig = Rig::new("esp-padded-far", &after("df = \"clear\"\npad-to = 3900\n"));
-    rig.send("lan0", &rig.packet("lan0", outward()).payload(b"short"));
-    assert_eq!(rig.take("wan0").len(), 3);
+    rig.banner("on a path that takes them, the fast path too");
+    let base = format!("{NEIGHBOURS}{BASE}{}", after(""));
+    let jumbo = base.replace("zone = \"outside\"", "zone = \"outside\"\nmtu = 9000");
+    let mut rig = Rig::with("esp-full-buffer-jumbo", &jumbo, false);
+    for (n, size) in (1_900..2_040).enumerate() {
+        rig.send("lan0", &rig.packet("lan0", outward()).payload(&vec![1; size]));
+        assert_eq!(identity(&rig.one("wan0")), (0x1001, n as u32 + 1), "{size}");
+    }
+    let counters = rig.snapshot();
+    assert!(counters.get("engine.forwarded") > 50, "{counters}");
+    assert!(counters.get("punt.buffer-full") > 20, "{counters}");
+}
+
+#[test]
+fn padding_beyond_the_path_is_cut_and_never_sent_whole() {
+    let padded = after("df = \"clear\"\npad-to = 3900\n");
+    let mut rig = Rig::new("esp-padded-far", &padded);
+    for n in 1..=5 {
+        rig.send("lan0", &rig.packet("lan0", outward()).payload(b"short"));
+        let frames = rig.take("wan0");
+        assert_eq!(frames.len(), 3, "packet {n}");
+        assert!(frames.iter().all(|frame| frame.len() <= 1514), "packet {n}");
+    }
 }
 
 #[test]

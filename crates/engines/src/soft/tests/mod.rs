@@ -138,6 +138,28 @@ fn outbound(from: Tuple, to: Tuple, session: u32) -> FlowProgram {
     }
 }
 
+/// An SA of tunnel mode with AES-128-GCM.
+pub(super) fn sa(spi: u32) -> esp::Parameters {
+    esp::Parameters {
+        spi,
+        suite: esp::Suite::AES128_GCM16,
+        key: esp::KeyMaterial::from_bytes(&[7; 20]),
+        mode: esp::Mode::Tunnel,
+        source: [192, 0, 2, 1].into(),
+        destination: [192, 0, 2, 2].into(),
+        encapsulation: None,
+        esn: false,
+        replay_window: 64,
+        soft: esp::Lifetime::default(),
+        hard: esp::Lifetime::default(),
+        dscp: esp::DscpRule::Copy,
+        df: esp::DfRule::Copy,
+        pad_to: None,
+        hop_limit: 64,
+        allow_null: false,
+    }
+}
+
 fn from_host(tuple: Tuple) -> build::Packet {
     build::Packet::new(tuple).macs(HOST, IN_MAC)
 }

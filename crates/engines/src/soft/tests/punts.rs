@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use offload::tcp_window::Segment;
+use offload::{SaProgram, tcp_window::Segment};
 use ports::{Gso, GsoKind};
 use reason::Reason;
 use wire::tcp::flags::{ACK, FIN, RST, SYN};
@@ -23,6 +23,11 @@ fn every_cause_is_reached_and_leaves_the_frame_as_it_came() {
     rig.windows.open(window, &Segment { flags: SYN, ..Segment::default() }, None);
     rig.install(&FlowProgram { tcp_window: Some(window), ..outbound(tcp(5), tcp(5), 5) });
 
+    let sealing = esp::Outbound::new(sa(300), rig.now).expect("a sound SA");
+    let sealing = SaProgram::Outbound { sa: Arc::new(sealing), adjacency: TO_ROUTER };
+    let sealing = rig.control.install_sa(sealing, rig.now).expect("room");
+    rig.install(&FlowProgram { sa: Some(sealing), ..outbound(udp(6), udp(6), 6) });
+
     let host = |tuple| from_host(tuple).payload(&[9; 100]);
     let plain = |packet: build::Packet| frame(&packet);
     // the first 104 bytes of a datagram of 108: more fragments, four bytes less, and the checksum
@@ -39,6 +44,8 @@ fn every_cause_is_reached_and_leaves_the_frame_as_it_came() {
     let mut broken = host(udp(0)).build();
     broken[24] ^= 0xff;
     let control = |flags| plain(host(tcp(5)).tcp(flags, 1, 1));
+    let mut full = plain(host(udp(6)));
+    full.extend(full.tailroom()).expect("room");
     let arp = build::arp_request(HOST, [10, 0, 0, 5].into(), [10, 0, 0, 1].into());
 
     let cases = [
@@ -55,6 +62,7 @@ fn every_cause_is_reached_and_leaves_the_frame_as_it_came() {
         (PuntCause::TcpWindow, control(ACK)),
         (PuntCause::TtlExpiring, plain(host(udp(0)).ttl(1))),
         (PuntCause::ExceedsMtu, plain(host(udp(4)))),
+        (PuntCause::BufferFull, full),
         (PuntCause::StaleEpoch, plain(host(udp(2)))),
         (PuntCause::IngressMoved, plain(host(udp(1)))),
         (PuntCause::SuperPacketUnsupported, segments),

@@ -148,7 +148,7 @@ fn a_full_table_keeps_working() {
         };
         rig.install(&program);
     }
-    assert_eq!(rig.control.engine_stats().flows, FLOWS.into());
+    assert_eq!(rig.control.engine_stats().flows, u64::from(FLOWS));
     for n in 0..FLOWS {
         let tuple = if n.is_multiple_of(2) { udp(n) } else { udp6(n) };
         assert!(rig.offer(0, frame(&from_host(tuple))).is_ok(), "{n}");
