@@ -230,6 +230,8 @@ impl Control {
     async fn switch(&self, state: &mut State, next: Arc<Config>) -> Result<(), ApiError> {
         let applied = self.forward.apply(Arc::clone(&next)).await;
         applied.map_err(|e| ApiError::failed(format!("the gateway refused it: {e}")))?;
+        // new keys lie where the library put them
+        ports::huge::gather_heap();
         state.previous = Some(std::mem::replace(&mut state.running, next));
         state.generation += 1;
         state.applied = Instant::now();

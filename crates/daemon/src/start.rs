@@ -58,6 +58,7 @@ pub fn run(
     privileges::check(&config)?;
     let started = Instant::now();
     let runner = open(Arc::clone(&config), Time::ZERO)?;
+    ports::huge::gather_heap();
     // Sockets are made before capabilities go, and threads afterwards: capabilities are a thread's.
     let listener = instance.listen()?;
     if !options.keep_capabilities {

@@ -39,6 +39,7 @@ use render::Style;
 static ALLOC: ports::huge::HugeAlloc = ports::huge::HugeAlloc::new();
 
 fn main() -> process::ExitCode {
+    ports::huge::one_heap();
     let cli = Cli::parse();
     process::ExitCode::from(dispatch(cli) as u8)
 }

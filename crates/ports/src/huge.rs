@@ -6,6 +6,9 @@
 //! which is how what workers touch per packet is marked, come from huge pages, everything else
 //! from the system as ever. Limits: memory of such objects is reused for others of their size and
 //! never given back; where there are no huge pages it is ordinary memory.
+//!
+//! What a library allocates by itself, such as the keys of `aws-lc-rs`, lies in the heap of the C
+//! library; [`gather_heap`] asks for that to be moved.
 
 use std::{
     alloc::{GlobalAlloc, Layout, System},
@@ -83,6 +86,54 @@ impl Drop for Mapping {
             libc::munmap(self.whole.0, self.whole.1);
         }
     }
+}
+
+/// Asks the kernel to move the heap of the C library into huge pages, and tells how many bytes of it are
+/// there now. Whoever touches the heap meanwhile may wait, some milliseconds for tens of megabytes, so
+/// call it when many keys have come and no packet waits for them. Needs Linux 6.1; before, the kernel
+/// does it by and by. Limit: only what lies in the first heap, that of the main thread, unless the
+/// others have been turned off with [`one_heap`].
+pub fn gather_heap() -> usize {
+    #[cfg(all(target_os = "linux", not(miri)))]
+    {
+        let maps = std::fs::read_to_string("/proc/self/maps").unwrap_or_default();
+        let Some((start, end)) = maps.lines().find_map(heap) else { return 0 };
+        let (start, end) = (start.next_multiple_of(HUGE_PAGE), end / HUGE_PAGE * HUGE_PAGE);
+        let pages = (start..end).step_by(HUGE_PAGE);
+        let moved = pages.filter(|page| {
+            let page = ptr::without_provenance_mut::<libc::c_void>(*page);
+            // SAFETY: both say where memory had better lie; contents and addresses stay, and what is no
+            // longer mapped is answered with an error.
+            unsafe {
+                libc::madvise(page, HUGE_PAGE, libc::MADV_HUGEPAGE) == 0
+                    && libc::madvise(page, HUGE_PAGE, libc::MADV_COLLAPSE) == 0
+            }
+        });
+        moved.count() * HUGE_PAGE
+    }
+    #[cfg(not(all(target_os = "linux", not(miri))))]
+    {
+        0
+    }
+}
+
+/// Lets all threads allocate from one heap, so that [`gather_heap`] finds what they allocated. Call it
+/// before there are threads. No packet is served by an allocation, so none waits for another thread.
+pub fn one_heap() {
+    #[cfg(all(target_os = "linux", target_env = "gnu", not(miri)))]
+    // SAFETY: sets a number in the allocator, which takes its own lock for that.
+    unsafe {
+        libc::mallopt(libc::M_ARENA_MAX, 1);
+    }
+}
+
+/// First byte and end of the heap, from its line of `/proc/self/maps`.
+#[cfg(target_os = "linux")]
+fn heap(line: &str) -> Option<(usize, usize)> {
+    let range = line.strip_suffix("[heap]")?.split(' ').next()?;
+    let (start, end) = range.split_once('-')?;
+    let address = |digits| usize::from_str_radix(digits, 16).ok();
+    Some((address(start)?, address(end)?))
 }
 
 /// The allocator: see the head of this file.
@@ -263,6 +314,22 @@ mod tests {
             assert_eq!(alloc.alloc(like), last);
             assert_ne!(alloc.alloc(like), last);
         }
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn the_heap_is_found_and_keeps_its_bytes() {
+        let line =
+            "5581a2c5d000-5581a2c7e000 rw-p 00000000 00:00 0                          [heap]";
+        assert_eq!(heap(line), Some((0x5581_a2c5_d000, 0x5581_a2c7_e000)));
+        for line in
+            ["", "[heap]", "7ffd-7fff rw-p 00000000 00:00 0 [stack]", "x-y rw-p 0 0:0 0 [heap]"]
+        {
+            assert_eq!(heap(line), None, "{line}");
+        }
+        let blocks: Vec<Vec<u8>> = (0..20_000u32).map(|n| vec![n as u8; 500]).collect();
+        gather_heap();
+        assert!((0u32..).zip(&blocks).all(|(n, block)| block.iter().all(|b| *b == n as u8)));
     }
 
     #[test]

@@ -115,6 +115,7 @@ impl Raw {
         let text = (size + 2).next_multiple_of(16);
         let buffers = vec![(vec![0x5a; text], [0; TAG_LEN]); BATCH];
         let [keys, far] = [(); 2].map(|()| (0..keys).map(key).collect());
+        ports::huge::gather_heap();
         Self { keys, far, buffers, nonce: 0 }
     }
 
@@ -200,6 +201,8 @@ impl Bench {
                 bench.pass(&picked, open)?;
             }
         }
+        // as the daemon does when it has a new configuration
+        ports::huge::gather_heap();
         Ok(bench)
     }
 
