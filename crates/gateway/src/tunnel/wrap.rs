@@ -18,6 +18,10 @@ use crate::{
     tunnel::{SLOW_PATH, Wrapped, encapsulate::outer_tuple},
 };
 
+/// Bytes that any SA puts before a packet at most: Ethernet with a tag, IPv6, UDP, ESP and an
+/// initialization vector.
+const BEFORE: usize = 18 + 40 + 8 + 8 + 16;
+
 /// A blank Ethernet header with the EtherType of an IP version: the parser reads frames.
 const ETHERNET: usize = 14;
 
@@ -103,9 +107,10 @@ impl Gateway {
         Ok(())
     }
 
-    /// Sealing adds at both ends: a packet that fills its buffer moves to a larger one.
+    /// Sealing adds at both ends: a packet that fills its buffer moves to a larger one, and one that
+    /// other tunnels have put headers before to one with room for more.
     fn make_room(&self, frame: &mut Frame, wanted: usize) -> Result<(), DropReason> {
-        if frame.tailroom() >= wanted {
+        if frame.tailroom() >= wanted && frame.headroom() >= BEFORE {
             return Ok(());
         }
         let larger = self.frames.alloc(frame.len() + wanted);

@@ -140,6 +140,23 @@ fn gre_and_vxlan_run_inside_an_ipsec_tunnel() {
     }
 }
 
+/// The longest headers of each kind, one before the other: more than a frame has room for at first.
+#[test]
+fn the_longest_headers_find_room_before_a_packet() {
+    carries("vxlan-in-tunnel-v6", |site| {
+        let other = 3 - site;
+        let udp = "udp-encapsulation = true";
+        esp(site, &outside(site, true), &outside(other, true), udp)
+            + &format!(
+                "[[interface]]\nname = \"below\"\ntunnel = \"esp\"\naddress = \"2001:db8:8::{site}/64\"\n"
+            )
+            + &format!(
+                "[[vxlan]]\nname = \"sites\"\nlocal = \"2001:db8:8::{site}\"\nremote = \"2001:db8:8::{other}\"\nvni = 9\n"
+            )
+            + &interface("vxlan", site, "")
+    });
+}
+
 /// The other way round: the ends of the IPsec tunnel are the addresses of the overlay.
 #[test]
 fn ipsec_runs_inside_gre_and_vxlan() {
