@@ -547,6 +547,16 @@ in = { spi = 0x1001, algorithm = "aes128-sha256", key = "00112233445566778899aab
 selectors = [{ local = "10.0.0.0/24", remote = "10.8.0.0/16" }]"##,
     ),
     (
+        "duplicate-key",
+        r##"[[ipsec]]
+name = "t"
+local = "203.0.113.2"
+remote = "198.51.100.7"
+out = { spi = 0x2001, algorithm = "aes256gcm16", key = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff01020304" }
+in = { spi = 0x1001, algorithm = "aes256gcm16", key = "0x00112233445566778899AABBCCDDEEFF00112233445566778899aabbccddeeff01020304" }
+selectors = [{ local = "10.0.0.0/24", remote = "10.9.0.0/16" }]"##,
+    ),
+    (
         "overlapping-selectors",
         r##"[[ipsec]]
 name = "t"
@@ -600,7 +610,7 @@ name = "t"
 local = "203.0.113.2"
 remote = "198.51.100.7"
 out = { spi = 0x2001, algorithm = "aes256gcm16", key = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff01020304" }
-in = { spi = 0x1001, algorithm = "aes256gcm16", key = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff01020304" }
+in = { spi = 0x1001, algorithm = "aes256gcm16", key = "ffeeddccbbaa99887766554433221100ffeeddccbbaa9988776655443322110001020304" }
 selectors = [{ local = "10.0.0.0/24", remote = "10.9.0.0/16" }]"##,
     ),
     (

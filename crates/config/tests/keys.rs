@@ -125,7 +125,7 @@ fn written(section: &Section, key: &str, value: &str) -> String {
         ("", key) if key != "hostname" => String::new(),
         _ => BASE.to_owned(),
     };
-    match (section.path, section.form) {
+    let text = match (section.path, section.form) {
         ("", _) => format!("{lines}{base}"),
         ("objects.schedule.*", _) => format!("{base}[objects.schedule.mine]\n{lines}"),
         ("objects", _) => format!("{base}[objects]\n{lines}"),
@@ -144,9 +144,12 @@ fn written(section: &Section, key: &str, value: &str) -> String {
         }
         (path, Form::Array) => format!("{base}[[{path}]]\n{lines}"),
         (path, _) => format!("{base}[{path}]\n{lines}"),
-    }
-    // the examples show no key, so that nobody takes it
-    .replace("0x…", &format!("0x{}", "5a".repeat(36)))
+    };
+    // the examples show no key, so that nobody takes it; each is another
+    let parts: Vec<&str> = text.split("0x…").collect();
+    let keys = (1..parts.len()).map(|n| format!("0x{}", format!("{n:02x}").repeat(36)));
+    let keys = keys.chain([String::new()]);
+    parts.iter().zip(keys).map(|(part, key)| format!("{part}{key}")).collect()
 }
 
 /// A tunnel that lacks one key.

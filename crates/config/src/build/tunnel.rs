@@ -1,6 +1,7 @@
 //! Tunnels and the interfaces they get without asking; `[[ipsec]]`: SAs and selectors.
 
 use core::{net::IpAddr, ops::RangeInclusive, time::Duration};
+use std::collections::BTreeMap;
 
 use ipnet::IpNet;
 use toml::de::DeValue;
@@ -100,6 +101,7 @@ pub(super) fn tunnels(
     }
     if list.len() == tabs.len() {
         duplicate_spis(tabs, &list);
+        duplicate_keys(tabs, &list);
         overlapping_selectors(tabs, &list, interfaces);
         overlay::duplicates(tabs, &list);
     }
@@ -433,6 +435,38 @@ fn duplicate_spis(tabs: &[Tab<'_, '_>], list: &[Tunnel]) {
                 .expected("an SPI of its own")
                 .help("change the SPI here and at the peer")
                 .related(&twin.span_of("in"), "the first is here")
+                .emit();
+        }
+    }
+}
+
+/// SAs whose nonce is a number that they count up must not count with the same key, be it that one of
+/// them is the far end's (RFC 4106 §3.1).
+fn duplicate_keys(tabs: &[Tab<'_, '_>], list: &[Tunnel]) {
+    let mut seen: BTreeMap<esp::Fingerprint, (usize, &str)> = BTreeMap::new();
+    for (position, (tab, tunnel)) in tabs.iter().zip(list).enumerate() {
+        let Some(ipsec) = tunnel.ipsec() else { continue };
+        for (way, sa) in [("out", &ipsec.outbound), ("in", &ipsec.inbound)] {
+            if sa.suite.salt_len() == 0 {
+                continue;
+            }
+            // compared here and forgotten, so nobody could use it even without a secret salt
+            let print = sa.key.fingerprint(&[0; 16]);
+            let Some((first, theirs)) = seen.get(&print) else {
+                seen.insert(print, (position, way));
+                continue;
+            };
+            let Some(first) = tabs.get(*first) else { continue };
+            tab.doc
+                .error("duplicate-key", &tab.span_of(way), "two SAs have the same key")
+                .found(format!("the same key for two SAs of {}", sa.suite))
+                .expected("a key of its own for each direction of each tunnel")
+                .help(format!(
+                    "make one with `openssl rand -hex {}`, the same at the peer: both SAs use the same \
+                     nonces, which gives packets away and lets others forge them",
+                    sa.suite.key_len()
+                ))
+                .related(&first.span_of(theirs), "the first is here")
                 .emit();
         }
     }

@@ -54,13 +54,14 @@ impl Spent {
         self.order.push_back(id);
     }
 
-    /// The number that a key goes on after: 0 for one that is new.
+    /// The number that a key goes on after: 0 for one that is new. What the far end has sent with it is
+    /// as spent as what we have.
     pub(super) fn after(&self, way: Way, key: &KeyMaterial) -> u64 {
-        let last = self.last.get(&(way, key.fingerprint(&self.salt))).copied();
-        match (way, last) {
-            (Way::Out, Some(last)) => last.saturating_add(LEEWAY),
-            (Way::In, Some(last)) => last,
-            (_, None) => 0,
+        let fingerprint = key.fingerprint(&self.salt);
+        let last = |way| self.last.get(&(way, fingerprint)).copied();
+        match way {
+            Way::Out => last(Way::Out).max(last(Way::In)).map_or(0, |n| n.saturating_add(LEEWAY)),
+            Way::In => last(Way::In).unwrap_or(0),
         }
     }
 }
@@ -74,7 +75,7 @@ mod tests {
     }
 
     #[test]
-    fn each_way_of_a_key_goes_on_by_itself() {
+    fn each_way_of_a_key_goes_on_after_what_was_sent_with_it() {
         let mut spent = Spent::new([7; 16]);
         spent.add(Way::Out, &key(1), 10);
         spent.add(Way::Out, &key(1), 4);
@@ -82,6 +83,7 @@ mod tests {
         assert_eq!(spent.after(Way::Out, &key(1)), 10 + LEEWAY);
         assert_eq!(spent.after(Way::In, &key(1)), 0);
         assert_eq!(spent.after(Way::In, &key(2)), 20);
+        assert_eq!(spent.after(Way::Out, &key(2)), 20 + LEEWAY, "the far end's numbers");
         spent.add(Way::Out, &key(3), u64::MAX);
         assert_eq!(spent.after(Way::Out, &key(3)), u64::MAX);
     }

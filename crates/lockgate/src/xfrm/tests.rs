@@ -22,8 +22,9 @@ fn shown_with_notes(made: &Imported) -> String {
     format!("{notes}\n{}", *made.toml)
 }
 
-/// A state of this direction; `more` is what differs.
+/// A state of this direction, with a key of its own; `more` is what differs.
 fn sa(out: bool, more: &str) -> String {
+    let more = more.replace("0x5a5b", if out { "0x5a5b" } else { "0xa55b" });
     let (src, dst, spi) =
         if out { ("192.0.2.1", "192.0.2.2", 0x1001) } else { ("192.0.2.2", "192.0.2.1", 0x2001) };
     format!("ip xfrm state add src {src} dst {dst} proto esp spi {spi:#x} {more}\n")

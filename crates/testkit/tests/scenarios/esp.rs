@@ -273,6 +273,7 @@ fn an_sa_ends_hard_and_its_number_never_comes_again() {
 
 /// A second tunnel, so that an engine with room for two SAs is full from the start.
 fn second() -> String {
+    let [out, incoming] = ["5", "a"].map(|digit| digit.repeat(KEY_OUT.len()));
     format!(
         r#"
 [[ipsec]]
@@ -282,8 +283,8 @@ remote = "203.0.113.1"
 selectors = [{{ local = "10.1.0.0/24", remote = "10.8.0.0/24" }}]
 steering = "selectors"
 zone = "vpn"
-out = {{ spi = 0x1002, algorithm = "aes256gcm16", key = "{KEY_IN}" }}
-in = {{ spi = 0x2002, algorithm = "aes256gcm16", key = "{KEY_OUT}" }}
+out = {{ spi = 0x1002, algorithm = "aes256gcm16", key = "{out}" }}
+in = {{ spi = 0x2002, algorithm = "aes256gcm16", key = "{incoming}" }}
 [limits]
 sas = 2
 "#
