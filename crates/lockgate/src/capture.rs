@@ -2,9 +2,9 @@
 
 use std::{
     collections::BTreeMap,
-    fs::OpenOptions,
+    fs::{OpenOptions, Permissions},
     io::{self, BufWriter, Write},
-    os::unix::fs::OpenOptionsExt,
+    os::unix::fs::{OpenOptionsExt, PermissionsExt},
     path::Path,
     time::Duration,
 };
@@ -154,12 +154,37 @@ impl<'a> File<'a> {
 
 /// A file that only its owner reads: what is in it may be in clear.
 fn create(path: &Path) -> Result<File<'static>, Failure> {
-    let mut options = OpenOptions::new();
-    let file = options.write(true).create(true).truncate(true).mode(0o600).open(path);
-    let file = file.and_then(|file| File::new(Box::new(BufWriter::new(file))));
+    let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path);
+    let file = file.and_then(|file| {
+        // one that was there has the mode it had; a pipe or a device keeps it
+        if file.metadata()?.is_file() {
+            file.set_permissions(Permissions::from_mode(0o600))?;
+            file.set_len(0)?;
+        }
+        File::new(Box::new(BufWriter::new(file)))
+    });
     file.map_err(|e| failed(&path.display().to_string(), &e))
 }
 
 fn failed(what: &str, error: &io::Error) -> Failure {
     local(ApiError::failed(format!("{what}: {error}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[test]
+    fn a_file_that_others_could_read_is_the_owners_alone_before_anything_is_in_it() {
+        let path = std::env::temp_dir().join(format!("lockgate-capture-{}", std::process::id()));
+        fs::write(&path, vec![b'x'; 10_000]).expect("written");
+        fs::set_permissions(&path, Permissions::from_mode(0o644)).expect("ours");
+        drop(create(&path).unwrap_or_else(|_| panic!("it is ours")));
+        let (kept, mode) = (fs::read(&path).expect("there"), fs::metadata(&path).expect("there"));
+        fs::remove_file(&path).expect("ours");
+        assert_eq!(mode.permissions().mode() & 0o777, 0o600);
+        assert!(kept.starts_with(&[0x0a, 0x0d, 0x0d, 0x0a]) && !kept.ends_with(b"x"));
+    }
 }

@@ -3,7 +3,7 @@
 use core::net::IpAddr;
 
 use api::{CapturePoint, CapturedView, ReasonView};
-use config::model::{IfId, TunnelId};
+use config::model::{IfId, TunnelId, VrId};
 use offload::Direction;
 use ports::{Frame, PortId};
 use reason::{DropReason, PuntCause, Reason};
@@ -246,19 +246,20 @@ impl Gateway {
         Some((u32::from_be_bytes(*spi), tuple.dst)).filter(|(spi, _)| *spi != 0)
     }
 
-    fn tunnel_of_sa(&self, sa: (u32, IpAddr), point: CapturePoint) -> Option<TunnelId> {
-        let is = |parameters: &esp::Parameters| (parameters.spi, parameters.destination) == sa;
-        let mut children = self.tunnels.children().map(|(_, child)| child);
-        let found = match point {
-            CapturePoint::Rx | CapturePoint::Punt | CapturePoint::Decap => {
-                children.find(|child| is(child.inbound.parameters()))
-            }
-            CapturePoint::Tx | CapturePoint::Encap => {
-                children.find(|child| is(child.outbound.parameters()))
-            }
-            CapturePoint::Drop => children
-                .find(|child| is(child.inbound.parameters()) || is(child.outbound.parameters())),
+    /// The tunnel of an SA, in whichever virtual router it is; as many SAs as there are cost nothing.
+    fn tunnel_of_sa(
+        &self,
+        (spi, destination): (u32, IpAddr),
+        point: CapturePoint,
+    ) -> Option<TunnelId> {
+        let routers = || (0..self.config.virtual_routers.len()).map(|vr| VrId(vr as u16));
+        let receiving = || routers().find_map(|vr| self.tunnels.receiving(spi, destination, vr));
+        let sending = || routers().find_map(|vr| self.tunnels.sent_with(spi, destination, vr));
+        let child = match point {
+            CapturePoint::Rx | CapturePoint::Punt | CapturePoint::Decap => receiving(),
+            CapturePoint::Tx | CapturePoint::Encap => sending(),
+            CapturePoint::Drop => receiving().or_else(sending),
         };
-        found.map(|child| child.tunnel)
+        self.tunnels.child(child?).map(|child| child.tunnel)
     }
 }
