@@ -55,8 +55,8 @@ pub(crate) fn run(gateway: &mut Gateway, packet: &mut Packet, now: Time) -> Verd
         Carried::Esp(_) | Carried::Gre(..) | Carried::Vxlan(_) if packet.nesting >= MOST_NESTED => {
             Verdict::Drop(DropReason::TunnelLoop)
         }
-        Carried::Gre(id, _) | Carried::Vxlan(id) | Carried::Malformed(id, _) => {
-            open_overlay(gateway, packet, id, now)
+        carried @ (Carried::Gre(id, _) | Carried::Vxlan(id) | Carried::Malformed(id, _)) => {
+            open_overlay(gateway, packet, id, carried, now)
         }
         Carried::Esp(child) => {
             let name = packet.trace.is_some().then(|| gateway.describe(child)).flatten();
@@ -98,18 +98,25 @@ pub(crate) fn run(gateway: &mut Gateway, packet: &mut Packet, now: Time) -> Verd
 }
 
 /// GRE or VXLAN for a tunnel, or what claims to be.
-fn open_overlay(gateway: &mut Gateway, packet: &mut Packet, id: TunnelId, now: Time) -> Verdict {
+fn open_overlay(
+    gateway: &mut Gateway,
+    packet: &mut Packet,
+    id: TunnelId,
+    carried: Carried,
+    now: Time,
+) -> Verdict {
     let tunnel = gateway.config.tunnels.get(usize::from(id.0));
     let named =
         packet.trace.is_some().then(|| tunnel.map(|t| (t.kind.name(), t.name.clone(), t.line)));
     let (kind, name, line) = named.flatten().unwrap_or_default();
-    let looked = format!("{kind}, tunnel {name}");
-    let carried = gateway.carried(packet);
+    let looked = || format!("{kind}, tunnel {name}");
     if packet.is_simulated() {
         return match carried {
             Carried::Malformed(_, reason) => Verdict::Drop(reason),
             _ => {
-                packet.say(|_| Note::new(looked, "would be taken out").by(kind, name, line));
+                packet.say(|_| {
+                    Note::new(looked(), "would be taken out").by(kind, name.clone(), line)
+                });
                 Verdict::Consume
             }
         };
@@ -128,7 +135,7 @@ fn open_overlay(gateway: &mut Gateway, packet: &mut Packet, id: TunnelId, now: T
             Ok(_) => "a super-packet; each of its packets goes its own way".into(),
             Err(reason) => format!("not taken: {reason}"),
         };
-        Note::new(looked, found).by(kind, name, line)
+        Note::new(looked(), found).by(kind, name.clone(), line)
     });
     result.unwrap_or_else(Verdict::Drop)
 }
