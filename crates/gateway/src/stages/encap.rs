@@ -36,7 +36,7 @@ pub(crate) fn run(gateway: &mut Gateway, packet: &mut Packet, now: Time) -> Verd
     let mtu = if gateway.cuts_after(egress, packet) {
         gateway.interface(egress).mtu
     } else {
-        outer.flatten().unwrap_or(u16::MAX).min(gateway.exit_mtu(egress))
+        outer.flatten().unwrap_or(u16::MAX).min(gateway.exit_mtu_of(egress, packet))
     };
     let too_big = packet.largest_ip_len() > u32::from(mtu);
     // What its sender has cut once may be cut again, whatever the version; DF then told otherwise.

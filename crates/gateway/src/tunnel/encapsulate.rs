@@ -40,8 +40,11 @@ impl Gateway {
     ) -> Result<(), DropReason> {
         let inside = Inside {
             tos: packet.headers.tos,
-            // Fragments were cut by ourselves, so the path below may cut them too.
-            df: packet.headers.df && packet.pieces.is_empty(),
+            // Fragments were cut by ourselves, so the path below may cut them too; and what passes though
+            // it is larger than the path has to be cut.
+            df: packet.headers.df
+                && packet.pieces.is_empty()
+                && packet.largest_ip_len() <= u32::from(self.exit_mtu(tunnel.interface)),
             flow: flow_hash(&packet.headers.tuple),
         };
         let far_end = self.far_end(tunnel, inside.flow)?;

@@ -18,11 +18,14 @@ pub(super) const HOLDS: Duration = Duration::from_secs(600);
 /// How many packets ago the quoted one may have been sent.
 const LATELY: u32 = 1 << 16;
 
+/// What every link carries of IPv6 (RFC 8200 §5), in bytes.
+const LEAST_V6: u16 = 1280;
+
 /// No path to an address is narrower (RFC 791 §3.2 with RFC 1191 §5; RFC 8200 §5), in bytes.
 pub(super) const fn least(destination: IpAddr) -> u16 {
     match destination {
         IpAddr::V4(_) => 576,
-        IpAddr::V6(_) => 1280,
+        IpAddr::V6(_) => LEAST_V6,
     }
 }
 
@@ -73,6 +76,18 @@ impl Gateway {
             (esp::Mode::Tunnel, esp::DfRule::Clear) => false,
         };
         ipsec.fragmentation == Fragmentation::After && !outer_df
+    }
+
+    /// Largest packet of the version of this one that leaves by an interface in one piece:
+    /// [`Gateway::exit_mtu`]. A link carries IPv6 packets of 1280 bytes whatever its path, so what GRE
+    /// and VXLAN make of those is cut where it must (RFC 8200 §5, RFC 4213 §3.2.2).
+    pub(crate) fn exit_mtu_of(&self, interface: IfId, packet: &Packet) -> u16 {
+        let mtu = self.exit_mtu(interface);
+        let overlay = self.tunnel_of(interface).is_some_and(|(_, it)| it.ipsec().is_none());
+        match overlay && packet.headers.tuple.is_v6() {
+            true => mtu.max(LEAST_V6.min(self.interface(interface).mtu)),
+            false => mtu,
+        }
     }
 
     /// Whether a packet has an outer header of ours, with what its SA has learnt of the path.

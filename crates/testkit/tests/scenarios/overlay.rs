@@ -441,6 +441,22 @@ fn a_vxlan_link_has_neighbours() {
     assert_eq!(answer[20..32], [&[0, 2][..], &own.0, &[10, 9, 0, 1]].concat());
 }
 
+/// What 203.0.113.1 says of a packet that does not fit its next link.
+fn too_big(rig: &Rig, sent: &[u8], mtu: u16) -> Vec<u8> {
+    let mut error = build::icmp_error(
+        wire::emit::Ether { src: rig.peer_mac("wan0"), dst: rig.gateway_mac("wan0"), vlan: None },
+        ip("203.0.113.1"),
+        3,
+        4,
+        sent,
+    );
+    error[40..42].copy_from_slice(&mtu.to_be_bytes());
+    error[36..38].fill(0);
+    let sum = wire::checksum::checksum(&error[34..]);
+    error[36..38].copy_from_slice(&sum.to_be_bytes());
+    error
+}
+
 /// A packet that does not fit is told the size that does; a router below that takes less is believed.
 #[test]
 fn the_mtu_follows_the_path_below() {
@@ -457,23 +473,29 @@ fn the_mtu_follows_the_path_below() {
         (told[34..36].to_vec(), told[40..42].to_vec()),
         (vec![3, 4], 1472u16.to_be_bytes().to_vec())
     );
-    // 203.0.113.1 takes only 1400 bytes
-    let mut error = build::icmp_error(
-        wire::emit::Ether { src: rig.peer_mac("wan0"), dst: rig.gateway_mac("wan0"), vlan: None },
-        ip("203.0.113.1"),
-        3,
-        4,
-        &sent,
-    );
-    error[40..42].copy_from_slice(&1400u16.to_be_bytes());
-    error[36..38].fill(0);
-    let sum = wire::checksum::checksum(&error[34..]);
-    error[36..38].copy_from_slice(&sum.to_be_bytes());
-    rig.send_bytes("wan0", &error);
+    rig.send_bytes("wan0", &too_big(&rig, &sent, 1400));
     let view = rig.net.tunnels(rig.gateway).remove(0);
     assert_eq!((view.path_mtu, view.mtu), (Some(1400), 1372));
     rig.send("lan0", &big(&rig, 1373));
     assert_eq!(rig.one("lan0")[40..42], 1372u16.to_be_bytes());
+}
+
+/// Who says that the path is narrow need not speak the truth: IPv6 has no use for an MTU below 1280.
+#[test]
+fn ipv6_packets_of_1280_bytes_pass_a_path_that_is_said_to_be_narrower() {
+    let mut rig = Rig::new("gre-narrow", &config("gre", ""));
+    rig.send("lan0", &rig.packet("lan0", outward()).payload(b"out"));
+    let sent = rig.one("wan0");
+    rig.send_bytes("wan0", &too_big(&rig, &sent, 576));
+    assert_eq!(rig.net.tunnels(rig.gateway)[0].path_mtu, Some(576));
+    let v6 = Tuple { src: ip("2001:db8:1::5"), dst: ip("2001:db8:9::7"), ..outward() };
+    rig.send("lan0", &rig.packet("lan0", v6).payload(&vec![7; 1280 - 48]));
+    let pieces = rig.take("wan0");
+    let carried = pieces.iter().map(|piece| wire::parse(piece).expect("sound").ip_len() - 20);
+    assert_eq!(carried.collect::<Vec<_>>(), [552, 552, 4 + 1280 - 2 * 552]);
+    rig.send("lan0", &rig.packet("lan0", v6).payload(&vec![7; 1281 - 48]));
+    let told = rig.one("lan0");
+    assert_eq!((told[54], &told[58..62]), (2, &1280u32.to_be_bytes()[..]));
 }
 
 /// What an IPsec tunnel's selectors want is not taken in clear, GRE included.
