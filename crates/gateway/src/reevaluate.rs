@@ -84,6 +84,11 @@ impl Gateway {
         let inner = session.inner();
         self.still_ours(session, &inner)?;
         let egress = self.route_again(session, &inner)?;
+        let outward =
+            [(session.ingress, session.original.reversed()), (egress, session.reply.reversed())];
+        if !outward.iter().all(|(interface, tuple)| self.is_let_pass(*interface, tuple)) {
+            return Err((DropReason::EspSelectorMismatch, DemotionReason::SaRemoved));
+        }
         let key = Key {
             from: self.interface(session.ingress).zone,
             to: self.interface(egress).zone,

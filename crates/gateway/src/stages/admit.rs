@@ -19,6 +19,13 @@ pub(crate) fn run(gateway: &mut Gateway, packet: &mut Packet, now: Time) -> Verd
     if packet.destination == Destination::Local && !deliver::is_served(packet) {
         return turn_away(gateway, packet, now);
     }
+    if let Destination::Forward { egress, .. } = packet.destination {
+        let outward = gateway.leaving_tuple(packet);
+        if !gateway.is_let_pass(egress, &outward) {
+            packet.say(|_| Note::new(outward.to_string(), "outside the selectors of the tunnel"));
+            return refuse(gateway, packet, DropReason::EspSelectorMismatch);
+        }
+    }
     if packet.is_simulated() {
         packet.say(|_| Note::new("session table", "a session would be written"));
         return Verdict::Continue;

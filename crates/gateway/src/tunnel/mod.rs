@@ -427,6 +427,13 @@ impl Gateway {
         Some((format!("ESP, spi {spi:#010x} of tunnel {}", tunnel.name), tunnel.line))
     }
 
+    /// Whether packets that leave by an interface with this tuple, or come by it with the reverse, are
+    /// what the selectors let pass, if it is a tunnel's. No session goes on without: the engine asks
+    /// nobody about single packets.
+    pub(crate) fn is_let_pass(&self, interface: IfId, outward: &Tuple) -> bool {
+        self.tunnel_of(interface).is_none_or(|(_, tunnel)| self.selected(tunnel, outward))
+    }
+
     /// The selectors of a tunnel let a packet pass from our side to the far side.
     pub(crate) fn selected(&self, tunnel: &Tunnel, tuple: &Tuple) -> bool {
         tunnel.ipsec().is_none_or(|ipsec| {

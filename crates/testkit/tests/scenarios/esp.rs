@@ -230,6 +230,48 @@ fn what_is_outside_the_selectors_passes_neither_way() {
     }
 }
 
+/// Where routes bring packets into the tunnel the selectors are a filter, on either tier.
+#[test]
+fn no_session_outside_the_selectors_reaches_the_engine() {
+    for offload in ["off", "auto"] {
+        let routed = |selector: &str| {
+            let by_routes = "steering = \"routes\"";
+            let text = config(offload, 1, "")
+                .replace("steering = \"selectors\"\nzone = \"vpn\"", by_routes)
+                .replace("\"10.2.0.0/24\"", selector);
+            let interface = "[[interface]]\nname = \"vpn\"\ntunnel = \"site\"\nzone = \"vpn\"";
+            format!("{text}{interface}\n[[route]]\nto = \"10.2.0.0/16\"\ninterface = \"vpn\"\n")
+        };
+        let mut rig = Rig::new(&format!("esp-filter-{offload}"), &routed("\"10.2.0.0/24\""));
+        let sa = far_end();
+        for n in 0..3 {
+            rig.send("lan0", &rig.packet("lan0", outward()).payload(&payload(n)));
+            rig.one("wan0");
+            let wire = sealed(&rig, &sa, &rig.packet("wan0", outward().reversed()).payload(b"x"));
+            rig.send_bytes("wan0", &wire);
+            rig.one("lan0");
+        }
+        rig.banner("beside the selectors");
+        let beside = Tuple { dst: ip("10.2.9.7"), ..outward() };
+        for n in 0..4 {
+            rig.send("lan0", &rig.packet("lan0", beside).payload(&payload(n)));
+            rig.expect_silence();
+        }
+        assert_eq!(rig.snapshot().get("drop.esp-selector-mismatch"), 4, "{offload}");
+        rig.banner("selectors that are narrower now end the session that they leave out");
+        rig.apply(&routed("\"10.2.0.128/25\""));
+        for n in 0..4 {
+            rig.send("lan0", &rig.packet("lan0", outward()).payload(&payload(n)));
+            rig.expect_silence();
+            let wire = sealed(&rig, &sa, &rig.packet("wan0", outward().reversed()).payload(b"x"));
+            rig.send_bytes("wan0", &wire);
+            rig.expect_silence();
+        }
+        let counters = rig.snapshot();
+        assert_eq!(counters.get("drop.esp-selector-mismatch"), 12, "{offload}\n{counters}");
+    }
+}
+
 #[test]
 fn a_session_of_a_tunnel_takes_nothing_in_clear() {
     for offload in ["off", "auto"] {
