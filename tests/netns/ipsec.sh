@@ -74,14 +74,16 @@ table ip nat {
 N
 
 gateway() { # SITE LOCAL NEXT MTU SOCKET NATT-REMOTE PLAIN-REMOTE
-  local site=$1 other=$((3 - $1)) key1 key2
-  key1=$(printf '%02x' $(seq 1 36)) key2=$(printf '%02x' $(seq 101 136))
+  local site=$1 other=$((3 - $1)) first key1 key2
   sa() { printf '{ spi = %s, algorithm = "aes256gcm16", key = "%s" }' "$1" "$2"; }
   sed -e "s#@SOCKET@#$5#; s#@SITE@#$site#g; s#@OTHER@#$other#g; s#@LOCAL@#$2#; s#@NEXT@#$3#; s#@MTU@#$4#" ipsec.toml
   for tunnel in "plain 1000 $7" "natt 2000 $6"; do
     # shellcheck disable=SC2086
     set -- $tunnel
     local out in
+    # each direction of each tunnel has a key of its own
+    first=$((($2 / 1000 - 1) * 40 + 1))
+    key1=$(printf '%02x' $(seq $first $((first + 35)))) key2=$(printf '%02x' $(seq $((first + 100)) $((first + 135))))
     if [ "$site" = 1 ]; then out=$(sa $(($2 + 1)) "$key1") in=$(sa $(($2 + 2)) "$key2")
     else out=$(sa $(($2 + 2)) "$key2") in=$(sa $(($2 + 1)) "$key1"); fi
     printf '\n[[ipsec]]\nname = "%s"\nlocal = "%s"\nremote = "%s"\nout = %s\nin = %s\n' "$1" "${LOCAL[$site]}" "$3" "$out" "$in"
