@@ -80,6 +80,10 @@ pub enum Response {
     Tunnels(TunnelsView),
     /// To [`Request::ShowSas`].
     Sas(SasView),
+    /// To [`Request::ShowIke`].
+    Ike(IkeView),
+    /// To [`Request::ExplainTunnel`].
+    TunnelExplained(Box<TunnelExplainedView>),
     /// To [`Request::ShowNatVips`].
     NatVips(NatVipsView),
     /// To [`Request::ShowNatPools`].

@@ -85,6 +85,15 @@ pub enum Request {
         #[serde(default)]
         cursor: Option<u64>,
     },
+    /// IKE peers.
+    ShowIke {
+        /// Only this peer.
+        #[serde(default)]
+        peer: Option<String>,
+        /// The latest messages too.
+        #[serde(default)]
+        messages: bool,
+    },
     /// Virtual IPs.
     ShowNatVips,
     /// IP pools.
@@ -146,6 +155,11 @@ pub enum Request {
         #[serde(default)]
         cursor: Option<u64>,
     },
+    /// Why a tunnel is up or not.
+    ExplainTunnel {
+        /// Its name.
+        name: String,
+    },
     /// The policy that a new session with this key would meet.
     PolicyLookup(LookupKey),
     /// A made-up packet through every stage, changing nothing.
@@ -196,6 +210,12 @@ pub enum Request {
         /// Only this address.
         #[serde(default)]
         address: Option<IpAddr>,
+    },
+    /// Ends IKE SAs and what was negotiated under them; what is to be up is negotiated again.
+    ClearIke {
+        /// Only of this peer.
+        #[serde(default)]
+        peer: Option<String>,
     },
     /// Statistics of one table back to zero.
     ClearStatistics {

@@ -27,6 +27,7 @@ mod values;
 pub use diagnostic::{Diagnostic, Diagnostics, Place, Severity};
 pub use diff::{Change, ChangeKind, ConfigDiff, FieldChange, Touches, diff};
 pub use model::Config;
+pub use read::Files;
 pub use reference::reference_page;
 pub use services::PREDEFINED as PREDEFINED_SERVICES;
 
@@ -39,13 +40,22 @@ pub struct Parsed {
     pub warnings: Vec<Diagnostic>,
 }
 
-/// Reads and validates a configuration. `source_name` stands for the file in messages.
+/// Reads and validates a configuration. `source_name` stands for the file in messages. Files that the
+/// text names are read from the file system.
 ///
 /// # Errors
 /// All that is wrong with the text, in the order of its lines; warnings are among them. Faults of
 /// TOML syntax hide the rest, because what was meant is then unknown.
 pub fn parse(source_name: &str, text: &str) -> Result<Parsed, Diagnostics> {
-    let doc = read::Doc::new(source_name, text);
+    parse_with(source_name, text, &|path| std::fs::read(path))
+}
+
+/// [`parse`], with files from elsewhere.
+///
+/// # Errors
+/// As [`parse`].
+pub fn parse_with(source_name: &str, text: &str, files: Files<'_>) -> Result<Parsed, Diagnostics> {
+    let doc = read::Doc::new(source_name, text, files);
     let (root, faults) = toml::de::DeTable::parse_recoverable(text);
     for fault in &faults {
         doc.syntax(fault);

@@ -3,8 +3,9 @@
 use core::fmt;
 
 use crate::model::{
-    Action, Attachment, Config, IfId, Interface, IpRange, OffloadMode, Policy, Pool, PoolId, Port,
-    SensorAction, Service, Steering, Tunnel, TunnelId, VirtualRouter, VrId, Weakening, ZoneId,
+    Action, Attachment, Config, IfId, Interface, IpRange, OffloadMode, Peer, PeerId, Policy, Pool,
+    PoolId, Port, SensorAction, Service, Steering, Tunnel, TunnelId, VirtualRouter, VrId,
+    Weakening, ZoneId,
 };
 use wire::VlanId;
 
@@ -41,6 +42,16 @@ impl Config {
     pub fn tunnel_of(&self, interface: &Interface) -> Option<(TunnelId, &Tunnel)> {
         let id = interface.tunnel()?;
         Some((id, self.tunnels.get(usize::from(id.0))?))
+    }
+
+    /// The IKE peer behind an id.
+    pub fn peer(&self, id: PeerId) -> Option<&Peer> {
+        self.peers.get(usize::from(id.0))
+    }
+
+    /// Name of an IKE peer; `?` where there is none of that id.
+    pub fn peer_name(&self, id: PeerId) -> &str {
+        self.peer(id).map_or("?", |peer| &peer.name)
     }
 
     /// Name of a zone; `?` where there is none of that id.

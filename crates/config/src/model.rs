@@ -3,6 +3,7 @@
 //! Objects keep their name and the line they came from, so that a verdict can be traced back to
 //! the configuration. Durations are `Duration`, rates are per second, sizes are bytes.
 
+mod ike;
 mod tunnel;
 
 use core::{net::IpAddr, ops::RangeInclusive, time::Duration};
@@ -11,9 +12,10 @@ use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 use ipnet::IpNet;
 use wire::{Mac, VlanId};
 
+pub use ike::{ChildSpec, DpdAction, Negotiated, Peer, PeerId, Proposal, Start};
 pub use tunnel::{
-    Fragmentation, Gre, Ipsec, ManualSa, OuterRules, Selector, Steering, Tunnel, TunnelId,
-    TunnelKind, Vxlan,
+    Fragmentation, Gre, Ipsec, Keying, Manual, ManualSa, OuterRules, Selector, Steering, Tunnel,
+    TunnelId, TunnelKind, Vxlan,
 };
 
 /// Line of the configuration file, counted from 1; zero for what was not written (defaults).
@@ -53,6 +55,8 @@ pub struct Config {
     pub ports: Vec<Port>,
     /// Layer-3 interfaces: a port itself (untagged), one of its VLANs, or a tunnel.
     pub interfaces: Vec<Interface>,
+    /// IKE peers.
+    pub peers: Vec<Peer>,
     /// Tunnels.
     pub tunnels: Vec<Tunnel>,
     /// Zones; an interface that names none is in a zone of its own name.

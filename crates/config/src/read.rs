@@ -5,8 +5,10 @@
 //! on, and the whole configuration is refused at the end.
 
 use core::{cell::RefCell, ops::Range, time::Duration};
+use std::{io, path::Path};
 
 use toml::de::{DeTable, DeValue};
+use zeroize::Zeroizing;
 
 use crate::{
     diagnostic::{Diagnostic, Place, Severity},
@@ -26,10 +28,14 @@ pub(crate) struct At<T> {
     pub span: Span,
 }
 
+/// Reads a file that the configuration names.
+pub type Files<'a> = &'a dyn Fn(&Path) -> io::Result<Vec<u8>>;
+
 /// The text being read and what was found wrong with it.
 pub(crate) struct Doc<'a> {
     name: &'a str,
     text: &'a str,
+    files: Files<'a>,
     starts: Vec<usize>,
     found: RefCell<Vec<Diagnostic>>,
 }
@@ -38,16 +44,21 @@ pub(crate) struct Doc<'a> {
 const EXCERPT: usize = 160;
 
 impl<'a> Doc<'a> {
-    pub fn new(name: &'a str, text: &'a str) -> Self {
+    pub fn new(name: &'a str, text: &'a str, files: Files<'a>) -> Self {
         let starts = core::iter::once(0)
             .chain(text.bytes().enumerate().filter(|(_, b)| *b == b'\n').map(|(i, _)| i + 1))
             .collect();
-        Self { name, text, starts, found: RefCell::default() }
+        Self { name, text, files, starts, found: RefCell::default() }
     }
 
     /// The name of the file.
     pub fn name(&self) -> &str {
         self.name
+    }
+
+    /// The contents of a file that the text names.
+    pub fn file(&self, path: &Path) -> io::Result<Zeroizing<Vec<u8>>> {
+        (self.files)(path).map(Zeroizing::new)
     }
 
     /// The line a byte is on.
@@ -319,7 +330,10 @@ impl<'d, 'i> Tab<'d, 'i> {
     pub fn bad(&self, name: &str, span: &Span, bad: Bad) {
         self.doc
             .error("bad-value", span, format!("`{name}`: {}", bad.message))
-            .found(self.doc.snippet(span))
+            .found(match SECRETS.contains(&name) {
+                true => "a text that is not shown".to_owned(),
+                false => self.doc.snippet(span),
+            })
             .expected(bad.expected)
             .help(bad.help)
             .emit();
@@ -620,8 +634,11 @@ impl<'d, 'i> Tab<'d, 'i> {
     }
 }
 
+/// Keys whose text is a secret.
+const SECRETS: [&str; 3] = ["key", "psk", "ppk"];
+
 /// A line without the key material in it: runs of hexadecimal digits as long as a key, and whatever
-/// stands behind `key =`. Every character hidden leaves a mark, so that columns stay.
+/// stands behind `key =` and its like. Every character hidden leaves a mark, so that columns stay.
 fn masked(line: &str) -> String {
     /// Digits of the shortest key of a cipher, 128 bits.
     const KEY_DIGITS: usize = 32;
@@ -637,21 +654,24 @@ fn masked(line: &str) -> String {
         }
         run = 0;
     }
-    let word: Vec<char> = "key".chars().collect();
     let is_name = |c: &char| c.is_alphanumeric() || matches!(c, '-' | '_');
-    for at in 0..out.len().saturating_sub(word.len()) {
+    let length = out.len();
+    for (word, at) in SECRETS.iter().flat_map(|word| (0..length).map(move |at| (word, at))) {
+        let rest = at + word.len();
         let begins = at == 0 || !is_name(&out[at - 1]);
-        if !begins || out[at..at + word.len()] != word[..] {
+        if !begins || rest > out.len() || !out[at..rest].iter().copied().eq(word.chars()) {
             continue;
         }
-        let rest = at + word.len();
         let Some(quote) = out[rest..].iter().position(|c| !matches!(c, ' ' | '\t' | '=')) else {
             continue;
         };
         let quote = rest + quote;
         let mark = out[quote];
         if matches!(mark, '"' | '\'') {
-            for c in out[quote + 1..].iter_mut().take_while(|c| **c != mark) {
+            // three marks begin a text that may end on another line
+            let marks = out[quote..].iter().take(3).take_while(|c| **c == mark).count();
+            let text = out[quote + if marks == 3 { 3 } else { 1 }..].iter_mut();
+            for c in text.take_while(|c| **c != mark) {
                 *c = HIDDEN;
             }
         }
@@ -681,6 +701,10 @@ mod tests {
         assert!(shown.contains(r#"spi = 0x1000, key = "••••••", algorithm = "aes""#), "{shown}");
         assert!(!shown.contains("0011"), "{shown}");
         assert_eq!(masked("monkey = \"banana\""), "monkey = \"banana\"");
+        assert_eq!(masked("psk = \"a b\" # c"), "psk = \"•••\" # c");
+        assert_eq!(masked("psk = \"\"\"a b"), "psk = \"\"\"•••");
+        assert_eq!(masked("psk = \"\", x = \"y\""), "psk = \"\", x = \"y\"");
+        assert_eq!(masked("psk-file = \"/a\""), "psk-file = \"/a\"");
         assert_eq!(masked("key"), "key");
         assert_eq!(masked("key ="), "key =");
     }

@@ -4,7 +4,7 @@ use std::{
     io,
     os::fd::RawFd,
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicU32, Ordering},
         mpsc,
     },
@@ -15,6 +15,7 @@ use std::{
 use api::{ApiError, ExportKeys, KeyTable, Request, Response};
 use config::Config;
 use mio::{Events, Interest, Poll, Token, Waker, unix::SourceFd};
+use node::{Job, JobDone};
 use tokio::sync::oneshot;
 use wire::Time;
 
@@ -31,6 +32,9 @@ const LOAD_WINDOW: Duration = Duration::from_secs(1);
 
 /// How long frames may take to leave at shutdown.
 const DRAIN_LIMIT: Duration = Duration::from_secs(1);
+
+/// Threads for key exchanges and signatures.
+const WORKERS: usize = 2;
 
 const WAKE: Token = Token(usize::MAX);
 
@@ -73,10 +77,11 @@ impl Forwarder {
             started,
         };
         let busy = Arc::clone(&handle.busy);
+        let workers = Workers::start(&handle.waker)?;
         let thread = thread::Builder::new().name("forwarding".into()).spawn(move || {
             let _ended_when_dropped = ended_sender;
-            Loop { runner, commands: receiver, poll, started, busy, meter: Meter::new(started) }
-                .run();
+            let meter = Meter::new(started);
+            Loop { runner, workers, commands: receiver, poll, started, busy, meter }.run();
         })?;
         Ok(Self { handle, ended, thread })
     }
@@ -159,6 +164,7 @@ impl Handle {
 
 struct Loop {
     runner: Box<dyn Runner>,
+    workers: Workers,
     commands: mpsc::Receiver<Command>,
     poll: Poll,
     started: Instant,
@@ -172,6 +178,7 @@ impl Loop {
         let mut empty = 0;
         loop {
             let moved = self.runner.step(self.now());
+            let worked = self.exchange_jobs();
             match self.commands.try_recv() {
                 Ok(Command::Stop) | Err(mpsc::TryRecvError::Disconnected) => break,
                 Ok(command) => {
@@ -181,7 +188,7 @@ impl Loop {
                 }
                 Err(mpsc::TryRecvError::Empty) => {}
             }
-            if moved > 0 {
+            if moved > 0 || worked {
                 empty = 0;
                 self.meter.publish(&self.busy);
                 continue;
@@ -193,10 +200,26 @@ impl Loop {
             }
             self.sleep(&mut events);
         }
+        self.runner.shut_down(self.now());
         let limit = Instant::now() + DRAIN_LIMIT;
         while !self.runner.drain(self.now()) && Instant::now() < limit {
             thread::yield_now();
         }
+    }
+
+    /// Gives the workers what is to be done and takes what they have done; says whether they had
+    /// anything.
+    fn exchange_jobs(&mut self) -> bool {
+        while let Some(job) = self.runner.poll_job() {
+            self.workers.give(job);
+        }
+        let mut any = false;
+        while let Ok(done) = self.workers.done.try_recv() {
+            let now = self.now();
+            self.runner.handle_job_done(done, now);
+            any = true;
+        }
+        any
     }
 
     fn execute(&mut self, command: Command) {
@@ -254,6 +277,44 @@ impl Loop {
 
     fn now(&self) -> Time {
         Time::ZERO + self.started.elapsed()
+    }
+}
+
+/// Threads that do what would hold forwarding up: key exchanges and signatures of IKE.
+struct Workers {
+    jobs: mpsc::Sender<Job>,
+    done: mpsc::Receiver<JobDone>,
+}
+
+impl Workers {
+    /// Starts them; `waker` wakes the forwarding thread when one has done something.
+    fn start(waker: &Arc<Waker>) -> io::Result<Self> {
+        let (jobs, receiver) = mpsc::channel::<Job>();
+        let (finished, done) = mpsc::channel();
+        let receiver = Arc::new(Mutex::new(receiver));
+        for number in 0..WORKERS {
+            let (receiver, finished) = (Arc::clone(&receiver), finished.clone());
+            let waker = Arc::clone(waker);
+            thread::Builder::new().name(format!("ike-{number}")).spawn(move || {
+                loop {
+                    let next = receiver.lock().unwrap_or_else(PoisonError::into_inner).recv();
+                    let Ok(job) = next else { return };
+                    if finished.send(job.run()).is_err() {
+                        return;
+                    }
+                    if let Err(e) = waker.wake() {
+                        tracing::warn!("the forwarding thread could not be woken: {e}");
+                    }
+                }
+            })?;
+        }
+        Ok(Self { jobs, done })
+    }
+
+    fn give(&self, job: Job) {
+        if self.jobs.send(job).is_err() {
+            tracing::error!("no thread is left for key exchanges");
+        }
     }
 }
 

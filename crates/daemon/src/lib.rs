@@ -32,7 +32,7 @@ pub use error::StartError;
 pub use forward::{Forwarder, Handle};
 pub use http::serve;
 pub use metrics::exposition;
-pub use open::open;
+pub use open::{open, random};
 pub use runner::{OpenError, Runner};
 pub use start::{LogLevel, Options, run};
 

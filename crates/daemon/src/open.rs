@@ -1,6 +1,7 @@
 //! From a configuration to a node with its ports open.
 
 use std::{
+    convert::Infallible,
     fs::File,
     io::Read,
     os::fd::RawFd,
@@ -14,13 +15,14 @@ use config::{
     Config,
     model::{self, PortKind},
 };
-use node::{Attached, Node, Settings};
+use node::{Attached, Job, JobDone, Node, Random, Settings};
 use ports::{
     Frame, FramePool, LinkState, Port, PortCapabilities, PortCounters, PortDescription, PortError,
     packet::{PacketOptions, PacketPort},
     pcap::{PcapReadPort, PcapWritePort, PcapWriter},
     tuntap::{TunTapMode, TunTapOptions, TunTapPort},
 };
+use rand_core::{TryCryptoRng, TryRng};
 use wire::Time;
 
 use crate::{OpenError, Runner, host};
@@ -45,7 +47,8 @@ pub fn open(config: Arc<Config>, now: Time) -> Result<Box<dyn Runner>, OpenError
         }
         attached.push(Attached { mac: opened.mac(), port: opened });
     }
-    let settings = Settings { ciphers: aead::choose(stopwatch).0, seed: seed()?, stopwatch };
+    let settings =
+        Settings { ciphers: aead::choose(stopwatch).0, seed: seed()?, random, stopwatch };
     let ports = config.ports.clone();
     let node = Node::new(config, attached, frames, settings, now);
     Ok(Box::new(Running { node, ports, refreshed: None }))
@@ -87,6 +90,18 @@ impl Runner for Running {
 
     fn export_keys(&mut self, request: &ExportKeys, who: &str) -> Result<KeyTable, ApiError> {
         self.node.export_keys(request, who)
+    }
+
+    fn poll_job(&mut self) -> Option<Job> {
+        self.node.poll_job()
+    }
+
+    fn handle_job_done(&mut self, done: JobDone, now: Time) {
+        self.node.gateway_mut().handle_job_done(done, now);
+    }
+
+    fn shut_down(&mut self, now: Time) {
+        self.node.gateway_mut().shut_down(now);
     }
 
     fn apply(&mut self, config: Arc<Config>, now: Time) -> Result<(), OpenError> {
@@ -212,6 +227,36 @@ fn seed() -> Result<u64, OpenError> {
     read.map_err(|e| OpenError::new(None, format!("/dev/urandom: {e}")))?;
     Ok(u64::from_ne_bytes(bytes))
 }
+
+/// Random numbers fit for keys, from the kernel by way of the cryptographic library.
+pub fn random(_: u64) -> Random {
+    Box::new(SystemRandom)
+}
+
+struct SystemRandom;
+
+impl TryRng for SystemRandom {
+    type Error = Infallible;
+
+    fn try_next_u32(&mut self) -> Result<u32, Infallible> {
+        let mut bytes = [0; 4];
+        self.try_fill_bytes(&mut bytes)?;
+        Ok(u32::from_ne_bytes(bytes))
+    }
+
+    fn try_next_u64(&mut self) -> Result<u64, Infallible> {
+        let mut bytes = [0; 8];
+        self.try_fill_bytes(&mut bytes)?;
+        Ok(u64::from_ne_bytes(bytes))
+    }
+
+    fn try_fill_bytes(&mut self, bytes: &mut [u8]) -> Result<(), Infallible> {
+        aws_lc_rs::rand::fill(bytes).expect("invariant: the kernel gives random numbers");
+        Ok(())
+    }
+}
+
+impl TryCryptoRng for SystemRandom {}
 
 /// Nanoseconds of the monotonic clock since the first call.
 fn stopwatch() -> u64 {

@@ -4,6 +4,7 @@ use std::{fmt, os::fd::RawFd, sync::Arc};
 
 use api::{ApiError, ExportKeys, KeyTable};
 use config::Config;
+use node::{Job, JobDone};
 use wire::Time;
 
 /// One steppable gateway with its ports open.
@@ -31,6 +32,22 @@ pub trait Runner: api::Backend + Send {
     fn export_keys(&mut self, request: &ExportKeys, who: &str) -> Result<KeyTable, ApiError> {
         let _ = (request, who);
         Err(ApiError::unsupported("this gateway has no SAs"))
+    }
+
+    /// Expensive work that another thread is to do; what comes of it goes to
+    /// [`Runner::handle_job_done`].
+    fn poll_job(&mut self) -> Option<Job> {
+        None
+    }
+
+    /// What came of a job.
+    fn handle_job_done(&mut self, done: JobDone, now: Time) {
+        let _ = (done, now);
+    }
+
+    /// The gateway is about to end: peers are told.
+    fn shut_down(&mut self, now: Time) {
+        let _ = now;
     }
 
     /// Takes nothing new in; true once nothing waits to be sent.

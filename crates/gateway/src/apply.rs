@@ -15,7 +15,9 @@ use offload::Direction;
 use reason::{DemotionReason, DropReason};
 use wire::Time;
 
-use crate::{Gateway, events::EventKind, policy::Policies, route::Routes, topology::Topology};
+use crate::{
+    Gateway, events::EventKind, policy::Policies, route::Routes, topology::Topology, tunnel,
+};
 
 impl Gateway {
     /// Puts a validated configuration into force. Table sizes ([`config::model::Limits`] of
@@ -56,6 +58,9 @@ impl Gateway {
             self.switched = now;
         }
         self.promote_sas(of_sas, now);
+        if touches.tunnels || touches.interfaces {
+            self.configure_ike(&tunnel::renegotiated(&old, &config, &diff), now);
+        }
         if let Some(change) = reason_of(&touches) {
             self.reevaluate_all(change, now);
         }
@@ -111,6 +116,7 @@ impl Gateway {
     /// Drops the packets that wait for a neighbour, and the fragments that wait for others. Nobody
     /// is told: the error itself might have to wait.
     fn drop_what_waits(&mut self, now: Time) {
+        self.drop_what_waits_for_ike();
         for mut packet in self.neighbours.take_held() {
             let lost = packet.count();
             self.counters.drop_packets(DropReason::NeighbourUnresolved, packet.ingress, lost);

@@ -28,6 +28,9 @@ impl Gateway {
         if self.sessions.poll_timeout().is_some_and(|at| at <= now) {
             self.expire_sessions(now);
         }
+        if self.ike_timeout().is_some_and(|at| at <= now) {
+            self.handle_ike_timeout(now);
+        }
         if self.wall.unix != 0 {
             let unix = self.wall_clock(now);
             if self.policies.next_schedule_change().is_some_and(|at| at <= unix)
@@ -65,6 +68,7 @@ impl Gateway {
             (self.reassembler.poll_timeout(), "fragments"),
             (self.sessions.poll_timeout(), "session timeouts"),
             (self.next_silence(), "silent tunnels"),
+            (self.ike_timeout(), "IKE"),
             (schedule, "schedules"),
             (self.captures.due(), "captures"),
             (Some(self.jobs.due()), "audit"),

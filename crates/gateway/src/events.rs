@@ -23,6 +23,18 @@ pub enum EventKind {
     TunnelFault,
     /// An SA has grown old or has ended.
     SaExpiry,
+    /// A peer is authenticated.
+    IkeUp,
+    /// The last IKE SA with a peer is gone.
+    IkeDown,
+    /// Something was to be negotiated, and failed.
+    IkeFailed,
+    /// A peer behind a NAT has another address or port.
+    IkeMoved,
+    /// A negotiated tunnel carries packets.
+    TunnelUp,
+    /// A negotiated tunnel carries no packets any more.
+    TunnelDown,
     /// A configuration was applied.
     ConfigApplied,
     /// Somebody began to capture packets.
@@ -53,6 +65,12 @@ impl EventKind {
             Self::LinkDown => "link-down",
             Self::TunnelFault => "tunnel-fault",
             Self::SaExpiry => "sa-expiry",
+            Self::IkeUp => "ike-up",
+            Self::IkeDown => "ike-down",
+            Self::IkeFailed => "ike-failed",
+            Self::IkeMoved => "ike-moved",
+            Self::TunnelUp => "tunnel-up",
+            Self::TunnelDown => "tunnel-down",
             Self::ConfigApplied => "config-applied",
             Self::CaptureStarted => "capture-started",
             Self::KeysExported => "keys-exported",

@@ -78,6 +78,7 @@ use crate::{
     tunnel::{Overlays, Tunnels},
 };
 
+pub use ike::{Job, JobDone};
 pub use show::plan;
 pub use topology::PortState;
 
@@ -96,8 +97,10 @@ pub struct Parts {
     pub frames: Arc<FramePool>,
     /// Which library serves which cipher.
     pub ciphers: aead::Selection,
-    /// Seed of all random choices.
+    /// Seed of all random choices that need not be secret.
     pub seed: u64,
+    /// Where secrets come from.
+    pub random: tunnel::Random,
     /// Measures stages for traces.
     pub stopwatch: Stopwatch,
 }
@@ -113,6 +116,7 @@ pub struct Gateway {
     neighbours: Neighbours<Box<Packet>>,
     tunnels: Tunnels,
     overlays: Overlays,
+    ike: tunnel::Negotiation,
     reassembler: Reassembler,
     sensors: anomaly::Sensors,
     limiter: IcmpLimiter,
@@ -159,6 +163,7 @@ impl Gateway {
             neighbours: Neighbours::new(&config, parts.seed),
             tunnels: Tunnels::new(&config, parts.ciphers, parts.seed, now),
             overlays: Overlays::new(&config, parts.seed),
+            ike: tunnel::Negotiation::new(parts.random),
             reassembler: Reassembler::new(&config, parts.seed),
             sensors: anomaly::Sensors::new(&config.anomaly, parts.seed),
             limiter: IcmpLimiter::new(config.limits.icmp_errors_per_second, parts.seed),
@@ -190,6 +195,7 @@ impl Gateway {
         gateway.send_solicitations(now);
         gateway.promote_sas(DemotionReason::OffloadSwitchChanged, now);
         gateway.report_tunnel_faults(now);
+        gateway.configure_ike(&Default::default(), now);
         gateway
     }
 
@@ -252,7 +258,7 @@ impl Gateway {
         };
         let mut packet = Packet::new(frame, headers, (port, tunnel, vr), Origin::Received, cause);
         packet.nesting = 1;
-        if let Err(reason) = self.check_selectors(&packet) {
+        if let Err(reason) = self.check_selectors(&packet, None) {
             self.counters.drop(reason, tunnel);
             self.show_drop(&packet, reason, now);
             return;

@@ -1,10 +1,10 @@
-//! Packets of the gateway's own making: ICMP errors, echo replies, TCP resets.
+//! Packets of the gateway's own making: ICMP errors, echo replies, TCP resets, datagrams of IKE.
 //!
 //! They go through `route` and `policy` (the local-out rules) and leave like any other packet.
 
-use core::net::IpAddr;
+use core::net::{IpAddr, SocketAddr};
 
-use config::model::{IfId, Interface};
+use config::model::{IfId, Interface, VrId};
 use ports::PortId;
 use reason::{DropReason, PuntCause};
 use wire::{Headers, Time};
@@ -13,6 +13,7 @@ use crate::{
     Gateway,
     local::{self, IcmpErrorKind},
     packet::{Destination, Origin, Packet, Tier},
+    route::Lookup,
 };
 
 impl Gateway {
@@ -62,6 +63,22 @@ impl Gateway {
         let mut bytes = Vec::with_capacity(packet.frame.len());
         if local::echo_reply(packet.frame.bytes(), &packet.headers, &mut bytes) {
             self.originate(&bytes, packet.ingress, now);
+        }
+    }
+
+    /// Sends a datagram of the gateway's own from one of its addresses in a virtual router.
+    pub(crate) fn send_udp(
+        &mut self,
+        vr: VrId,
+        (from, to): (SocketAddr, SocketAddr),
+        parts: &[&[u8]],
+        now: Time,
+    ) {
+        let Lookup::Local(interface) = self.routes.lookup(vr, from.ip()) else { return };
+        let id = self.rng.next_u64() as u16;
+        let mut bytes = Vec::with_capacity(1_400);
+        if local::udp(from, to, parts, id, &mut bytes) {
+            self.originate(&bytes, interface, now);
         }
     }
 

@@ -123,10 +123,16 @@ impl Gateway {
             dst_port: service_port(&tuple),
         };
         let changed = DemotionReason::PolicyChanged;
-        let index = self.policies.local_in(&key).ok_or((DropReason::LocalInDeny, changed))?;
-        match self.config.local_in[index].action {
-            Action::Allow => Ok(Fresh { rule: index as u32, egress: session.egress }),
-            Action::Deny | Action::Reject => Err((DropReason::LocalInDeny, changed)),
+        let egress = session.egress;
+        match self.policies.local_in(&key).map(|index| (index, self.config.local_in[index].action))
+        {
+            Some((index, Action::Allow)) => Ok(Fresh { rule: index as u32, egress }),
+            None if self.ike_listener(session.vr, &tuple).is_some() => {
+                Ok(Fresh { rule: u32::MAX, egress })
+            }
+            Some((_, Action::Deny | Action::Reject)) | None => {
+                Err((DropReason::LocalInDeny, changed))
+            }
         }
     }
 

@@ -2,6 +2,12 @@
 //!
 //! SplitMix64: statistically sound for port choice and back-off, not for keys.
 
+use core::convert::Infallible;
+
+use rand_core::{TryCryptoRng, TryRng};
+
+use crate::tunnel::Random;
+
 /// A small deterministic generator.
 #[derive(Clone, Debug)]
 pub struct Rng(u64);
@@ -26,6 +32,35 @@ impl Rng {
         ((u64::from(self.next_u64() as u32) * u64::from(bound)) >> 32) as u32
     }
 }
+
+/// Random numbers for what must be secret, in a simulation: the same for the same seed, so nothing is.
+pub fn simulated(seed: u64) -> Random {
+    Box::new(Simulated(Rng::new(seed)))
+}
+
+struct Simulated(Rng);
+
+impl TryRng for Simulated {
+    type Error = Infallible;
+
+    fn try_next_u32(&mut self) -> Result<u32, Infallible> {
+        Ok((self.0.next_u64() >> 32) as u32)
+    }
+
+    fn try_next_u64(&mut self) -> Result<u64, Infallible> {
+        Ok(self.0.next_u64())
+    }
+
+    fn try_fill_bytes(&mut self, bytes: &mut [u8]) -> Result<(), Infallible> {
+        for chunk in bytes.chunks_mut(8) {
+            let number = self.0.next_u64().to_be_bytes();
+            chunk.iter_mut().zip(number).for_each(|(byte, number)| *byte = number);
+        }
+        Ok(())
+    }
+}
+
+impl TryCryptoRng for Simulated {}
 
 #[cfg(test)]
 mod tests {

@@ -32,6 +32,7 @@ pub(crate) fn config() -> Config {
             fast_path: true,
         }],
         interfaces: vec![interface("lan", 1, "10.0.0.1/24"), interface("wan", 2, "192.0.2.1/24")],
+        peers: Vec::new(),
         tunnels: Vec::new(),
         zones: vec![Zone { name: "all".into(), line: Line(0) }],
         routes: Vec::new(),

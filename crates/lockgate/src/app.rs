@@ -82,6 +82,7 @@ async fn run(command: Command, socket: &Path, t: &mut Terminal<'_>) -> Result<()
             let client = &mut Client::connect(socket).await?;
             return pages(client, t, limit, request, render::response).await;
         }
+        Command::Explain(Explain::Tunnel { name }) => Request::ExplainTunnel { name },
         Command::Explain(Explain::Flow { flow }) => Request::ExplainFlow(key(&flow)?),
         Command::Policy(Policy::Lookup { flow }) => Request::PolicyLookup(key(&flow)?),
         Command::Clear(clear) => clear_request(clear),
@@ -114,6 +115,14 @@ async fn run(command: Command, socket: &Path, t: &mut Terminal<'_>) -> Result<()
 async fn shown(client: &mut Client, t: &mut Terminal<'_>, show: Show) -> Result<(), Failure> {
     let request = match show {
         Show::Sessions { .. } => Request::ShowSessionSummary,
+        Show::Ike { detail, peer } => {
+            let answer = client.ask(&Request::ShowIke { peer, messages: detail }).await?;
+            match (detail && !t.json, &answer.response) {
+                (true, response) => t.print(&render::ike_detail(response, &t.style)),
+                (false, _) => t.answer(&answer),
+            }
+            return Ok(());
+        }
         Show::Ports => Request::ShowPorts,
         Show::Interfaces => Request::ShowInterfaces,
         Show::Nat(ShowNat::Vips) => Request::ShowNatVips,
@@ -478,6 +487,7 @@ fn clear_request(clear: Clear) -> Request {
         Clear::Sessions { filter, .. } => Request::ClearSessions { filter: words(filter) },
         Clear::Counters => Request::ClearCounters,
         Clear::Neighbours { interface, address } => Request::ClearNeighbours { interface, address },
+        Clear::Ike { peer } => Request::ClearIke { peer },
         Clear::Statistics { what } => Request::ClearStatistics { what: what.into() },
     }
 }

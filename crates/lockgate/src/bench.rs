@@ -226,7 +226,12 @@ impl Bench {
             mac: None,
         };
         let attached = vec![port(&lan), port(&wan)];
-        let settings = Settings { ciphers: Default::default(), seed: 0x5eed, stopwatch: || 0 };
+        let settings = Settings {
+            ciphers: Default::default(),
+            seed: 0x5eed,
+            random: daemon::random,
+            stopwatch: || 0,
+        };
         let node = Node::new(Arc::new(config), attached, frames, settings, Time::ZERO);
         let now = Time::from_secs(1);
         Ok(Self { node, lan, wan, now, outside: Vec::new(), random: 88_172_645_463_325_252 })

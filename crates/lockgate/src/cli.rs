@@ -300,6 +300,14 @@ pub enum Show {
         #[arg(value_name = "TUNNEL|SPI")]
         pick: Option<String>,
     },
+    /// IKE peers: state, algorithms, what failed
+    Ike {
+        /// Everything about each peer, its SAs and the latest messages
+        #[arg(long)]
+        detail: bool,
+        /// Only this peer
+        peer: Option<String>,
+    },
     /// Address translation
     #[command(subcommand)]
     Nat(ShowNat),
@@ -371,6 +379,11 @@ pub enum Explain {
         /// Only of this tunnel, or with this SPI (`0x…`)
         #[arg(value_name = "TUNNEL|SPI")]
         pick: Option<String>,
+    },
+    /// Why a tunnel is up or not, and what to do about it
+    Tunnel {
+        /// Name of the tunnel
+        name: String,
     },
     /// The session a flow belongs to, in either direction
     Flow {
@@ -537,6 +550,11 @@ pub enum Clear {
         interface: Option<String>,
         /// Only this address
         address: Option<IpAddr>,
+    },
+    /// End IKE SAs and what was negotiated; what is to be up is negotiated again
+    Ike {
+        /// Only of this peer
+        peer: Option<String>,
     },
     /// Statistics of one table back to zero
     Statistics {

@@ -29,6 +29,7 @@ use reason::{DropReason, PuntCause, Reason};
 use wire::{Mac, Time};
 
 pub use finish::{Lost, finish};
+pub use gateway::{Job, JobDone, tunnel::Random};
 
 use capture::Looks;
 
@@ -46,8 +47,10 @@ const EPOCHS: u16 = 1;
 pub struct Settings {
     /// Which library serves which cipher; `Selection::default()` where speed does not matter.
     pub ciphers: aead::Selection,
-    /// Seed of all random choices and hash keys.
+    /// Seed of random choices and hash keys.
     pub seed: u64,
+    /// Where secrets come from; may use the seed, in a simulation.
+    pub random: fn(u64) -> Random,
     /// Measures stages for traces.
     pub stopwatch: Stopwatch,
 }
@@ -98,6 +101,7 @@ impl Node {
             frames: Arc::clone(&frames),
             ciphers: settings.ciphers,
             seed: settings.seed,
+            random: (settings.random)(settings.seed ^ fingerprint(&config.hostname)),
             stopwatch: settings.stopwatch,
         };
         let mut gateway = Gateway::new(Arc::clone(&config), parts, now);
@@ -149,6 +153,25 @@ impl Node {
         self.collect();
         self.send();
         moved
+    }
+
+    /// The next expensive piece of work of the slow path, for another thread; it comes back by
+    /// [`Gateway::handle_job_done`].
+    pub fn poll_job(&mut self) -> Option<Job> {
+        self.gateway.poll_job()
+    }
+
+    /// Does here and now what [`Node::poll_job`] would give, and what follows from it; says whether
+    /// there was anything.
+    pub fn run_jobs(&mut self, now: Time) -> bool {
+        let mut any = false;
+        while let Some(job) = self.gateway.poll_job() {
+            self.gateway.handle_job_done(job.run(), now);
+            any = true;
+        }
+        self.collect();
+        self.send();
+        any
     }
 
     /// When the node wants to be stepped next if no frame comes, and why.
@@ -273,6 +296,13 @@ impl Node {
             }
         }
     }
+}
+
+/// Two gateways with one seed must not have the same secrets (FNV-1a).
+fn fingerprint(hostname: &str) -> u64 {
+    hostname.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
+    })
 }
 
 /// The engine's size by the configuration's limits.

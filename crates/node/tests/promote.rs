@@ -60,7 +60,12 @@ impl Bench {
         let (lan, client) = memory::pair(256, Default::default());
         let (wan, server) = memory::pair(256, Default::default());
         let attached = [lan, wan].map(|port| Attached { port: Box::new(port), mac: None });
-        let settings = Settings { ciphers: Default::default(), seed: 7, stopwatch: || 0 };
+        let settings = Settings {
+            ciphers: Default::default(),
+            seed: 7,
+            random: gateway::rng::simulated,
+            stopwatch: || 0,
+        };
         let node = Node::new(Arc::new(config), attached.into(), frames, settings, Time::ZERO);
         Self { node, client, server, now: Time::from_secs(1) }
     }

@@ -1,6 +1,7 @@
 //! What an engine is, to the slow path.
 
 use core::fmt;
+use std::sync::Arc;
 
 use reason::{DemotionReason, DropReason, PuntCause, Reason, RefusalReason};
 use wire::{Mac, Time, Tuple, VlanId};
@@ -204,6 +205,15 @@ pub trait Engine: Send {
 
     /// Gives an outgoing SA another next hop; false if the handle is stale.
     fn move_sa(&mut self, handle: Handle, adjacency: AdjacencyId) -> bool;
+
+    /// Puts another outgoing SA in the place of one, so that flows that go into it go on by the new
+    /// one; false if the handle is stale.
+    fn replace_sa(
+        &mut self,
+        handle: Handle,
+        sa: Arc<esp::Outbound>,
+        adjacency: AdjacencyId,
+    ) -> bool;
 
     /// Takes an SA out; false if the handle is stale. Flows that go into it punt with `sa-miss`.
     fn remove_sa(&mut self, handle: Handle) -> bool;

@@ -26,8 +26,16 @@ pub struct TunnelView {
     pub line: u32,
     /// `ipsec`, `gre` or `vxlan`.
     pub kind: Name,
-    /// `up`, `no-sa`, `no-route` (to the far end) or `disabled`.
+    /// `up`, `no-sa`, `no-route` (to the far end) or `disabled`; of a negotiated one also `partial`
+    /// (some of its pairs of SAs are missing), `negotiating`, `down` (it failed) and `idle`.
     pub state: Name,
+    /// Since when its SAs are there, in milliseconds; of a negotiated one without any, since when its
+    /// peer stands where it does.
+    pub since_ms: Option<u64>,
+    /// The IKE peer that negotiates its keys; absent where it is keyed by hand.
+    pub peer: Option<String>,
+    /// What failed last between us and that peer, while the tunnel is not up.
+    pub failure: Option<String>,
     /// Its interface.
     pub interface: String,
     /// Zone of that interface.
@@ -36,8 +44,8 @@ pub struct TunnelView {
     pub vr: String,
     /// Our end.
     pub local: IpAddr,
-    /// The far end.
-    pub remote: IpAddr,
+    /// The far end; absent while nobody has come from anywhere.
+    pub remote: Option<IpAddr>,
     /// The way to the far end: `wan via 203.0.113.1`; empty when there is none.
     pub underlay: String,
     /// `tunnel` or `transport`; empty unless it is IPsec.

@@ -1,6 +1,7 @@
 //! From tables to the model: one file for each group of sections, in the order in which they refer
 //! to one another.
 
+mod ike;
 mod nat;
 mod network;
 mod objects;
@@ -28,6 +29,7 @@ pub(crate) struct Scope<'d> {
     pub ports: Names,
     pub interfaces: Names,
     pub tunnels: Names,
+    pub peers: Names,
     pub zones: Names,
     pub pools: Names,
 }
@@ -39,6 +41,7 @@ pub(crate) fn config<'d>(doc: &'d Doc<'d>, root: &'d DeTable<'_>) -> Config {
     let router_tabs = top.tables("virtual-router", &keys::VIRTUAL_ROUTER);
     let port_tabs = top.tables("port", &keys::PORT);
     let interface_tabs = top.tables("interface", &keys::INTERFACE);
+    let peer_tabs = top.tables("phase1", &keys::PHASE1);
     let mut tunnel_tabs = top.tables("ipsec", &keys::IPSEC);
     tunnel_tabs.extend(top.tables("gre", &keys::GRE));
     tunnel_tabs.extend(top.tables("vxlan", &keys::VXLAN));
@@ -47,6 +50,7 @@ pub(crate) fn config<'d>(doc: &'d Doc<'d>, root: &'d DeTable<'_>) -> Config {
     let (router_names, virtual_routers) = network::virtual_routers(doc, &router_tabs);
     let (port_names, port_list) = Names::collect(doc, "port", &port_tabs);
     let (interface_names, interface_list) = Names::collect(doc, "interface", &interface_tabs);
+    let (peer_names, peer_list) = Names::collect(doc, "phase1", &peer_tabs);
     let (tunnel_names, tunnel_list) = Names::collect(doc, "tunnel", &tunnel_tabs);
     let (pool_names, pool_list) = Names::collect(doc, "pool", &pool_tabs);
     let mut scope = Scope {
@@ -55,6 +59,7 @@ pub(crate) fn config<'d>(doc: &'d Doc<'d>, root: &'d DeTable<'_>) -> Config {
         ports: port_names,
         interfaces: interface_names,
         tunnels: tunnel_names,
+        peers: peer_names,
         zones: Names::new("zone", "an interface"),
         pools: pool_names,
     };
@@ -69,6 +74,7 @@ pub(crate) fn config<'d>(doc: &'d Doc<'d>, root: &'d DeTable<'_>) -> Config {
         tunnel::interfaces(&mut scope, &tunnel_tabs, &tunnel_list, &mut zones, &mut interfaces);
     let sound = doc.errors() == before;
     let offload = settings::offload(&top);
+    let peers = ike::Peers::read(&scope, &peer_tabs, &peer_list);
     let tunnels = tunnel::tunnels(
         &scope,
         &tunnel_tabs,
@@ -76,7 +82,7 @@ pub(crate) fn config<'d>(doc: &'d Doc<'d>, root: &'d DeTable<'_>) -> Config {
         &interface_of,
         &interfaces,
         written,
-        &offload,
+        (&offload, &peers),
     );
     overlay::default_mtus(&interface_tabs, &tunnels, &mut interfaces);
     let mut config = Config {
@@ -87,6 +93,7 @@ pub(crate) fn config<'d>(doc: &'d Doc<'d>, root: &'d DeTable<'_>) -> Config {
         virtual_routers,
         ports,
         tunnels,
+        peers: peers.into_list(),
         interfaces,
         zones,
         routes: Vec::new(),

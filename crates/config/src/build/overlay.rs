@@ -8,7 +8,7 @@ use super::{
     tunnel::{df, dscp, ends},
 };
 use crate::{
-    model::{Gre, IfId, Interface, OuterRules, Tunnel, TunnelKind, VrId, Vxlan},
+    model::{Gre, IfId, Interface, Keying, OuterRules, Tunnel, TunnelKind, VrId, Vxlan},
     read::{At, Tab},
 };
 
@@ -112,7 +112,12 @@ pub(super) fn duplicates(tabs: &[Tab<'_, '_>], list: &[Tunnel]) {
         let ends = format!("{local} to {remote}");
         let (claim, key, found, help) = match &tunnel.kind {
             TunnelKind::Ipsec(ipsec) => {
-                if let Some((port, _)) = ipsec.encapsulation {
+                let port = match &ipsec.keying {
+                    Keying::Manual(manual) => manual.encapsulation.map(|(port, _)| port),
+                    // behind a NAT
+                    Keying::Ike(_) => Some(esp::nat_t::PORT),
+                };
+                if let Some(port) = port {
                     taken.entry(Claim::EspInUdp { vr, local, port }).or_insert(position);
                 }
                 continue;

@@ -1,21 +1,36 @@
 //! Tunnels and the interfaces they get without asking; `[[ipsec]]`: SAs and selectors.
 
-use core::{net::IpAddr, ops::RangeInclusive, time::Duration};
+use core::{
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    ops::RangeInclusive,
+    time::Duration,
+};
 use std::collections::BTreeMap;
 
 use ipnet::IpNet;
 use toml::de::DeValue;
 
-use super::{Scope, nat::port_range, network, network::unfitting, overlay, settings};
+use super::{
+    Scope,
+    ike::{self, Found, Peers},
+    nat::port_range,
+    network,
+    network::unfitting,
+    overlay, settings,
+};
 use crate::{
     keys,
     model::{
-        Attachment, Fragmentation, IfId, Interface, Ipsec, ManualSa, Offload, OffloadMode, Rpf,
-        Selector, Steering, Tunnel, TunnelId, TunnelKind, Zone, ZoneId,
+        Attachment, ChildSpec, Fragmentation, IfId, Interface, Ipsec, Keying, Manual, ManualSa,
+        Offload, OffloadMode, Rpf, Selector, Steering, Tunnel, TunnelId, TunnelKind, VrId, Zone,
+        ZoneId,
     },
     read::{At, Span, Tab},
     values::{self, Bad},
 };
+
+/// Anti-replay window where nothing is said, in packets.
+const REPLAY_WINDOW: u32 = 1024;
 
 /// Any port.
 const ANY_PORT: RangeInclusive<u16> = 0..=u16::MAX;
@@ -88,13 +103,13 @@ pub(super) fn tunnels(
     of: &[IfId],
     interfaces: &[Interface],
     written: usize,
-    offload: &Offload,
+    (offload, peers): (&Offload, &Peers<'_, '_, '_>),
 ) -> Vec<Tunnel> {
     let mut list: Vec<Tunnel> = Vec::new();
     for ((tab, name), interface) in tabs.iter().zip(names).zip(of) {
         let own = usize::from(interface.0) < written;
         let tunnel = match tab.section.path {
-            "ipsec" => ipsec(scope, tab, name, *interface, own, offload),
+            "ipsec" => ipsec(scope, tab, name, (*interface, own), offload, peers),
             _ => overlay::tunnel(scope, tab, name, *interface, interfaces),
         };
         list.extend(tunnel);
@@ -104,6 +119,7 @@ pub(super) fn tunnels(
         duplicate_keys(tabs, &list);
         overlapping_selectors(tabs, &list, interfaces);
         overlay::duplicates(tabs, &list);
+        peers.overlapping_children(tabs, &list);
     }
     list
 }
@@ -112,60 +128,26 @@ fn ipsec(
     scope: &Scope<'_>,
     tab: &Tab<'_, '_>,
     name: &str,
-    interface: IfId,
-    own_interface: bool,
+    (interface, own_interface): (IfId, bool),
     global: &Offload,
+    peers: &Peers<'_, '_, '_>,
 ) -> Option<Tunnel> {
-    let ends = ends(tab);
-    let mode = match tab.word("mode") {
-        "transport" => esp::Mode::Transport,
-        _ => esp::Mode::Tunnel,
+    let ends = match tab.text("phase1") {
+        Some(at) => Ends::Peer(peers.find(scope, tab, &at)?),
+        None => Ends::of_hand(scope, tab),
     };
-    let sa = |key: &str| match tab.table(key, &keys::SA) {
-        Some(inner) => manual_sa(&inner),
-        None => {
-            if tab.get(key).is_none() {
-                tab.missing(key);
-            }
-            None
-        }
-    };
-    let (outbound, inbound) = (sa("out"), sa("in"));
-    warn_of_manual_aead(tab, outbound.as_ref());
-    let (local, remote) = ends?;
-    let mut selectors: Vec<_> =
-        tab.tables("selectors", &keys::SELECTOR).iter().filter_map(selector).collect();
+    let mode = mode(tab);
+    let mut selectors = selectors(tab);
     let unlimited = tab.get("selectors").is_none();
-    if unlimited && mode == esp::Mode::Transport {
+    if let (true, esp::Mode::Transport, Some((local, remote))) = (unlimited, mode, ends.known()) {
         selectors.push(Selector {
-            local: IpNet::from(local.value),
-            remote: IpNet::from(remote.value),
+            local: IpNet::from(local),
+            remote: IpNet::from(remote),
             proto: None,
             local_ports: ANY_PORT,
             remote_ports: ANY_PORT,
         });
     }
-    let steering = match (tab.text("steering").is_some(), tab.word("steering")) {
-        (true, "selectors") => Steering::Selectors,
-        (true, _) => Steering::Routes,
-        (false, _) if own_interface && mode == esp::Mode::Tunnel => Steering::Routes,
-        (false, _) => Steering::Selectors,
-    };
-    if steering == Steering::Selectors && selectors.is_empty() && tab.get("selectors").is_none() {
-        tab.missing("selectors");
-    }
-    let encapsulation = udp_encapsulation(tab);
-    let replay_window = tab.int_or_default("replay-window") as u32;
-    if (1..32).contains(&replay_window) {
-        let span = tab.span_of("replay-window");
-        tab.doc
-            .error("out-of-range", &span, "the replay window is too small")
-            .found(replay_window.to_string())
-            .expected("32 to 8192, or 0 for none (RFC 4303 §3.4.3)")
-            .help("leave `replay-window` out for 1024")
-            .emit();
-    }
-    let hard = lifetime(tab, "hard-lifetime");
     if tab.flag("compression") {
         tab.doc
             .error("compression", &tab.span_of("compression"), "IP compression is not done")
@@ -174,30 +156,68 @@ fn ipsec(
             .help("switch IP compression off at the peer too; it leaks contents by length")
             .emit();
     }
+    let allow_null = tab.flag("allow-null");
+    let (esn, replay_window) = (tab.flag("esn"), replay_window(tab));
+    let lifetimes = (lifetime(tab, "soft-lifetime"), lifetime(tab, "hard-lifetime"));
+    let (local, remote, vr, keying) = match ends {
+        Ends::Peer(found) => {
+            let own = ChildSpec {
+                name: name.to_owned(),
+                line: tab.line(),
+                selectors: selectors.clone(),
+                proposals: Vec::new(),
+                mode,
+                replay_window,
+                soft: lifetimes.0,
+                hard: lifetimes.1,
+            };
+            let (local, remote, vr) = (found.peer.local, found.peer.remote, found.peer.vr);
+            let remote = remote.unwrap_or(match local {
+                IpAddr::V4(_) => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+                IpAddr::V6(_) => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
+            });
+            let negotiated = ike::negotiated(tab, found, own, allow_null);
+            selectors = negotiated.children.iter().flat_map(|c| c.selectors.clone()).collect();
+            if negotiated.children.iter().any(|child| child.selectors.is_empty()) {
+                selectors.clear();
+            }
+            (local, remote, vr, Keying::Ike(negotiated))
+        }
+        Ends::Hand { local, remote, vr } => {
+            for key in ["phase2", "proposals"] {
+                if tab.get(key).is_some() {
+                    unfitting(tab, key, "keys set by hand: it needs `phase1`");
+                }
+            }
+            let manual = manual(tab, esn, replay_window, lifetimes, allow_null)?;
+            (local?, remote?, vr, Keying::Manual(Box::new(manual)))
+        }
+    };
+    let steering = match (tab.text("steering").is_some(), tab.word("steering")) {
+        (true, "selectors") => Steering::Selectors,
+        (true, _) => Steering::Routes,
+        (false, _) if own_interface && mode == esp::Mode::Tunnel => Steering::Routes,
+        (false, _) => Steering::Selectors,
+    };
+    if steering == Steering::Selectors && selectors.is_empty() && unlimited {
+        tab.missing("selectors");
+    }
     let ipsec = Ipsec {
         mode,
         selectors,
         steering,
-        outbound: outbound?,
-        inbound: inbound?,
-        encapsulation,
-        nat_keepalive: encapsulation.and(nat_keepalive(tab)),
-        tfc_dummies: tab.int_or_default("tfc-dummies") as u16,
-        esn: tab.flag("esn"),
-        replay_window,
+        keying,
         dscp: dscp(tab),
         df: df(tab),
-        fragmentation: fragmentation(tab, mode, local.value.is_ipv4()),
+        fragmentation: fragmentation(tab, mode, local.is_ipv4()),
         pad_to: tab.int("pad-to").map(|at| at.value as u16),
-        soft: lifetime(tab, "soft-lifetime"),
-        hard,
-        allow_null: tab.flag("allow-null"),
+        tfc_dummies: tab.int_or_default("tfc-dummies") as u16,
+        allow_null,
         egress_optimisation: match tab.get("egress-optimisation") {
             Some(_) => tab.flag("egress-optimisation"),
             None => global.egress_optimisation,
         },
     };
-    refuse_null(tab, &ipsec);
     let offload = settings::mode(tab, "offload");
     if offload == OffloadMode::Require && !ipsec.egress_optimisation {
         tab.doc
@@ -211,9 +231,9 @@ fn ipsec(
         name: name.to_owned(),
         line: tab.line(),
         interface,
-        vr: network::router_of(scope, tab).unwrap_or_default(),
-        local: local.value,
-        remote: remote.value,
+        vr,
+        local,
+        remote,
         offload,
         kind: TunnelKind::Ipsec(Box::new(ipsec)),
     })
@@ -225,15 +245,113 @@ pub(super) fn ends(tab: &Tab<'_, '_>) -> Option<(At<IpAddr>, At<IpAddr>)> {
     let (local, remote) = (end("local"), end("remote"));
     let (local, remote) = (local?, remote?);
     if local.value.is_ipv4() != remote.value.is_ipv4() {
-        tab.doc
-            .error("mixed-versions", &remote.span, "the ends are of different IP versions")
-            .found(tab.doc.snippet(&remote.span))
-            .expected(format!("an address of the version of {}", local.value))
-            .help("give both ends as IPv4 or both as IPv6")
-            .related(&local.span, "the other end is here")
-            .emit();
+        mixed_versions(tab, &local, &remote.span);
     }
     Some((local, remote))
+}
+
+/// Where the ends of a tunnel come from.
+enum Ends<'p> {
+    /// From the peer that negotiates its keys.
+    Peer(Found<'p>),
+    /// From the tunnel itself, keyed by hand.
+    Hand { local: Option<IpAddr>, remote: Option<IpAddr>, vr: VrId },
+}
+
+impl Ends<'_> {
+    fn of_hand(scope: &Scope<'_>, tab: &Tab<'_, '_>) -> Self {
+        let (local, remote) = ends(tab).unzip();
+        Self::Hand {
+            local: local.map(|at| at.value),
+            remote: remote.map(|at| at.value),
+            vr: network::router_of(scope, tab).unwrap_or_default(),
+        }
+    }
+
+    /// Both ends, if they are known before any negotiation.
+    fn known(&self) -> Option<(IpAddr, IpAddr)> {
+        match self {
+            Self::Peer(found) => Some((found.peer.local, found.peer.remote?)),
+            Self::Hand { local, remote, .. } => Some(((*local)?, (*remote)?)),
+        }
+    }
+}
+
+pub(super) fn mixed_versions(tab: &Tab<'_, '_>, local: &At<IpAddr>, remote: &Span) {
+    tab.doc
+        .error("mixed-versions", remote, "the ends are of different IP versions")
+        .found(tab.doc.snippet(remote))
+        .expected(format!("an address of the version of {}", local.value))
+        .help("give both ends as IPv4 or both as IPv6")
+        .related(&local.span, "the other end is here")
+        .emit();
+}
+
+pub(super) fn mode(tab: &Tab<'_, '_>) -> esp::Mode {
+    match tab.word("mode") {
+        "transport" => esp::Mode::Transport,
+        _ => esp::Mode::Tunnel,
+    }
+}
+
+pub(super) fn selectors(tab: &Tab<'_, '_>) -> Vec<Selector> {
+    tab.tables("selectors", &keys::SELECTOR).iter().filter_map(selector).collect()
+}
+
+pub(super) fn replay_window(tab: &Tab<'_, '_>) -> u32 {
+    let window = match tab.get("replay-window") {
+        Some(_) => tab.int_or_default("replay-window") as u32,
+        None => REPLAY_WINDOW,
+    };
+    if (1..32).contains(&window) {
+        let span = tab.span_of("replay-window");
+        tab.doc
+            .error("out-of-range", &span, "the replay window is too small")
+            .found(window.to_string())
+            .expected("32 to 8192, or 0 for none (RFC 4303 §3.4.3)")
+            .help("leave `replay-window` out for 1024")
+            .emit();
+    }
+    window
+}
+
+/// The pair of SAs of a tunnel that is keyed by hand.
+fn manual(
+    tab: &Tab<'_, '_>,
+    esn: bool,
+    replay_window: u32,
+    (soft, hard): (esp::Lifetime, esp::Lifetime),
+    allow_null: bool,
+) -> Option<Manual> {
+    let sa = |key: &str| match tab.table(key, &keys::SA) {
+        Some(inner) => manual_sa(&inner),
+        None => {
+            if tab.get(key).is_none() {
+                tab.missing(key);
+            }
+            None
+        }
+    };
+    let (outbound, inbound) = (sa("out"), sa("in"));
+    warn_of_manual_aead(tab, outbound.as_ref());
+    let encapsulation = udp_encapsulation(tab);
+    let (outbound, inbound) = (outbound?, inbound?);
+    for (key, sa) in [("out", &outbound), ("in", &inbound)] {
+        if sa.suite.is_null() && !allow_null {
+            refuse_null(tab, key);
+            break;
+        }
+    }
+    Some(Manual {
+        outbound,
+        inbound,
+        encapsulation,
+        nat_keepalive: encapsulation.and(nat_keepalive(tab)),
+        esn,
+        replay_window,
+        soft,
+        hard,
+    })
 }
 
 fn manual_sa(tab: &Tab<'_, '_>) -> Option<ManualSa> {
@@ -400,38 +518,33 @@ pub(super) fn dscp(tab: &Tab<'_, '_>) -> esp::DscpRule {
     }
 }
 
-fn lifetime(tab: &Tab<'_, '_>, key: &str) -> esp::Lifetime {
+pub(super) fn lifetime(tab: &Tab<'_, '_>, key: &str) -> esp::Lifetime {
     let Some(inner) = tab.table(key, &keys::LIFETIME) else { return esp::Lifetime::default() };
     let int = |key: &str| inner.int(key).map(|at| at.value);
     esp::Lifetime { packets: int("packets"), bytes: int("bytes"), seconds: int("seconds") }
 }
 
-fn refuse_null(tab: &Tab<'_, '_>, ipsec: &Ipsec) {
-    let null = ipsec.outbound.suite.is_null() || ipsec.inbound.suite.is_null();
-    if null && !ipsec.allow_null {
-        let span = if ipsec.outbound.suite.is_null() { "out" } else { "in" };
-        tab.doc
-            .error("null-cipher", &tab.span_of(span), "the NULL cipher encrypts nothing")
-            .found("a suite with the NULL cipher")
-            .expected("a cipher")
-            .help("write \"aes256gcm16\"; for tests only, add `allow-null = true`")
-            .emit();
-    }
+pub(super) fn refuse_null(tab: &Tab<'_, '_>, key: &str) {
+    tab.doc
+        .error("null-cipher", &tab.span_of(key), "the NULL cipher encrypts nothing")
+        .found("a suite with the NULL cipher")
+        .expected("a cipher")
+        .help("write \"aes256gcm16\"; for tests only, add `allow-null = true`")
+        .emit();
 }
 
 fn duplicate_spis(tabs: &[Tab<'_, '_>], list: &[Tunnel]) {
     for (later, (tab, tunnel)) in tabs.iter().zip(list).enumerate() {
-        let Some(ipsec) = tunnel.ipsec() else { continue };
+        let inbound = |tunnel: &Tunnel| Some(tunnel.ipsec()?.manual()?.inbound.spi);
+        let Some(spi) = inbound(tunnel) else { continue };
         let twin = list.iter().take(later).position(|other| {
-            other.vr == tunnel.vr
-                && other.local == tunnel.local
-                && other.ipsec().is_some_and(|it| it.inbound.spi == ipsec.inbound.spi)
+            other.vr == tunnel.vr && other.local == tunnel.local && inbound(other) == Some(spi)
         });
         if let Some(twin) = twin.and_then(|twin| tabs.get(twin)) {
             let span = tab.span_of("in");
             tab.doc
                 .error("duplicate-spi", &span, "two incoming SAs have the same SPI and address")
-                .found(format!("{:#x} at {}", ipsec.inbound.spi, tunnel.local))
+                .found(format!("{spi:#x} at {}", tunnel.local))
                 .expected("an SPI of its own")
                 .help("change the SPI here and at the peer")
                 .related(&twin.span_of("in"), "the first is here")
@@ -445,8 +558,8 @@ fn duplicate_spis(tabs: &[Tab<'_, '_>], list: &[Tunnel]) {
 fn duplicate_keys(tabs: &[Tab<'_, '_>], list: &[Tunnel]) {
     let mut seen: BTreeMap<esp::Fingerprint, (usize, &str)> = BTreeMap::new();
     for (position, (tab, tunnel)) in tabs.iter().zip(list).enumerate() {
-        let Some(ipsec) = tunnel.ipsec() else { continue };
-        for (way, sa) in [("out", &ipsec.outbound), ("in", &ipsec.inbound)] {
+        let Some(manual) = tunnel.ipsec().and_then(|ipsec| ipsec.manual()) else { continue };
+        for (way, sa) in [("out", &manual.outbound), ("in", &manual.inbound)] {
             if sa.suite.salt_len() == 0 {
                 continue;
             }

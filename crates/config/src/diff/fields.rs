@@ -7,10 +7,11 @@ use core::time::Duration;
 
 use crate::{
     model::{
-        AddressSet, Anomaly, Attachment, CentralSnat, Config, Control, Debug, Gre, Interface,
-        Ipsec, Limits, Line, LocalRule, ManualSa, NextHop, Offload, OuterRules, Policy, Pool,
-        PoolKind, Port, PortKind, Route, Schedule, ScheduleKind, Sensor, ServiceSet, SourceNat,
-        StaticNeighbour, Timeouts, Tunnel, TunnelKind, Vip, VirtualRouter, Vxlan, ZoneId,
+        AddressSet, Anomaly, Attachment, CentralSnat, ChildSpec, Config, Control, Debug, Gre,
+        Interface, Ipsec, Limits, Line, LocalRule, Manual, ManualSa, Negotiated, NextHop, Offload,
+        OuterRules, Peer, Policy, Pool, PoolKind, Port, PortKind, Route, Schedule, ScheduleKind,
+        Sensor, ServiceSet, SourceNat, StaticNeighbour, Timeouts, Tunnel, TunnelKind, Vip,
+        VirtualRouter, Vxlan, ZoneId,
     },
     values::show_duration,
 };
@@ -56,6 +57,7 @@ pub(super) fn lists(config: &Config) -> Vec<List> {
         virtual_routers,
         ports,
         interfaces,
+        peers,
         tunnels,
         zones: _,
         routes,
@@ -80,6 +82,7 @@ pub(super) fn lists(config: &Config) -> Vec<List> {
         list("virtual-router", true, virtual_routers, virtual_router),
         list("port", true, ports, port),
         list("interface", true, interfaces, |of| interface(config, of)),
+        list("phase1", true, peers, |of| peer(config, of)),
         kind("ipsec", tunnels, config),
         kind("gre", tunnels, config),
         kind("vxlan", tunnels, config),
@@ -223,16 +226,16 @@ fn interface(config: &Config, of: &Interface) -> Item {
 }
 
 fn tunnel(config: &Config, of: &Tunnel) -> Item {
-    let Tunnel { name, line, interface, vr, local, remote, offload, kind } = of;
+    let Tunnel { name, line, interface, vr, local, remote: _, offload, kind } = of;
     let mut fields = vec![
         ("interface", config.interface_name(*interface).to_owned()),
         ("virtual-router", config.virtual_router_name(*vr).to_owned()),
         ("local", local.to_string()),
-        ("remote", remote.to_string()),
+        ("remote", of.far_end().map_or_else(|| "any".to_owned(), |ip| ip.to_string())),
         ("offload", offload.to_string()),
     ];
     fields.extend(match kind {
-        TunnelKind::Ipsec(ipsec) => ipsec_fields(ipsec),
+        TunnelKind::Ipsec(ipsec) => ipsec_fields(config, ipsec),
         TunnelKind::Gre(Gre { key, checksum, sequence, outer }) => {
             let own = [
                 ("key", optional(key)),
@@ -250,12 +253,10 @@ fn tunnel(config: &Config, of: &Tunnel) -> Item {
             own.into_iter().chain(outer_fields(outer)).collect()
         }
     });
-    let secrets = match kind {
-        TunnelKind::Ipsec(ipsec) => {
-            vec![("out key", ipsec.outbound.key.clone()), ("in key", ipsec.inbound.key.clone())]
-        }
-        TunnelKind::Gre(_) | TunnelKind::Vxlan(_) => Vec::new(),
-    };
+    let manual = of.ipsec().and_then(Ipsec::manual);
+    let secrets = manual.map_or_else(Vec::new, |of| {
+        vec![("out key", of.outbound.key.clone()), ("in key", of.inbound.key.clone())]
+    });
     Item { secrets, ..named(name, *line, fields) }
 }
 
@@ -263,51 +264,107 @@ fn outer_fields(OuterRules { ttl, dscp, df }: &OuterRules) -> Fields {
     vec![("ttl", ttl.to_string()), ("dscp", dscp.to_string()), ("df", df.to_string())]
 }
 
-fn ipsec_fields(ipsec: &Ipsec) -> Fields {
+fn ipsec_fields(config: &Config, ipsec: &Ipsec) -> Fields {
     let Ipsec {
         mode,
         selectors,
         steering,
-        outbound,
-        inbound,
-        encapsulation,
-        nat_keepalive,
-        tfc_dummies,
-        esn,
-        replay_window,
+        keying: _,
         dscp,
         df,
         fragmentation,
         pad_to,
-        soft,
-        hard,
+        tfc_dummies,
         allow_null,
         egress_optimisation,
     } = ipsec;
-    let encapsulation = match encapsulation {
-        Some((local, remote)) => format!("{local} to {remote}"),
-        None => "off".to_owned(),
-    };
-    vec![
+    let mut fields = vec![
         ("mode", mode.to_string()),
         ("selectors", joined(selectors)),
         ("steering", steering.to_string()),
-        ("out", manual_sa(outbound)),
-        ("in", manual_sa(inbound)),
-        ("udp-encapsulation", encapsulation),
-        ("nat-keepalive", nat_keepalive.map_or_else(String::new, show_duration)),
         ("tfc-dummies", tfc_dummies.to_string()),
-        ("esn", esn.to_string()),
-        ("replay-window", replay_window.to_string()),
         ("dscp", dscp.to_string()),
         ("df", df.to_string()),
         ("fragmentation", fragmentation.to_string()),
         ("pad-to", optional(pad_to)),
-        ("soft-lifetime", lifetime(soft)),
-        ("hard-lifetime", lifetime(hard)),
         ("allow-null", allow_null.to_string()),
         ("egress-optimisation", egress_optimisation.to_string()),
+    ];
+    // both kinds of keying have the same fields, so that one can be compared with the other
+    fields.extend(manual_fields(ipsec.manual()));
+    fields.extend(negotiated_fields(config, ipsec.negotiated()));
+    fields
+}
+
+fn manual_fields(of: Option<&Manual>) -> Fields {
+    let show = |field: &dyn Fn(&Manual) -> String| of.map_or_else(String::new, field);
+    let encapsulation = |of: &Manual| match of.encapsulation {
+        Some((local, remote)) => format!("{local} to {remote}"),
+        None => "off".to_owned(),
+    };
+    vec![
+        ("out", show(&|of| manual_sa(&of.outbound))),
+        ("in", show(&|of| manual_sa(&of.inbound))),
+        ("udp-encapsulation", show(&encapsulation)),
+        ("nat-keepalive", show(&|of| of.nat_keepalive.map_or_else(String::new, show_duration))),
+        ("esn", show(&|of| of.esn.to_string())),
+        ("replay-window", show(&|of| of.replay_window.to_string())),
+        ("soft-lifetime", show(&|of| lifetime(&of.soft))),
+        ("hard-lifetime", show(&|of| lifetime(&of.hard))),
     ]
+}
+
+fn negotiated_fields(config: &Config, of: Option<&Negotiated>) -> Fields {
+    let peer = of.map_or_else(String::new, |of| config.peer_name(of.peer).to_owned());
+    let children = of.map_or_else(String::new, |of| joined(of.children.iter().map(child)));
+    vec![("phase1", peer), ("phase2", children)]
+}
+
+fn child(of: &ChildSpec) -> String {
+    let ChildSpec { name, line: _, selectors, proposals, mode, replay_window, soft, hard } = of;
+    format!(
+        "{name} {{ {}; {}; {mode}; window {replay_window}; soft {}; hard {} }}",
+        if selectors.is_empty() { "everything".to_owned() } else { joined(selectors) },
+        joined(proposals),
+        lifetime(soft),
+        lifetime(hard),
+    )
+}
+
+fn peer(config: &Config, of: &Peer) -> Item {
+    let Peer {
+        name,
+        line,
+        local,
+        remote,
+        vr,
+        local_id,
+        remote_id,
+        proposals,
+        psk,
+        rekey,
+        dpd,
+        dpd_action,
+        start,
+        fragmentation,
+    } = of;
+    let fields = vec![
+        ("local", local.to_string()),
+        ("remote", remote.map_or_else(|| "any".to_owned(), |ip| ip.to_string())),
+        ("virtual-router", config.virtual_router_name(*vr).to_owned()),
+        ("local-id", local_id.to_string()),
+        ("remote-id", remote_id.to_string()),
+        ("proposals", joined(proposals)),
+        ("rekey", show_duration(*rekey)),
+        ("dpd", show_duration(*dpd)),
+        ("dpd-action", dpd_action.to_string()),
+        ("start", start.to_string()),
+        ("fragmentation", fragmentation.to_string()),
+    ];
+    Item {
+        secrets: vec![("psk", esp::KeyMaterial::from_bytes(psk.expose()))],
+        ..named(name, *line, fields)
+    }
 }
 
 fn manual_sa(ManualSa { line: _, spi, suite, key: _ }: &ManualSa) -> String {

@@ -24,6 +24,12 @@ const ADDRESSES: Kind =
 const SERVICES: Kind = Kind::List("services such as \"tcp/443\" or names of them, or \"any\"");
 const OFFLOAD_MODE: Kind = Kind::Words(&["auto", "require", "off"]);
 const ACTION: Kind = Kind::Words(&["allow", "deny", "reject"]);
+const MODE: Kind = Kind::Words(&["tunnel", "transport"]);
+const FILE: Kind = Kind::Text("the absolute path of a file");
+const IDENTITY: Kind = Kind::Text("an address, a domain name, an e-mail address, a distinguished name such as \"CN=gw, O=Example\", or `keyid:` and text or `0x` digits");
+const ESP_PROPOSALS: Kind = Kind::List("proposals such as \"aes256gcm16\" or \"aes256gcm16-x25519\"");
+const ESP_PROPOSALS_ARE: &str = "Algorithms of the SAs, the best first; with a key exchange, rekeying gives perfect forward secrecy.";
+const ESN_IS: &str = "Extended sequence numbers, at both ends (RFC 4303 §2.2.1).";
 const NAT: Kind = Kind::List("\"off\", \"interface\", or names of pools");
 /// A month, the longest a session may be idle.
 const LONGEST: u64 = 30 * 86_400;
@@ -39,6 +45,7 @@ pub static ROOT: Section = Section {
         key("virtual-router", Kind::Other("[[virtual-router]]"), "", "[]", "Routing tables."),
         key("port", Kind::Other("[[port]]"), "", "[]", "Attachments to the network."),
         key("interface", Kind::Other("[[interface]]"), "", "[]", "Layer-3 interfaces."),
+        key("phase1", Kind::Other("[[phase1]]"), "", "[]", "IKEv2 peers."),
         key("ipsec", Kind::Other("[[ipsec]]"), "", "[]", "IPsec tunnels."),
         key("gre", Kind::Other("[[gre]]"), "", "[]", "GRE tunnels."),
         key("vxlan", Kind::Other("[[vxlan]]"), "", "[]", "VXLAN tunnels."),
@@ -130,27 +137,55 @@ pub static INTERFACE: Section = Section {
     ],
 };
 
+/// `[[phase1]]`.
+pub static PHASE1: Section = Section {
+    path: "phase1",
+    form: Form::Array,
+    about: "A peer with which IKEv2 (RFC 7296) negotiates the keys of IPsec tunnels. UDP ports 500 and 4500 of its `local` address belong to IKE; no local-in rule is needed for it.",
+    keys: &[
+        key("name", NAME, REQUIRED, "\"paris\"", "Name."),
+        key("version", int(1, 2), "2", "2", "Version of IKE. 1 is refused: IKEv1 is obsolete (RFC 9395)."),
+        key("local", Kind::Text("an own address"), REQUIRED, "\"192.0.2.1\"", "Our end."),
+        key("remote", Kind::Text("an address, or \"any\""), REQUIRED, "\"198.51.100.7\"", "The far end; with \"any\" we only answer."),
+        key("virtual-router", Kind::Text("the name of a virtual router"), "default", "\"guest\"", "The virtual router that carries IKE and ESP."),
+        key("local-id", IDENTITY, "the local address", "\"gw.example.com\"", "Who we say we are."),
+        key("remote-id", IDENTITY, "the remote address", "\"paris.example.com\"", "Who the peer must prove to be; `*` alone takes everybody who authenticates, `*.example.com` all names below a domain."),
+        key("proposals", Kind::List("proposals such as \"aes256gcm16-prfsha384-x25519\""), "modern ones, see IKEv2", "\"aes256gcm16-prfsha384-x25519\"", "Algorithms of IKE itself, the best first: encryption, integrity where encryption needs it, PRF, key exchange."),
+        key("allow-weak", Kind::List("names of algorithms, such as \"sha1\""), "", "\"sha1\"", "Weak algorithms that `proposals` here and of its tunnels may name."),
+        key("psk", Kind::Text("a text, or hexadecimal digits behind `0x`"), "", "\"…\"", "Pre-shared key."),
+        key("psk-file", FILE, "", "\"/etc/lockgate/psk\"", "File with the pre-shared key, in place of `psk`; a line break at its end does not count."),
+        key("rekey", Kind::Duration { min: 10, max: 604_800 }, "4h", "\"4h\"", "After how long the keys of IKE itself are made anew."),
+        key("dpd", Kind::Duration { min: 0, max: 3600 }, "30s", "\"30s\"", "The peer is asked whether it lives after this long without a packet of it; \"0s\" never (RFC 7296 §2.4)."),
+        key("dpd-action", Kind::Words(&["restart", "clear"]), "restart", "\"restart\"", "What becomes of the tunnels of a dead peer: negotiated again, or not before traffic or the peer asks."),
+        key("start", Kind::Words(&["load", "traffic", "wait"]), "load; wait with \"any\"", "\"traffic\"", "When we begin to negotiate: at once, with the first packet for a tunnel, or never."),
+        key("fragmentation", Kind::Bool, "true", "true", "IKE messages may be cut below IP (RFC 7383)."),
+    ],
+};
+
 /// `[[ipsec]]`.
 pub static IPSEC: Section = Section {
     path: "ipsec",
     form: Form::Array,
-    about: "An IPsec tunnel, keyed by hand: two SAs and an interface. Without an [[interface]] of its own it gets one of its name, without addresses, and the selectors bring packets into it.",
+    about: "An IPsec tunnel, keyed by hand with `out` and `in` or negotiated with the peer that `phase1` names. Without an [[interface]] of its own it gets one of its name, without addresses, and the selectors bring packets into it.",
     keys: &[
         key("name", NAME, REQUIRED, "\"to-paris\"", "Name."),
-        key("local", Kind::Text("an own address, or that of a host behind the gateway in transport mode"), REQUIRED, "\"192.0.2.1\"", "Our end."),
-        key("remote", Kind::Text("an address"), REQUIRED, "\"198.51.100.7\"", "The far end."),
+        key("phase1", Kind::Text("the name of a [[phase1]]"), "", "\"paris\"", "The peer that negotiates its keys; its addresses are the ends of the tunnel."),
+        key("phase2", Kind::Other("[[ipsec.phase2]]"), "one of the tunnel's name", "[]", "The pairs of SAs that are negotiated."),
+        key("proposals", ESP_PROPOSALS, "modern ones, see IKEv2", "\"aes256gcm16-x25519\"", ESP_PROPOSALS_ARE),
+        key("local", Kind::Text("an own address, or that of a host behind the gateway in transport mode"), "required by hand", "\"192.0.2.1\"", "Our end."),
+        key("remote", Kind::Text("an address"), "required by hand", "\"198.51.100.7\"", "The far end."),
         key("virtual-router", Kind::Text("the name of a virtual router"), "default", "\"guest\"", "The virtual router that carries the ESP packets."),
         key("zone", NAME, "the tunnel's name", "\"vpn\"", "Zone of the interface it gets when no [[interface]] names it."),
-        key("mode", Kind::Words(&["tunnel", "transport"]), "tunnel", "\"tunnel\"", "Tunnel mode wraps the packet; transport mode protects what is behind its IP header (RFC 4301 §3.2)."),
+        key("mode", MODE, "tunnel", "\"tunnel\"", "Tunnel mode wraps the packet; transport mode protects what is behind its IP header (RFC 4301 §3.2)."),
         key("selectors", Kind::Other("an array of inline tables, see below"), "", "[{ local = \"10.1.0.0/16\", remote = \"10.2.0.0/16\" }]", "What may pass, seen from our side; everything when absent. In transport mode the two ends when absent."),
         key("steering", Kind::Words(&["routes", "selectors"]), "routes with an [[interface]], else selectors", "\"selectors\"", "What brings packets into the tunnel: routes by its interface, or its selectors before any route."),
-        key("out", Kind::Other("an inline table, see below"), REQUIRED, "{ spi = 0x2001, algorithm = \"aes256gcm16\", key = \"0x…\" }", "The outgoing SA."),
-        key("in", Kind::Other("an inline table, see below"), REQUIRED, "{ spi = 0x1001, algorithm = \"aes256gcm16\", key = \"0x…\" }", "The incoming SA."),
-        key("udp-encapsulation", Kind::Bool, "false", "true", "Wrap ESP in UDP, to pass a NAT (RFC 3948)."),
+        key("out", Kind::Other("an inline table, see below"), "required by hand", "{ spi = 0x2001, algorithm = \"aes256gcm16\", key = \"0x…\" }", "The outgoing SA."),
+        key("in", Kind::Other("an inline table, see below"), "required by hand", "{ spi = 0x1001, algorithm = \"aes256gcm16\", key = \"0x…\" }", "The incoming SA."),
+        key("udp-encapsulation", Kind::Bool, "false", "true", "Wrap ESP in UDP, to pass a NAT (RFC 3948); negotiation finds out by itself."),
         key("local-port", int(1, 65_535), "4500", "4500", "Our UDP port."),
         key("remote-port", int(1, 65_535), "4500", "4500", "The far end's UDP port."),
-        key("nat-keepalive", int(0, 3600), "20", "20", "Seconds without a packet sent in UDP after which a NAT keepalive is sent (RFC 3948 §2.3); 0 for none."),
-        key("esn", Kind::Bool, "false", "true", "Extended sequence numbers, at both ends (RFC 4303 §2.2.1)."),
+        key("nat-keepalive", int(0, 3600), "20", "20", "Seconds without a packet sent in UDP after which a NAT keepalive is sent (RFC 3948 §2.3); 0 for none. IKE sends its own."),
+        key("esn", Kind::Bool, "false", "true", ESN_IS),
         key("replay-window", int(0, 8192), "1024", "1024", "Anti-replay window in packets, 32 at least; 0 accepts replays."),
         key("dscp", Kind::Other("\"copy\" or an integer from 0 to 63"), "copy", "\"copy\"", "DSCP of the outer header; inner ones are kept (RFC 4301 §5.1.2)."),
         key("df", Kind::Words(&["copy", "set", "clear"]), "copy", "\"copy\"", "DF of an outer IPv4 header (RFC 4301 §8.1)."),
@@ -158,11 +193,28 @@ pub static IPSEC: Section = Section {
         key("pad-to", int(64, 9000), "", "1200", "Inner packets are padded to this many bytes at least (TFC, RFC 4303 §2.7)."),
         key("tfc-dummies", int(0, 1000), "0", "10", "Dummy packets a second into the outgoing SA while nothing else is sent (TFC, RFC 4303 §2.6)."),
         key("compression", Kind::Bool, "false", "false", "IP compression (RFC 3173): `true` is refused. It tells what is inside by its length."),
-        key("soft-lifetime", Kind::Other("an inline table, see below"), "", "{ seconds = 3000 }", "When an event tells that an SA grows old."),
-        key("hard-lifetime", Kind::Other("an inline table, see below"), "", "{ seconds = 3600, bytes = 4294967296 }", "When an SA ends."),
+        key("soft-lifetime", Kind::Other("an inline table, see below"), "`{ seconds = 3240 }` when negotiated", "{ seconds = 3000 }", "When an SA is rekeyed; by hand, when an event tells that it grows old."),
+        key("hard-lifetime", Kind::Other("an inline table, see below"), "`{ seconds = 3600 }` when negotiated", "{ seconds = 3600, bytes = 4294967296 }", "When an SA ends."),
         key("offload", OFFLOAD_MODE, "auto", "\"off\"", "Offload switch for the SAs and the sessions inside."),
         key("egress-optimisation", Kind::Bool, "that of `[offload]`", "true", "Whether the engine may have the outgoing SA, so that a packet is sealed in the pass that finds its flow."),
         key("allow-null", Kind::Bool, "false", "true", "Allow the NULL cipher: nothing is encrypted. For tests."),
+    ],
+};
+
+/// `[[ipsec.phase2]]`.
+pub static PHASE2: Section = Section {
+    path: "ipsec.phase2",
+    form: Form::Array,
+    about: "A pair of SAs of a negotiated tunnel. What is absent is the tunnel's own.",
+    keys: &[
+        key("name", NAME, REQUIRED, "\"offices\"", "Name; unique in its tunnel."),
+        key("selectors", Kind::Other("an array of inline tables, see below"), "the tunnel's", "[{ local = \"10.1.0.0/16\", remote = \"10.2.0.0/16\" }]", "What this pair carries."),
+        key("proposals", ESP_PROPOSALS, "the tunnel's", "\"aes256gcm16-x25519\"", ESP_PROPOSALS_ARE),
+        key("mode", MODE, "the tunnel's", "\"tunnel\"", "Tunnel or transport mode."),
+        key("esn", Kind::Bool, "the tunnel's", "true", ESN_IS),
+        key("replay-window", int(0, 8192), "the tunnel's", "1024", "Anti-replay window in packets, 32 at least; 0 accepts replays."),
+        key("soft-lifetime", Kind::Other("an inline table, see below"), "the tunnel's", "{ seconds = 3000 }", "When it is rekeyed."),
+        key("hard-lifetime", Kind::Other("an inline table, see below"), "the tunnel's", "{ seconds = 3600 }", "When it ends."),
     ],
 };
 
@@ -518,7 +570,7 @@ pub static SENSOR: Section = Section {
 
 /// Every section, in the order of the reference.
 pub static SECTIONS: &[&Section] = &[
-    &ROOT, &CONTROL, &DEBUG, &VIRTUAL_ROUTER, &PORT, &INTERFACE, &IPSEC, &SELECTOR, &SA, &LIFETIME, &GRE, &VXLAN, &ROUTE, &OBJECTS, &SCHEDULE, &POLICY,
+    &ROOT, &CONTROL, &DEBUG, &VIRTUAL_ROUTER, &PORT, &INTERFACE, &PHASE1, &IPSEC, &PHASE2, &SELECTOR, &SA, &LIFETIME, &GRE, &VXLAN, &ROUTE, &OBJECTS, &SCHEDULE, &POLICY,
     &LOCAL_IN, &LOCAL_OUT, &VIP, &FORWARD, &POOL, &CENTRAL_SNAT, &NEIGHBOUR, &TIMEOUTS, &ENGINE, &OFFLOAD,
     &LIMITS, &ANOMALY, &SENSOR,
 ];

@@ -5,7 +5,7 @@ use core::{net::IpAddr, ops::RangeInclusive, time::Duration};
 use ipnet::IpNet;
 use wire::Tuple;
 
-use super::{IfId, Line, OffloadMode, VrId};
+use super::{IfId, Line, Negotiated, OffloadMode, VrId};
 
 /// Index of a tunnel in [`Config::tunnels`](super::Config::tunnels).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -24,7 +24,8 @@ pub struct Tunnel {
     pub vr: VrId,
     /// Our end.
     pub local: IpAddr,
-    /// The far end.
+    /// The far end; the unspecified address where only negotiation will tell, see
+    /// [`Tunnel::far_end`].
     pub remote: IpAddr,
     /// Offload switch.
     pub offload: OffloadMode,
@@ -61,6 +62,16 @@ impl Tunnel {
             TunnelKind::Ipsec(ipsec) => Some(ipsec),
             TunnelKind::Gre(_) | TunnelKind::Vxlan(_) => None,
         }
+    }
+
+    /// What of it is negotiated.
+    pub fn negotiated(&self) -> Option<&Negotiated> {
+        self.ipsec()?.negotiated()
+    }
+
+    /// The far end, where it is known before any negotiation.
+    pub fn far_end(&self) -> Option<IpAddr> {
+        Some(self.remote).filter(|remote| !remote.is_unspecified())
     }
 
     /// Whether its interface is a link with MAC addresses and neighbours.
@@ -124,29 +135,18 @@ pub struct OuterRules {
     pub df: esp::DfRule,
 }
 
-/// An IPsec tunnel, keyed by hand.
+/// An IPsec tunnel.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Ipsec {
     /// Tunnel or transport mode.
     pub mode: esp::Mode,
-    /// What may pass; everything where there is none (RFC 4301 §4.4.1).
+    /// What may pass; everything where there is none (RFC 4301 §4.4.1). Of a negotiated tunnel, what
+    /// its children carry.
     pub selectors: Vec<Selector>,
     /// What brings packets into the tunnel.
     pub steering: Steering,
-    /// The outgoing SA.
-    pub outbound: ManualSa,
-    /// The incoming SA.
-    pub inbound: ManualSa,
-    /// UDP encapsulation (RFC 3948): our port and the far end's.
-    pub encapsulation: Option<(u16, u16)>,
-    /// How long nothing is sent in UDP before a keepalive is (RFC 3948 §2.3); none without.
-    pub nat_keepalive: Option<Duration>,
-    /// Dummy packets a second into a silent tunnel (RFC 4303 §2.6), 1000 at most; zero for none.
-    pub tfc_dummies: u16,
-    /// Extended sequence numbers (RFC 4303 §2.2.1).
-    pub esn: bool,
-    /// Anti-replay window in packets; zero for none.
-    pub replay_window: u32,
+    /// Where its keys come from.
+    pub keying: Keying,
     /// DSCP of the outer header.
     pub dscp: esp::DscpRule,
     /// DF of the outer header.
@@ -155,15 +155,43 @@ pub struct Ipsec {
     pub fragmentation: Fragmentation,
     /// Inner packets are padded to at least this many bytes (TFC, RFC 4303 §2.7).
     pub pad_to: Option<u16>,
-    /// When to warn of an SA's age.
-    pub soft: esp::Lifetime,
-    /// When an SA ends.
-    pub hard: esp::Lifetime,
+    /// Dummy packets a second into a silent tunnel (RFC 4303 §2.6), 1000 at most; zero for none.
+    pub tfc_dummies: u16,
     /// The NULL cipher is allowed.
     pub allow_null: bool,
     /// Whether an engine may have the outgoing SA: what goes out is then sealed in the pass that
     /// found its flow.
     pub egress_optimisation: bool,
+}
+
+/// Where the keys of an IPsec tunnel come from.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Keying {
+    /// From the configuration.
+    Manual(Box<Manual>),
+    /// From IKEv2.
+    Ike(Negotiated),
+}
+
+/// A pair of SAs keyed by hand.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Manual {
+    /// The outgoing SA.
+    pub outbound: ManualSa,
+    /// The incoming SA.
+    pub inbound: ManualSa,
+    /// UDP encapsulation (RFC 3948): our port and the far end's.
+    pub encapsulation: Option<(u16, u16)>,
+    /// How long nothing is sent in UDP before a keepalive is (RFC 3948 §2.3); none without.
+    pub nat_keepalive: Option<Duration>,
+    /// Extended sequence numbers (RFC 4303 §2.2.1).
+    pub esn: bool,
+    /// Anti-replay window in packets; zero for none.
+    pub replay_window: u32,
+    /// When to warn of an SA's age.
+    pub soft: esp::Lifetime,
+    /// When an SA ends.
+    pub hard: esp::Lifetime,
 }
 
 /// An SA's identity and keys.
@@ -222,6 +250,24 @@ pub struct Selector {
     pub local_ports: RangeInclusive<u16>,
     /// Ports of the far side.
     pub remote_ports: RangeInclusive<u16>,
+}
+
+impl Ipsec {
+    /// The pair of SAs keyed by hand.
+    pub fn manual(&self) -> Option<&Manual> {
+        match &self.keying {
+            Keying::Manual(manual) => Some(manual),
+            Keying::Ike(_) => None,
+        }
+    }
+
+    /// What is negotiated.
+    pub fn negotiated(&self) -> Option<&Negotiated> {
+        match &self.keying {
+            Keying::Manual(_) => None,
+            Keying::Ike(negotiated) => Some(negotiated),
+        }
+    }
 }
 
 impl Selector {

@@ -386,7 +386,20 @@ impl Engine for SoftControl {
 
     fn move_sa(&mut self, handle: Handle, adjacency: AdjacencyId) -> bool {
         let Some(SaProgram::Outbound { sa, .. }) = self.sas.get(handle) else { return false };
-        let program = SaProgram::Outbound { sa: Arc::clone(sa), adjacency };
+        let sa = Arc::clone(sa);
+        self.replace_sa(handle, sa, adjacency)
+    }
+
+    fn replace_sa(
+        &mut self,
+        handle: Handle,
+        sa: Arc<esp::Outbound>,
+        adjacency: AdjacencyId,
+    ) -> bool {
+        if !matches!(self.sas.get(handle), Some(SaProgram::Outbound { .. })) {
+            return false;
+        }
+        let program = SaProgram::Outbound { sa, adjacency };
         adjacency.0 < self.shared.adjacencies.capacity()
             && self.sas.replace(handle, program, &self.shared.sas)
     }

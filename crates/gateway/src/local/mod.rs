@@ -1,4 +1,4 @@
-//! What the gateway itself answers: ICMP errors, echo replies, TCP resets, and how many of them.
+//! What the gateway itself answers: ICMP errors, echo replies, TCP resets, datagrams, and how many of them.
 //!
 //! The builders are pure functions from a packet to its answer. They write a whole frame into `out`
 //! whose Ethernet header has the right EtherType, zero MAC addresses and no tag: layer 2 belongs to
@@ -13,7 +13,7 @@ mod tests;
 
 pub use icmp::{IcmpErrorKind, icmp_error, may_answer};
 pub use limiter::{IcmpLimiter, IcmpLimiterCounters, LimitVerdict};
-pub use reply::{echo_reply, tcp_reset};
+pub use reply::{echo_reply, tcp_reset, udp};
 
 use core::net::IpAddr;
 

@@ -1,4 +1,6 @@
-//! Echo replies and TCP resets.
+//! Echo replies, TCP resets and datagrams.
+
+use core::net::SocketAddr;
 
 use wire::{
     Fragmentation, Headers, IpVersion, L3,
@@ -8,6 +10,9 @@ use wire::{
 };
 
 use super::{IpHeader, begin, is_one_host};
+
+/// Bytes of the UDP header.
+const UDP_LEN: usize = 8;
 
 /// Answers an echo request to one of our addresses (RFC 792, RFC 1122 §3.2.2.6, RFC 4443 §4.2).
 ///
@@ -59,6 +64,45 @@ fn write_echo_reply(request: &[u8], headers: &Headers, out: &mut Vec<u8>) -> Opt
     out.push(reply_type);
     out.extend_from_slice(message.get(1..)?);
     ip.finish(out, 2, version == IpVersion::V6)
+}
+
+/// Writes a datagram. Larger ones than the path takes are to be fragmented. `false` if the versions
+/// differ or it is too long.
+pub fn udp(from: SocketAddr, to: SocketAddr, parts: &[&[u8]], id: u16, out: &mut Vec<u8>) -> bool {
+    out.clear();
+    let written = write_udp(from, to, parts, id, out).is_some();
+    if !written {
+        out.clear();
+    }
+    written
+}
+
+fn write_udp(
+    from: SocketAddr,
+    to: SocketAddr,
+    parts: &[&[u8]],
+    id: u16,
+    out: &mut Vec<u8>,
+) -> Option<()> {
+    let length = UDP_LEN + parts.iter().map(|part| part.len()).sum::<usize>();
+    let ip = IpHeader { src: from.ip(), dst: to.ip(), proto: proto::UDP, tos: 0, id, df: false };
+    if !begin(out, &ip, length) {
+        return None;
+    }
+    out.extend_from_slice(&from.port().to_be_bytes());
+    out.extend_from_slice(&to.port().to_be_bytes());
+    out.extend_from_slice(&u16::try_from(length).ok()?.to_be_bytes());
+    out.extend_from_slice(&[0; 2]);
+    for part in parts {
+        out.extend_from_slice(part);
+    }
+    ip.finish(out, 6, true)?;
+    // a checksum of zero would mean that there is none (RFC 768)
+    let sum = out.get_mut(ip.l4() + 6..ip.l4() + 8)?;
+    if sum == [0; 2] {
+        sum.fill(0xff);
+    }
+    Some(())
 }
 
 /// Answers a TCP segment with a reset, as the one it was sent to would (RFC 9293 §3.10.7.1).

@@ -26,6 +26,7 @@ pub(crate) fn empty() -> Config {
         }],
         ports: Vec::new(),
         interfaces: Vec::new(),
+        peers: Vec::new(),
         tunnels: Vec::new(),
         zones: Vec::new(),
         routes: Vec::new(),

@@ -28,7 +28,7 @@ impl Gateway {
             ingress: ingress.0,
             rewrite: Rewrite::compile(key, out),
             adjacency: AdjacencyId(session.next_hop[direction.index()]),
-            sa: self.interface(egress).tunnel().and_then(|id| self.sending_handle(id)),
+            sa: self.interface(egress).tunnel().and_then(|id| self.sending_handle(id, &out)),
             mtu: self.exit_mtu(egress),
             tcp_window: session.tcp_window(),
             session: id.index,

@@ -3,12 +3,14 @@
 use config::model::{IfId, OffloadMode, Policy, VrId, Weakening};
 use offload::{Direction, FlowFacts, ledger::State};
 use reason::{NotEligible, ReasonSet};
+use wire::Tuple;
 
 use crate::{
     Gateway,
     packet::{Destination, Packet},
     promote::is_passing,
     session::{Kind, Session, SessionId},
+    tunnel::{IN, OUT},
 };
 
 impl Gateway {
@@ -44,7 +46,8 @@ impl Gateway {
             Direction::Original => session.ingress,
             Direction::Reply => session.egress,
         };
-        findings = findings.union(self.through_tunnels(ingress, egress));
+        let (came, leaves) = (session.key(direction), session.key(direction.opposite()).reversed());
+        findings = findings.union(self.through_tunnels((ingress, came), (egress, leaves)));
         if session.kind == Kind::Forward
             && self.interface(egress).tunnel().is_none()
             && !self.is_resolved(next_hop)
@@ -72,7 +75,9 @@ impl Gateway {
             Destination::Forward { egress, .. } => {
                 tunnelled = self.is_tunnelled(packet.ingress, egress);
                 findings = findings.union(self.without_engine(packet.ingress, egress));
-                findings = findings.union(self.through_tunnels(packet.ingress, egress));
+                let came = (packet.ingress, packet.headers.tuple);
+                let leaves = (egress, self.leaving_tuple(packet));
+                findings = findings.union(self.through_tunnels(came, leaves));
             }
             Destination::Local => findings.insert(NotEligible::LocalDestination),
             Destination::Undecided => {}
@@ -159,9 +164,15 @@ impl Gateway {
     }
 
     /// What stands against a direction because of the tunnels it comes out of and goes into.
-    fn through_tunnels(&self, ingress: IfId, egress: IfId) -> ReasonSet<NotEligible> {
+    /// Each way with the packet as it is there.
+    fn through_tunnels(
+        &self,
+        (ingress, came): (IfId, Tuple),
+        (egress, leaves): (IfId, Tuple),
+    ) -> ReasonSet<NotEligible> {
         let mut set = ReasonSet::EMPTY;
-        for (interface, direction) in [(ingress, Direction::Reply), (egress, Direction::Original)] {
+        for (interface, direction, tuple) in [(ingress, IN, came.reversed()), (egress, OUT, leaves)]
+        {
             let Some((id, tunnel)) = self.tunnel_of(interface) else { continue };
             if tunnel.offload == OffloadMode::Off {
                 set.insert(NotEligible::DisabledByTunnel);
@@ -170,7 +181,7 @@ impl Gateway {
                 set.insert(reason);
                 continue;
             }
-            let child = self.tunnels.sending(id).and_then(|id| self.tunnels.child(id));
+            let child = self.tunnels.sending(id, &tuple).and_then(|id| self.tunnels.child(id));
             match child.map(|child| child.ledger.direction(direction).state()) {
                 Some(State::Installed(_) | State::Hitting(_)) => {}
                 Some(State::Refused(_)) => set.insert(NotEligible::SaRefused),

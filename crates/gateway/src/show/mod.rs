@@ -9,6 +9,7 @@ mod counters;
 mod engines;
 mod explain;
 mod explain_sa;
+mod ike;
 mod keys;
 mod plan;
 mod policies;
@@ -54,7 +55,13 @@ impl Gateway {
                 Response::Neighbours(self.show_neighbours(limit, cursor, now))
             }
             Request::ShowTunnels { limit, cursor } => {
-                Response::Tunnels(self.show_tunnels(limit, cursor))
+                Response::Tunnels(self.show_tunnels(limit, cursor, now))
+            }
+            Request::ShowIke { peer, messages } => {
+                Response::Ike(self.show_ike(peer.as_deref(), messages, now)?)
+            }
+            Request::ExplainTunnel { name } => {
+                Response::TunnelExplained(Box::new(self.explain_tunnel(&name, now)?))
             }
             Request::ShowSas { pick, limit, cursor } => {
                 Response::Sas(self.show_sas(pick.as_deref(), limit, cursor, now)?)
@@ -119,6 +126,15 @@ impl Gateway {
             Request::ClearNeighbours { interface, address } => {
                 let count = self.clear_neighbours(interface.as_deref(), address, now)?;
                 cleared("neighbours", count, 0)
+            }
+            Request::ClearIke { peer } => {
+                if let Some(peer) = &peer
+                    && !self.config.peers.iter().any(|of| of.name == *peer)
+                {
+                    return Err(ApiError::not_found(format!("no IKE peer is `{peer}`")));
+                }
+                let count = self.clear_ike(peer.as_deref(), now);
+                cleared("ike", count, 0)
             }
             Request::ClearStatistics { what } => self.clear_statistics(what),
             Request::Events { filter, since, limit } => {

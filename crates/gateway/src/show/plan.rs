@@ -18,7 +18,7 @@ use crate::{
     Gateway,
     promote::{Rules, is_passing},
     session::Session,
-    tunnel::{IN, OUT, sa_facts},
+    tunnel::{IN, OUT, planned, sa_facts},
 };
 
 /// What the software engine would take of a configuration, held to a profile: every SA.
@@ -121,9 +121,16 @@ impl Gateway {
             Direction::Original => [(session.ingress, IN), (session.egress, OUT)],
             Direction::Reply => [(session.egress, IN), (session.ingress, OUT)],
         };
-        ways.into_iter().filter_map(|(interface, way)| {
-            let (_, tunnel) = self.tunnel_of(interface)?;
-            Some(sa_facts(&self.config, tunnel, tunnel.ipsec()?, way))
+        let (came, leaves) = (session.key(d), session.key(d.opposite()).reversed());
+        ways.into_iter().filter_map(move |(interface, way)| {
+            let (id, tunnel) = self.tunnel_of(interface)?;
+            let tuple = if way == OUT { leaves } else { came.reversed() };
+            if let Some(child) = self.tunnels.sending(id, &tuple) {
+                return self.sa_facts(child, way);
+            }
+            let ipsec = tunnel.ipsec()?;
+            let sa = planned(tunnel, ipsec, way).into_iter().next()?;
+            Some(sa_facts(&self.config, tunnel, ipsec, &sa, way))
         })
     }
 
@@ -165,10 +172,15 @@ fn page(
     let (from, mut taken) = ((cursor & 0xffff_ffff) as usize, cursor >> 32);
     let room = u64::from(config.limits.sas).min(profile.capabilities.ipsec.sas.unwrap_or(u64::MAX));
     let ipsec = || config.tunnels.iter().filter_map(|tunnel| Some((tunnel, tunnel.ipsec()?)));
-    let all = ipsec().flat_map(|(tunnel, ipsec)| [(tunnel, ipsec, OUT), (tunnel, ipsec, IN)]);
-    let count = ipsec().count() * 2;
-    for (tunnel, ipsec, way) in all.skip(from).take(rows) {
-        let facts = sa_facts(config, tunnel, ipsec, way);
+    let all = || {
+        ipsec().flat_map(|(tunnel, ipsec)| {
+            let pairs = planned(tunnel, ipsec, OUT).into_iter().zip(planned(tunnel, ipsec, IN));
+            pairs.flat_map(move |(out, inn)| [(tunnel, ipsec, out, OUT), (tunnel, ipsec, inn, IN)])
+        })
+    };
+    let count = all().count();
+    for (tunnel, ipsec, sa, way) in all().skip(from).take(rows) {
+        let facts = sa_facts(config, tunnel, ipsec, &sa, way);
         let against = rules.sa(&facts);
         let finding = |reason| {
             let said = rules.sa_evidence(&facts, reason);
@@ -189,14 +201,16 @@ fn page(
         }
         taken += u64::from(found.is_empty());
         view.totals.add_sa(&found);
-        let sa = if way == OUT { &ipsec.outbound } else { &ipsec.inbound };
         view.sas.push(PlanSaView {
             tunnel: tunnel.name.clone(),
             line: tunnel.line.0,
             direction: if way == OUT { "out" } else { "in" }.into(),
-            spi: format!("{:#010x}", sa.spi),
+            spi: match ipsec.manual() {
+                Some(_) => format!("{:#010x}", sa.spi),
+                None => "negotiated".to_owned(),
+            },
             suite: sa.suite.to_string(),
-            mode: ipsec.mode.to_string().into(),
+            mode: sa.mode.to_string().into(),
             against: found,
         });
     }

@@ -127,6 +127,24 @@ impl Gateway {
                     DropReason::LocalInDeny,
                     DropReason::LocalInDeny,
                 );
+                let tuple = wire::Tuple { dst: destination, dst_port: port, ..tuple };
+                if let (None, Some(peer)) = (&view.policy, self.ike_listener(vr, &tuple)) {
+                    view.action = action(Action::Allow).into();
+                    view.reason = None;
+                    view.policy = Some(PolicyView {
+                        table: "local-in".into(),
+                        name: format!("implied by phase1 {}", peer.name),
+                        line: peer.line.0,
+                        enabled: true,
+                        in_force: true,
+                        action: action(Action::Allow).into(),
+                        services: vec!["udp/500".into(), "udp/4500".into()],
+                        destination: vec![peer.local.to_string()],
+                        nat: "off".into(),
+                        offload: "off".into(),
+                        ..PolicyView::default()
+                    });
+                }
             }
             Lookup::Via(set) => {
                 let egress = set.select(crate::stages::flow_hash(&tuple)).interface;

@@ -304,9 +304,11 @@ impl Gateway {
             Direction::Original => [(session.ingress, IN), (session.egress, OUT)],
             Direction::Reply => [(session.egress, IN), (session.ingress, OUT)],
         };
+        let (came, leaves) = (session.key(d), session.key(d.opposite()).reversed());
         let sas = ways.into_iter().filter_map(|(interface, way)| {
             let (id, tunnel) = self.tunnel_of(interface)?;
-            let child = self.tunnels.child(self.tunnels.sending(id)?)?;
+            let tuple = if way == OUT { leaves } else { came.reversed() };
+            let child = self.tunnels.child(self.tunnels.sending(id, &tuple)?)?;
             let (word, parameters) = match way {
                 OUT => ("out", child.outbound.parameters()),
                 Direction::Reply => ("in", child.inbound.parameters()),

@@ -171,15 +171,22 @@ const fn severity(kind: EventKind) -> Severity {
         EventKind::SessionStart
         | EventKind::SessionEnd
         | EventKind::LinkUp
+        | EventKind::IkeUp
+        | EventKind::IkeMoved
+        | EventKind::TunnelUp
         | EventKind::ConfigApplied
         | EventKind::ScheduleChanged => Severity::Info,
-        EventKind::NeighbourLost | EventKind::CaptureStarted => Severity::Notice,
+        EventKind::NeighbourLost | EventKind::IkeDown | EventKind::CaptureStarted => {
+            Severity::Notice
+        }
         EventKind::AddressConflict
         | EventKind::KeysExported
         | EventKind::LinkDown
         | EventKind::SensorExceeded
         | EventKind::TunnelFault
         | EventKind::SaExpiry
+        | EventKind::IkeFailed
+        | EventKind::TunnelDown
         | EventKind::PoolExhausted => Severity::Warning,
         EventKind::DriftRepaired | EventKind::SessionTableFull => Severity::Error,
     }

@@ -19,14 +19,19 @@ use crate::{
 };
 
 impl Gateway {
-    pub(super) fn show_tunnels(&self, limit: Option<u32>, cursor: Option<u64>) -> TunnelsView {
+    pub(super) fn show_tunnels(
+        &self,
+        limit: Option<u32>,
+        cursor: Option<u64>,
+        now: Time,
+    ) -> TunnelsView {
         let total = self.config.tunnels.len() as u64;
         let from = cursor.unwrap_or(0).min(total) as usize;
         let tunnels: Vec<_> = self.config.tunnels[from..]
             .iter()
             .enumerate()
             .take(rows(limit))
-            .map(|(at, tunnel)| self.tunnel_view(TunnelId((from + at) as u16), tunnel))
+            .map(|(at, tunnel)| self.tunnel_view(TunnelId((from + at) as u16), tunnel, now))
             .collect();
         let next = (from + tunnels.len()) as u64;
         TunnelsView { tunnels, total, next: (next < total).then_some(next) }
@@ -79,56 +84,73 @@ impl Gateway {
         name == Some(pick) || spi == Some(parameters(child, direction).spi)
     }
 
-    fn tunnel_view(&self, id: TunnelId, tunnel: &Tunnel) -> TunnelView {
-        let interface = self.interface(tunnel.interface);
-        let way = self.underlay(tunnel);
-        let child = self.tunnels.sending(id).and_then(|id| self.tunnels.child(id));
-        let (sent, received) = child.map_or_else(Default::default, |child| {
-            (child.outbound.status(Time::ZERO).total, child.inbound.status(Time::ZERO).total)
-        });
-        let errors = sent.errors.iter().chain(&received.errors).map(|(_, count)| count).sum();
-        let traffic = |packets, bytes| Traffic { packets, bytes };
-        let (sent, received, errors) = match self.overlays.get(id) {
-            Some(it) => (
-                traffic(it.sent.packets, it.sent.bytes),
-                traffic(it.received.packets, it.received.bytes),
-                it.errors,
-            ),
-            None => (
-                traffic(sent.packets, sent.bytes),
-                traffic(received.packets, received.bytes),
-                errors,
-            ),
-        };
+    pub(super) fn tunnel_view(&self, id: TunnelId, tunnel: &Tunnel, now: Time) -> TunnelView {
         let ipsec = tunnel.ipsec();
         let (key, vni) = match &tunnel.kind {
             TunnelKind::Ipsec(_) => (None, None),
             TunnelKind::Gre(gre) => (gre.key, None),
             TunnelKind::Vxlan(vxlan) => (None, Some(vxlan.vni)),
         };
-        let installed = child.map_or(0, |child| {
-            let is = |d: &&Direction| child.ledger.direction(**d).state().is_installed();
-            Direction::BOTH.iter().filter(is).count()
+        let interface = self.interface(tunnel.interface);
+        let way = self.underlay_of(id, tunnel);
+        let children: Vec<_> =
+            self.tunnels.senders(id).iter().filter_map(|id| self.tunnels.child(*id)).collect();
+        let traffic = |(packets, bytes)| Traffic { packets, bytes };
+        let (sent, received, errors) = match self.overlays.get(id) {
+            Some(it) => (
+                traffic((it.sent.packets, it.sent.bytes)),
+                traffic((it.received.packets, it.received.bytes)),
+                it.errors,
+            ),
+            None => {
+                let carried = self.tunnels.carried_by(id, &tunnel.name);
+                (traffic(carried.sent), traffic(carried.received), carried.errors)
+            }
+        };
+        let directions = children.iter().flat_map(|child| {
+            Direction::BOTH
+                .map(|direction| child.ledger.direction(direction).state().is_installed())
         });
+        let (all, installed) =
+            directions.fold((0, 0), |(all, fast), is| (all + 1, fast + usize::from(is)));
+        let negotiated = ipsec.and_then(Ipsec::negotiated);
+        let wanted =
+            negotiated.map_or(usize::from(ipsec.is_some()), |negotiated| negotiated.children.len());
+        let standing = negotiated.and_then(|of| self.ike.standing(self.config.peer_name(of.peer)));
+        let child = children.first();
+        let remote =
+            child.map(|child| child.outbound.parameters().destination).or(tunnel.far_end());
         TunnelView {
             name: tunnel.name.clone(),
             line: tunnel.line.0,
             kind: tunnel.kind.name().into(),
-            state: match (interface.enabled, child.is_some() || ipsec.is_none(), way.is_some()) {
-                (false, _, _) => "disabled",
-                (true, false, _) => "no-sa",
-                (true, true, false) => "no-route",
-                (true, true, true) => "up",
-            }
-            .into(),
+            state:
+                match (interface.enabled, !children.is_empty() || ipsec.is_none(), way.is_some()) {
+                    (false, _, _) => "disabled",
+                    (true, false, _) => standing.map_or("no-sa", |s| super::ike::phase(s.phase)),
+                    (true, true, false) => "no-route",
+                    (true, true, true) if children.len() < wanted => "partial",
+                    (true, true, true) => "up",
+                }
+                .into(),
+            since_ms: match (children.iter().map(|child| child.created).max(), standing) {
+                (Some(at), _) => Some(ago(now, at)),
+                (None, Some(standing)) => Some(ago(now, standing.since)),
+                (None, None) => None,
+            },
+            peer: negotiated.map(|of| self.config.peer_name(of.peer).to_owned()),
+            failure: standing
+                .filter(|_| children.len() < wanted)
+                .and_then(|standing| standing.failure.as_ref())
+                .map(|failed| failed.failure.to_string()),
             interface: interface.name.clone(),
             zone: self.zone(interface.zone),
             vr: self.config.virtual_router_name(tunnel.vr).to_owned(),
             local: tunnel.local,
-            remote: tunnel.remote,
+            remote,
             underlay: way.map_or_else(String::new, |(egress, hop)| {
                 let name = self.config.interface_name(egress);
-                if hop == tunnel.remote { name.to_owned() } else { format!("{name} via {hop}") }
+                if Some(hop) == remote { name.to_owned() } else { format!("{name} via {hop}") }
             }),
             mode: ipsec.map_or("", |ipsec| mode(ipsec.mode)).into(),
             key,
@@ -136,7 +158,10 @@ impl Gateway {
             overhead: tunnel.overhead(),
             mac: tunnel.is_ethernet().then(|| self.topology.mac(interface).to_string()),
             udp: match &tunnel.kind {
-                TunnelKind::Ipsec(ipsec) => ipsec.encapsulation,
+                TunnelKind::Ipsec(_) => child.and_then(|child| {
+                    let udp = child.outbound.parameters().encapsulation?;
+                    Some((udp.source_port, udp.destination_port))
+                }),
                 TunnelKind::Gre(_) => None,
                 TunnelKind::Vxlan(vxlan) => Some((vxlan.port, vxlan.port)),
             },
@@ -146,7 +171,12 @@ impl Gateway {
             }),
             mtu: self.exit_mtu(tunnel.interface),
             path_mtu: self.path_mtu(id, tunnel),
-            offload: ["none", "partial", "full"].get(installed).copied().unwrap_or("full").into(),
+            offload: match installed {
+                0 => "none",
+                installed if installed < all => "partial",
+                _ => "full",
+            }
+            .into(),
             sent,
             received,
             errors,
@@ -232,7 +262,7 @@ impl Gateway {
     fn sizes_view(&self, tunnel: &Tunnel, ipsec: &Ipsec, child: &Child) -> SizesView {
         let Sizes { before, after, reassembled: _, told, believed, doubted } = child.sizes;
         SizesView {
-            path_mtu: self.path_mtu(child.tunnel, tunnel),
+            path_mtu: self.sa_path_mtu(child),
             learnt: child.path_mtu.is_some(),
             mtu: self.exit_mtu(tunnel.interface),
             df: ipsec.df.to_string().into(),

@@ -16,7 +16,7 @@ use crate::{
 };
 
 pub(crate) fn run(gateway: &mut Gateway, packet: &mut Packet, now: Time) -> Verdict {
-    if packet.destination == Destination::Local && !deliver::is_served(packet) {
+    if packet.destination == Destination::Local && !deliver::is_served(gateway, packet) {
         return turn_away(gateway, packet, now);
     }
     if let Destination::Forward { egress, .. } = packet.destination {

@@ -1,7 +1,7 @@
 //! Deliver: the packet is for the gateway itself.
 //!
-//! The gateway answers echo requests. Admit has already turned away everything that nothing here
-//! serves, so what arrives is an echo request or the gateway's own affair.
+//! The gateway answers echo requests and speaks IKE with its peers. Admit has already turned away
+//! everything that nothing here serves.
 
 use reason::DropReason;
 use wire::{Time, icmp};
@@ -13,21 +13,30 @@ use crate::{
 };
 
 pub(crate) fn run(gateway: &mut Gateway, packet: &mut Packet, now: Time) -> Verdict {
-    if !is_served(packet) {
+    if !is_served(gateway, packet) {
         return Verdict::Drop(DropReason::LocalInNoService);
     }
-    packet.say(|_| Note::new("echo request", "answered"));
+    let ike = !icmp::is_echo_request(&packet.headers);
+    packet.say(|_| match ike {
+        true => Note::new("message of IKE", "taken"),
+        false => Note::new("echo request", "answered"),
+    });
     if packet.is_simulated() {
         return Verdict::Consume;
     }
     gateway.counters.delivered.add(packet.count(), packet.volume());
     gateway.count_session(packet);
     gateway.count_tier(packet);
-    gateway.send_echo_reply(packet, now);
+    if ike {
+        gateway.handle_ike(packet, now);
+    } else {
+        gateway.send_echo_reply(packet, now);
+    }
     Verdict::Consume
 }
 
 /// Whether something in the gateway serves the packet.
-pub(crate) fn is_served(packet: &Packet) -> bool {
+pub(crate) fn is_served(gateway: &Gateway, packet: &Packet) -> bool {
     icmp::is_echo_request(&packet.headers)
+        || gateway.ike_listener(packet.vr, &packet.headers.tuple).is_some()
 }

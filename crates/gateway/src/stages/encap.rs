@@ -15,7 +15,7 @@ use crate::{
     local::IcmpErrorKind,
     packet::{Destination, Origin, Packet, Verdict},
     trace::Note,
-    tunnel::{Child, MOST_NESTED, Wrapped},
+    tunnel::{Awaits, Child, MOST_NESTED, Wrapped},
 };
 
 /// Smallest TCP header plus IPv4 and IPv6 header: what an MTU-derived MSS leaves out (RFC 6691 §2).
@@ -31,6 +31,12 @@ pub(crate) fn run(gateway: &mut Gateway, packet: &mut Packet, now: Time) -> Verd
         packet.say(|p| Note::new(format!("ttl {}", p.headers.ttl), "expires here"));
         answer(gateway, packet, IcmpErrorKind::TtlExceeded, now);
         return Verdict::Drop(DropReason::TtlExpired);
+    }
+    let tunnel = gateway.interface(egress).tunnel();
+    if let Some(id) = tunnel
+        && let Some(awaits) = gateway.awaits_sa(id, &gateway.leaving_tuple(packet))
+    {
+        return wait(packet, &gateway.interface(egress).name, awaits);
     }
     let outer = gateway.outer(packet);
     let mtu = if gateway.cuts_after(egress, packet) {
@@ -51,12 +57,11 @@ pub(crate) fn run(gateway: &mut Gateway, packet: &mut Packet, now: Time) -> Verd
             )
         });
         let told = answer(gateway, packet, IcmpErrorKind::FragNeeded { mtu }, now);
-        if told && let Some(child) = sending(gateway, egress) {
+        if told && let Some(child) = sending(gateway, egress, packet) {
             child.sizes.told += 1;
         }
         return Verdict::Drop(DropReason::MtuExceeded);
     }
-    let tunnel = gateway.interface(egress).tunnel();
     if packet.is_simulated() {
         packet.say(|p| {
             Note::new(
@@ -86,6 +91,16 @@ pub(crate) fn run(gateway: &mut Gateway, packet: &mut Packet, now: Time) -> Verd
     tunnel.map_or(Verdict::Continue, |id| wrap(gateway, packet, id, now))
 }
 
+/// The tunnel has no SA for the packet yet.
+fn wait(packet: &mut Packet, tunnel: &str, awaits: Awaits) -> Verdict {
+    let (result, verdict) = match awaits {
+        Awaits::Negotiation => ("waits for IKE to negotiate an SA", Verdict::Hold),
+        Awaits::Peer => ("no SA, and the peer is to begin", Verdict::Drop(DropReason::NeedIke)),
+    };
+    packet.say(|_| Note::new(format!("tunnel {tunnel}"), result));
+    verdict
+}
+
 /// The packet enters a tunnel.
 fn wrap(gateway: &mut Gateway, packet: &mut Packet, id: TunnelId, now: Time) -> Verdict {
     if packet.nesting >= MOST_NESTED {
@@ -104,7 +119,10 @@ fn wrap(gateway: &mut Gateway, packet: &mut Packet, id: TunnelId, now: Time) -> 
             tunnel.map(|t| (t.kind.name(), t.name.clone(), t.line)).unwrap_or_default();
         let found = match &result {
             Ok(()) => {
-                let offers = gateway.tunnels.sending(id).map(|child| gateway.offers(child));
+                let offers = match p.wrapped {
+                    Some(Wrapped::Sa(child)) => Some(gateway.offers(child)),
+                    Some(Wrapped::Overlay(_)) | None => None,
+                };
                 let offers = offers.map_or_else(String::new, |offers| format!("; {offers}"));
                 format!(
                     "{inner} bytes became {} of {}{offers}",
@@ -177,10 +195,10 @@ fn answer(gateway: &mut Gateway, packet: &Packet, kind: IcmpErrorKind, now: Time
         && gateway.send_icmp_error(kind, packet.frame.bytes(), packet.ingress, now)
 }
 
-/// The pair of SAs that packets leave by, if they leave by a tunnel.
-fn sending(gateway: &mut Gateway, egress: IfId) -> Option<&mut Child> {
+/// The pair of SAs that a packet leaves by, if it leaves by a tunnel.
+fn sending<'g>(gateway: &'g mut Gateway, egress: IfId, packet: &Packet) -> Option<&'g mut Child> {
     let tunnel = gateway.interface(egress).tunnel()?;
-    let id = gateway.tunnels.sending(tunnel)?;
+    let id = gateway.tunnels.sending(tunnel, &gateway.leaving_tuple(packet))?;
     gateway.tunnels.child_mut(id)
 }
 

@@ -69,8 +69,20 @@ fn local_in(gateway: &mut Gateway, packet: &mut Packet, now: Time) -> Verdict {
     let index = gateway.policies.local_in(&key);
     let rule = index.and_then(|i| gateway.config.local_in.get(i));
     packet.rule = index.map(|i| i as u32);
-    let action = rule.map(|rule| rule.action);
-    packet.say(|_| local_note("local-in", describe(gateway, &key), rule));
+    let implied = gateway.ike_listener(packet.vr, &packet.inner_tuple());
+    let action = match (rule, implied) {
+        (Some(rule), _) => Some(rule.action),
+        (None, Some(_)) => Some(Action::Allow),
+        (None, None) => None,
+    };
+    packet.say(|_| match (rule, implied) {
+        (None, Some(peer)) => Note::new(describe(gateway, &key), IMPLIED_IKE).by(
+            "phase1",
+            peer.name.clone(),
+            peer.line,
+        ),
+        _ => local_note("local-in", describe(gateway, &key), rule),
+    });
     if !packet.is_simulated() {
         gateway.policies.hit(Table::LocalIn, index, now);
         if action != Some(Action::Allow) {
@@ -87,6 +99,9 @@ fn local_in(gateway: &mut Gateway, packet: &mut Packet, now: Time) -> Verdict {
         Some(Action::Deny) | None => Verdict::Drop(DropReason::LocalInDeny),
     }
 }
+
+/// What lets datagrams of IKE pass that no local-in rule names.
+pub(crate) const IMPLIED_IKE: &str = "allowed: implied by the IKE peer";
 
 fn local_out(gateway: &mut Gateway, packet: &mut Packet) -> Verdict {
     let key = key(gateway, packet);

@@ -1,38 +1,42 @@
 //! What an engine needs to know of an SA, as far as the configuration tells it.
 
+use ::ike::algorithm::{Encryption, Integrity};
 use config::{
     Config,
-    model::{Fragmentation, Ipsec, OffloadMode, Steering, Tunnel},
+    model::{ChildSpec, Fragmentation, Ipsec, OffloadMode, Steering, Tunnel},
 };
 use offload::{Direction, Keying, SaFacts};
 use reason::{NotEligible, ReasonSet};
 
-use super::OUT;
+use super::{HOP_LIMIT, OUT, Way};
 
 /// The facts of one SA of a tunnel; the findings are the switches.
 pub(crate) fn sa_facts(
     config: &Config,
     tunnel: &Tunnel,
     ipsec: &Ipsec,
+    sa: &esp::Parameters,
     direction: Direction,
 ) -> SaFacts {
-    let sa = if direction == OUT { &ipsec.outbound } else { &ipsec.inbound };
     let mut selector_protocols: Vec<u8> = ipsec.selectors.iter().filter_map(|s| s.proto).collect();
     selector_protocols.sort_unstable();
     selector_protocols.dedup();
     SaFacts {
         direction,
         suite: sa.suite,
-        mode: ipsec.mode,
+        mode: sa.mode,
         ipv6: tunnel.local.is_ipv6(),
-        esn: ipsec.esn,
-        replay_window: ipsec.replay_window,
-        udp_encapsulation: ipsec.encapsulation.is_some(),
+        esn: sa.esn,
+        replay_window: sa.replay_window,
+        udp_encapsulation: sa.encapsulation.is_some(),
         // The configuration refuses it.
         compression: false,
-        pad_to: ipsec.pad_to,
+        pad_to: sa.pad_to,
         post_fragmentation: ipsec.fragmentation == Fragmentation::After,
-        keying: Keying::Manual,
+        keying: match ipsec.keying {
+            config::model::Keying::Manual(_) => Keying::Manual,
+            config::model::Keying::Ike(_) => Keying::Ikev2,
+        },
         selector_protocols,
         // Selectors that steer say which packets the tunnel is for. Where routes do that, they filter.
         filters: match ipsec.steering {
@@ -40,10 +44,66 @@ pub(crate) fn sa_facts(
             Steering::Selectors => 0,
         },
         virtual_routers: config.virtual_routers.len(),
-        soft: ipsec.soft,
-        hard: ipsec.hard,
+        soft: sa.soft,
+        hard: sa.hard,
         findings: switched_off(config, tunnel, ipsec, direction),
     }
+}
+
+/// The SAs of a tunnel in one direction, as the configuration has them: of those that are negotiated, with
+/// the algorithms we like best.
+pub(crate) fn planned(
+    tunnel: &Tunnel,
+    ipsec: &Ipsec,
+    direction: Direction,
+) -> Vec<esp::Parameters> {
+    let negotiated = match &ipsec.keying {
+        config::model::Keying::Ike(negotiated) => negotiated,
+        config::model::Keying::Manual(manual) => {
+            let way = if direction == OUT { Way::Out } else { Way::In };
+            return vec![super::parameters(tunnel, ipsec, manual, way)];
+        }
+    };
+    let (source, destination) = match direction {
+        OUT => (tunnel.local, tunnel.remote),
+        Direction::Reply => (tunnel.remote, tunnel.local),
+    };
+    let parameters = |child: &ChildSpec| {
+        let proposal = child.proposals.first()?;
+        Some(esp::Parameters {
+            spi: 0,
+            suite: suite(&proposal.text)?,
+            key: esp::KeyMaterial::from_bytes(&[]),
+            mode: child.mode,
+            source,
+            destination,
+            encapsulation: None,
+            esn: proposal.text.split('-').any(|part| part == "esn"),
+            replay_window: child.replay_window,
+            soft: child.soft,
+            hard: child.hard,
+            dscp: ipsec.dscp,
+            df: ipsec.df,
+            pad_to: ipsec.pad_to,
+            hop_limit: HOP_LIMIT,
+            allow_null: ipsec.allow_null,
+        })
+    };
+    negotiated.children.iter().filter_map(parameters).collect()
+}
+
+/// The suite that the first algorithms of a proposal make.
+fn suite(proposal: &str) -> Option<esp::Suite> {
+    let mut parts = proposal.split('-');
+    let encryption = parts.find_map(Encryption::from_name)?;
+    let name = match encryption.is_combined() {
+        true => encryption.name().to_owned(),
+        false => {
+            let integrity = proposal.split('-').find_map(Integrity::from_name)?;
+            format!("{encryption}-{integrity}")
+        }
+    };
+    name.parse().ok()
 }
 
 fn switched_off(

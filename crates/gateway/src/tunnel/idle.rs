@@ -31,6 +31,9 @@ const DUMMY: core::ops::Range<u32> = 40..240;
 /// Bytes behind what is in a dummy: padding, trailer and ICV, with some to spare.
 const ROOM: usize = 128;
 
+/// How often a tunnel without an SA is looked at, at most.
+const WITHOUT: Duration = Duration::from_secs(1);
+
 /// What is sent into silence.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
@@ -78,7 +81,7 @@ impl Kind {
     /// How long nothing is sent before one is; none where none is.
     fn interval(self, ipsec: &Ipsec) -> Option<Duration> {
         match self {
-            Self::Keepalive => ipsec.encapsulation.and(ipsec.nat_keepalive),
+            Self::Keepalive => ipsec.manual()?.nat_keepalive,
             Self::Dummy if ipsec.tfc_dummies == 0 => None,
             Self::Dummy => Some(Duration::from_secs(1) / u32::from(ipsec.tfc_dummies)),
         }
@@ -127,7 +130,10 @@ impl Gateway {
     fn look_at_silence(&mut self, tunnel: TunnelId, kind: Kind, now: Time) -> Option<Time> {
         let ipsec = self.config.tunnels.get(usize::from(tunnel.0))?.ipsec()?;
         let interval = kind.interval(ipsec)?;
-        let id = self.tunnels.sending(tunnel)?;
+        // One that has no SA yet may have one later.
+        let Some(id) = self.tunnels.senders(tunnel).first().copied() else {
+            return Some(now + interval.max(WITHOUT));
+        };
         let silent_since = kind.silent_since(self.tunnels.child(id)?);
         if now.since(silent_since) < interval {
             return Some(silent_since + interval);
@@ -148,7 +154,8 @@ impl Gateway {
     ) -> Result<(), DropReason> {
         let config = std::sync::Arc::clone(&self.config);
         let Some(tunnel) = config.tunnels.get(usize::from(tunnel.0)) else { return Ok(()) };
-        let Some((egress, next_hop)) = self.underlay(tunnel) else { return Ok(()) };
+        let way = self.tunnels.child(id).and_then(|child| self.underlay_of_sa(child));
+        let Some((egress, next_hop)) = way else { return Ok(()) };
         if !self.interface(tunnel.interface).enabled || egress == tunnel.interface {
             return Ok(());
         }

@@ -11,6 +11,8 @@
 mod encapsulate;
 mod facts;
 mod idle;
+mod ike;
+mod negotiated;
 mod offer;
 mod overlay;
 mod path;
@@ -20,8 +22,11 @@ mod steering;
 mod unwrap;
 mod wrap;
 
-pub(crate) use facts::sa_facts;
+pub(crate) use facts::{planned, sa_facts};
 pub use idle::Own;
+pub use ike::Random;
+pub(crate) use ike::{Awaits, Failed, Negotiation, Phase, Standing, renegotiated};
+use negotiated::{Negotiated, still_wanted};
 pub use overlay::{Overlay, Overlays, Volume};
 pub use path::{Cut, Sizes};
 pub(crate) use promote::{IN, OUT, stats};
@@ -33,7 +38,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use aead::Selection;
 use config::{
     Config,
-    model::{IfId, Ipsec, Line, Tunnel, TunnelId, VrId},
+    model::{IfId, Ipsec, Line, Manual, Tunnel, TunnelId, VrId},
 };
 use hashbrown::HashMap;
 use offload::ledger::{Entry, Ledger};
@@ -93,6 +98,8 @@ pub struct Child {
     place: Place,
     /// How old each SA was when an event last told of it.
     told: [Age; 2],
+    /// What IKE knows of it; nothing where it is keyed by hand.
+    negotiated: Option<Negotiated>,
 }
 
 /// Where a pair of SAs stands in the configuration, by number.
@@ -128,8 +135,12 @@ pub struct Tunnels {
     by_spi: HashMap<SpiKey, ChildId, Keyed>,
     /// Outgoing SAs, for ICMP errors about what they sent.
     sent_by_spi: HashMap<SpiKey, ChildId, Keyed>,
-    /// The child a tunnel sends by.
-    sending: Vec<Option<ChildId>>,
+    /// The children a tunnel sends by: the first that carries a packet.
+    sending: Vec<Vec<ChildId>>,
+    /// Children by what IKE calls them.
+    by_ike: BTreeMap<::ike::ChildId, ChildId>,
+    /// What children that are gone have carried, by the name of their tunnel.
+    past: BTreeMap<String, Past>,
     steering: Steering,
     /// Our ports of UDP encapsulation.
     udp_ports: Vec<u16>,
@@ -139,6 +150,29 @@ pub struct Tunnels {
     idle: Idle,
     /// SAs that could not be made; the configuration has checked what can be checked.
     faults: Vec<(String, String)>,
+}
+
+/// What SAs have carried.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Past {
+    /// Packets and bytes sent.
+    pub(crate) sent: (u64, u64),
+    /// Packets and bytes received.
+    pub(crate) received: (u64, u64),
+    /// Packets dropped, both ways.
+    pub(crate) errors: u64,
+}
+
+impl Past {
+    fn add(&mut self, child: &Child) {
+        let sent = child.outbound.status(Time::ZERO).total;
+        let received = child.inbound.status(Time::ZERO).total;
+        for (sum, of) in [(&mut self.sent, &sent), (&mut self.received, &received)] {
+            *sum = (sum.0 + of.packets, sum.1 + of.bytes);
+        }
+        let errors = sent.errors.iter().chain(&received.errors);
+        self.errors += errors.map(|(_, count)| count).sum::<u64>();
+    }
 }
 
 /// What an incoming ESP packet is found by.
@@ -168,6 +202,8 @@ impl Tunnels {
             by_spi: HashMap::with_hasher(Keyed::new(seed)),
             sent_by_spi: HashMap::with_hasher(Keyed::new(seed.rotate_left(17))),
             sending: Vec::new(),
+            by_ike: BTreeMap::new(),
+            past: BTreeMap::new(),
             steering: Steering::default(),
             udp_ports: Vec::new(),
             spent: Spent::new(salt(seed)),
@@ -184,8 +220,11 @@ impl Tunnels {
         let before = std::mem::take(&mut self.children);
         self.by_spi.clear();
         self.sent_by_spi.clear();
+        self.by_ike.clear();
+        self.past.retain(|name, _| new.tunnels.iter().any(|tunnel| tunnel.name == *name));
+        let sent_before = std::mem::take(&mut self.sending);
         self.udp_ports.clear();
-        self.sending = vec![None; new.tunnels.len()];
+        self.sending = vec![Vec::new(); new.tunnels.len()];
         let numbered: BTreeMap<&str, TunnelId> = new
             .tunnels
             .iter()
@@ -194,22 +233,34 @@ impl Tunnels {
             .collect();
         let (mut moved, mut gone) = (Vec::new(), Vec::new());
         for (id, mut child) in before {
-            let name = old.tunnels.get(usize::from(child.tunnel.0)).map(|t| t.name.as_str());
-            let same = name.and_then(|name| {
-                let at = *numbered.get(name)?;
+            let was = old.tunnels.get(usize::from(child.tunnel.0));
+            let same = was.and_then(|was| {
+                let at = *numbered.get(was.name.as_str())?;
                 let tunnel = new.tunnels.get(usize::from(at.0))?;
-                is_of(&child, tunnel).then(|| (at, place(new, tunnel)))
+                let same = match &child.negotiated {
+                    Some(_) => still_wanted(&child, was, tunnel),
+                    None => is_of(&child, tunnel),
+                };
+                same.then(|| (at, place(new, tunnel)))
             });
             match same {
                 Some((tunnel, place)) => {
                     if child.place != place {
                         moved.push(id);
                     }
+                    let sends = sent_before.get(usize::from(child.tunnel.0));
+                    let sends = sends.is_some_and(|list| list.contains(&id));
                     (child.tunnel, child.place) = (tunnel, place);
                     self.enter(id, child);
+                    if sends {
+                        self.send_by(tunnel, id);
+                    }
                 }
                 None => {
                     self.spend(&child);
+                    if let Some(was) = was {
+                        self.remember(&was.name, &child);
+                    }
                     gone.push((id, child));
                 }
             }
@@ -220,30 +271,54 @@ impl Tunnels {
 
     /// Makes what the configuration asks for and is not there.
     fn load(&mut self, config: &Config, now: Time) {
-        self.sending.resize(config.tunnels.len(), None);
+        self.sending.resize(config.tunnels.len(), Vec::new());
         self.steering = Steering::new(config);
         self.idle = Idle::new(config, now);
         self.faults.clear();
         for (index, tunnel) in config.tunnels.iter().enumerate() {
-            let id = TunnelId(index as u16);
-            let Some(ipsec) = tunnel.ipsec().filter(|_| self.sending(id).is_none()) else {
+            let Some(ipsec) = tunnel.ipsec() else { continue };
+            let Some(manual) = ipsec.manual() else {
+                // a NAT may be found on the way, and then ESP comes by this port
+                self.carry_esp(esp::nat_t::PORT);
                 continue;
             };
-            match self.make(tunnel, ipsec, now) {
-                Ok(pair) => self.open(id, place(config, tunnel), pair, now),
+            let id = TunnelId(index as u16);
+            if !self.senders(id).is_empty() {
+                continue;
+            }
+            match self.make(tunnel, (ipsec, manual), now) {
+                Ok(pair) => {
+                    let child = self.open(id, place(config, tunnel), pair, None, now);
+                    self.send_by(id, child);
+                }
                 Err(fault) => self.faults.push((tunnel.name.clone(), fault.to_string())),
             }
         }
     }
 
-    /// A new pair of SAs of a tunnel, which sends by it from now on.
+    /// A tunnel sends by a child before all others: what both ends agreed on last is what the peer has.
+    fn send_by(&mut self, tunnel: TunnelId, child: ChildId) {
+        if let Some(list) = self.sending.get_mut(usize::from(tunnel.0)) {
+            list.insert(0, child);
+        }
+    }
+
+    /// Datagrams to a port of ours may carry ESP.
+    fn carry_esp(&mut self, port: u16) {
+        if let Err(at) = self.udp_ports.binary_search(&port) {
+            self.udp_ports.insert(at, port);
+        }
+    }
+
+    /// A new child, findable by what it receives. Nothing is sent by it yet.
     fn open(
         &mut self,
         tunnel: TunnelId,
         place: Place,
         (outbound, inbound): (esp::Outbound, esp::Inbound),
+        negotiated: Option<Negotiated>,
         now: Time,
-    ) {
+    ) -> ChildId {
         let id = ChildId(self.made);
         self.made += 1;
         let mut child = Child {
@@ -258,31 +333,34 @@ impl Tunnels {
             sizes: Sizes::default(),
             place,
             told: Default::default(),
+            negotiated,
         };
         self.ledger.open(&mut child.ledger, now);
         self.enter(id, child);
+        id
     }
 
-    /// Makes a child findable, and its tunnel send by it.
+    /// Makes a child findable.
     fn enter(&mut self, id: ChildId, child: Child) {
         let (out, inn) = (child.outbound.parameters(), child.inbound.parameters());
         let vr = child.place.vr;
         let key = |of: &esp::Parameters| SpiKey { spi: of.spi, destination: of.destination, vr };
         self.by_spi.insert(key(inn), id);
         self.sent_by_spi.insert(key(out), id);
-        if let Some(udp) = inn.encapsulation
-            && let Err(at) = self.udp_ports.binary_search(&udp.destination_port)
-        {
-            self.udp_ports.insert(at, udp.destination_port);
+        if let Some(udp) = inn.encapsulation {
+            self.carry_esp(udp.destination_port);
         }
-        if let Some(slot) = self.sending.get_mut(usize::from(child.tunnel.0)) {
-            *slot = Some(id);
+        if let Some(negotiated) = &child.negotiated {
+            self.by_ike.insert(negotiated.id, id);
         }
         self.children.insert(id, child);
     }
 
-    /// Remembers how far the keys of a child have come.
+    /// Remembers how far the keys of a child have come, if they can come back.
     fn spend(&mut self, child: &Child) {
+        if child.negotiated.is_some() {
+            return;
+        }
         let (sent, received) = (&child.outbound, &child.inbound);
         self.spent.add(Way::Out, &sent.parameters().key, sent.sequence());
         self.spent.add(Way::In, &received.parameters().key, received.sequence());
@@ -291,15 +369,28 @@ impl Tunnels {
     fn make(
         &self,
         tunnel: &Tunnel,
-        ipsec: &Ipsec,
+        (ipsec, manual): (&Ipsec, &Manual),
         now: Time,
     ) -> Result<(esp::Outbound, esp::Inbound), esp::ParameterError> {
-        let (out, inn) = (parameters(tunnel, ipsec, Way::Out), parameters(tunnel, ipsec, Way::In));
+        let pair = [Way::Out, Way::In].map(|way| parameters(tunnel, ipsec, manual, way));
+        let [out, inn] = pair;
         let sent = self.spent.after(Way::Out, &out.key);
         let received = self.spent.after(Way::In, &inn.key);
         let outbound = esp::Outbound::with(out, now, &self.ciphers, sent)?;
         let inbound = esp::Inbound::with(inn, now, &self.ciphers, received)?;
         Ok((outbound, inbound))
+    }
+
+    /// A child goes: what it carried stays with its tunnel.
+    fn remember(&mut self, tunnel: &str, child: &Child) {
+        self.past.entry(tunnel.to_owned()).or_default().add(child);
+    }
+
+    /// What a tunnel has carried: the sum over its children, those that are gone too.
+    pub(crate) fn carried_by(&self, id: TunnelId, name: &str) -> Past {
+        let mut sum = self.past.get(name).copied().unwrap_or_default();
+        self.children.values().filter(|child| child.tunnel == id).for_each(|child| sum.add(child));
+        sum
     }
 
     /// Whether there is none.
@@ -342,9 +433,15 @@ impl Tunnels {
         self.children.range(from..).take(most).map(|(id, _)| *id).collect()
     }
 
-    /// The child a tunnel sends by.
-    pub fn sending(&self, tunnel: TunnelId) -> Option<ChildId> {
-        self.sending.get(usize::from(tunnel.0)).copied().flatten()
+    /// The child that a tunnel sends a packet by: the first that carries it.
+    pub fn sending(&self, tunnel: TunnelId, tuple: &Tuple) -> Option<ChildId> {
+        let carries = |id: &&ChildId| self.children.get(id).is_some_and(|c| c.carries(tuple));
+        self.senders(tunnel).iter().find(carries).copied()
+    }
+
+    /// The children a tunnel sends by.
+    pub fn senders(&self, tunnel: TunnelId) -> &[ChildId] {
+        self.sending.get(usize::from(tunnel.0)).map_or(&[], Vec::as_slice)
     }
 
     /// The child whose incoming SA takes packets with this SPI to this address.
@@ -381,7 +478,7 @@ impl Gateway {
     }
 
     /// Largest IP packet that leaves by an interface in one piece: its MTU, or what fits the path
-    /// below a tunnel when that is less.
+    /// below a tunnel by every of its children when that is less.
     pub(crate) fn exit_mtu(&self, interface: IfId) -> u16 {
         self.exit_mtu_within(interface, MOST_NESTED)
     }
@@ -390,14 +487,14 @@ impl Gateway {
     fn exit_mtu_within(&self, interface: IfId, depth: u8) -> u16 {
         let mtu = self.interface(interface).mtu;
         let Some((id, tunnel)) = self.tunnel_of(interface) else { return mtu };
-        let Some(below) = self.path_mtu_within(id, tunnel, depth) else { return mtu };
-        let child = self.tunnels.sending(id).and_then(|id| self.tunnels.child(id));
-        let inside = match (tunnel.overhead(), child) {
-            (Some(overhead), _) => below.saturating_sub(overhead),
-            (None, Some(child)) => child.outbound.inner_mtu(below),
-            (None, None) => mtu,
-        };
-        mtu.min(inside)
+        if let Some(overhead) = tunnel.overhead() {
+            let below = self.path_mtu_within(id, tunnel, depth);
+            return below.map_or(mtu, |below| mtu.min(below.saturating_sub(overhead)));
+        }
+        let children = self.tunnels.senders(id).iter().filter_map(|id| self.tunnels.child(*id));
+        let fits =
+            |child: &Child| Some(child.outbound.inner_mtu(self.sa_path_mtu_within(child, depth)?));
+        children.filter_map(fits).fold(mtu, u16::min)
     }
 
     /// The interface of the tunnel whose selectors want a packet before any route is asked. What is
@@ -444,9 +541,10 @@ impl Gateway {
 
 /// Whether a child is what a tunnel asks for.
 fn is_of(child: &Child, tunnel: &Tunnel) -> bool {
-    tunnel.ipsec().is_some_and(|ipsec| {
-        *child.outbound.parameters() == parameters(tunnel, ipsec, Way::Out)
-            && *child.inbound.parameters() == parameters(tunnel, ipsec, Way::In)
+    let of = tunnel.ipsec().and_then(|ipsec| Some((ipsec, ipsec.manual()?)));
+    of.is_some_and(|(ipsec, manual)| {
+        *child.outbound.parameters() == parameters(tunnel, ipsec, manual, Way::Out)
+            && *child.inbound.parameters() == parameters(tunnel, ipsec, manual, Way::In)
     })
 }
 
@@ -465,12 +563,12 @@ fn salt(seed: u64) -> [u8; 16] {
     salt
 }
 
-fn parameters(tunnel: &Tunnel, ipsec: &Ipsec, way: Way) -> esp::Parameters {
+fn parameters(tunnel: &Tunnel, ipsec: &Ipsec, manual: &Manual, way: Way) -> esp::Parameters {
     let (sa, source, destination) = match way {
-        Way::Out => (&ipsec.outbound, tunnel.local, tunnel.remote),
-        Way::In => (&ipsec.inbound, tunnel.remote, tunnel.local),
+        Way::Out => (&manual.outbound, tunnel.local, tunnel.remote),
+        Way::In => (&manual.inbound, tunnel.remote, tunnel.local),
     };
-    let encapsulation = ipsec.encapsulation.map(|(local, remote)| match way {
+    let encapsulation = manual.encapsulation.map(|(local, remote)| match way {
         Way::Out => esp::UdpEncapsulation { source_port: local, destination_port: remote },
         Way::In => esp::UdpEncapsulation { source_port: remote, destination_port: local },
     });
@@ -482,10 +580,10 @@ fn parameters(tunnel: &Tunnel, ipsec: &Ipsec, way: Way) -> esp::Parameters {
         source,
         destination,
         encapsulation,
-        esn: ipsec.esn,
-        replay_window: ipsec.replay_window,
-        soft: ipsec.soft,
-        hard: ipsec.hard,
+        esn: manual.esn,
+        replay_window: manual.replay_window,
+        soft: manual.soft,
+        hard: manual.hard,
         dscp: ipsec.dscp,
         df: ipsec.df,
         pad_to: ipsec.pad_to,

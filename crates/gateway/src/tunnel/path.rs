@@ -9,7 +9,7 @@ use config::model::{Fragmentation, IfId, Tunnel, TunnelId};
 use reason::DemotionReason;
 use wire::{Time, icmp};
 
-use super::{ChildId, MOST_NESTED, Wrapped};
+use super::{Child, ChildId, MOST_NESTED, Wrapped};
 use crate::{Gateway, packet::Packet};
 
 /// A learnt MTU is forgotten after this time (RFC 1191 §6.3, RFC 8201 §5.3: ten minutes).
@@ -70,7 +70,7 @@ impl Gateway {
         let Some((_, tunnel)) = self.tunnel_of(interface) else { return false };
         let Some(ipsec) = tunnel.ipsec() else { return false };
         let outer_df = match (ipsec.mode, ipsec.df) {
-            (esp::Mode::Tunnel, _) if tunnel.remote.is_ipv6() => false,
+            (esp::Mode::Tunnel, _) if tunnel.local.is_ipv6() => false,
             (esp::Mode::Transport, _) | (esp::Mode::Tunnel, esp::DfRule::Copy) => packet.headers.df,
             (esp::Mode::Tunnel, esp::DfRule::Set) => true,
             (esp::Mode::Tunnel, esp::DfRule::Clear) => false,
@@ -107,15 +107,28 @@ impl Gateway {
         self.path_mtu_within(id, tunnel, MOST_NESTED)
     }
 
+    /// The same of a pair of SAs.
+    pub(crate) fn sa_path_mtu(&self, child: &Child) -> Option<u16> {
+        self.sa_path_mtu_within(child, MOST_NESTED)
+    }
+
     /// The same, looking at `depth` tunnels below one another at most.
     pub(super) fn path_mtu_within(&self, id: TunnelId, tunnel: &Tunnel, depth: u8) -> Option<u16> {
+        if let Some(child) = self.tunnels.senders(id).first() {
+            return self.sa_path_mtu_within(self.tunnels.child(*child)?, depth);
+        }
         let depth = depth.checked_sub(1)?;
         let (egress, _) = self.underlay(tunnel)?;
         let below = self.exit_mtu_within(egress, depth);
-        let child = self.tunnels.sending(id).and_then(|id| self.tunnels.child(id));
-        let told = child.and_then(|child| child.path_mtu);
-        let told = told.or_else(|| self.overlays.get(id)?.path_mtu);
+        let told = self.overlays.get(id).and_then(|overlay| overlay.path_mtu);
         Some(told.map_or(below, |(mtu, _)| mtu.min(below)))
+    }
+
+    pub(super) fn sa_path_mtu_within(&self, child: &Child, depth: u8) -> Option<u16> {
+        let depth = depth.checked_sub(1)?;
+        let (egress, _) = self.underlay_of_sa(child)?;
+        let below = self.exit_mtu_within(egress, depth);
+        Some(child.path_mtu.map_or(below, |(mtu, _)| mtu.min(below)))
     }
 
     /// The SA that an ICMP "too big" is about, and the MTU it tells if it is to be believed.
@@ -135,8 +148,7 @@ impl Gateway {
     /// Believes it. Sessions that go through are asked again: their packets must be smaller now.
     pub(crate) fn learn_path_mtu(&mut self, id: ChildId, mtu: u16, now: Time) -> bool {
         let Some(child) = self.tunnels.child(id) else { return false };
-        let tunnel = self.config.tunnels.get(usize::from(child.tunnel.0));
-        let known = tunnel.and_then(|tunnel| self.path_mtu(child.tunnel, tunnel));
+        let known = self.sa_path_mtu(child);
         if known.is_none_or(|known| mtu >= known) {
             return false;
         }

@@ -8,7 +8,7 @@ use offload::{
     ledger::{At, Ledger, State},
 };
 use reason::{DemotionReason, NotEligible, ReasonSet, RefusalReason};
-use wire::Time;
+use wire::{Time, Tuple};
 
 use super::{Age, Child, ChildId, SLOW_PATH, facts::sa_facts};
 use crate::{
@@ -38,6 +38,10 @@ impl Gateway {
     /// Offers one SA to the engine, unless it has it, or has no room for SAs and will say when it has.
     pub(crate) fn promote_sa(&mut self, id: ChildId, direction: Direction, now: Time) {
         let Some(child) = self.tunnels.child(id) else { return };
+        // what only receives until its peer lets go of it needs no room for sending
+        if direction == OUT && !self.tunnels.senders(child.tunnel).contains(&id) {
+            return;
+        }
         match child.ledger.direction(direction).state() {
             State::Refused(RefusalReason::SaTableFull) => {}
             State::NotEvaluated | State::Eligible | State::NotEligible(_) | State::Refused(_) => {
@@ -95,7 +99,11 @@ impl Gateway {
         let child = self.tunnels.child(id)?;
         let tunnel = self.config.tunnels.get(usize::from(child.tunnel.0))?;
         let ipsec = tunnel.ipsec()?;
-        Some(sa_facts(&self.config, tunnel, ipsec, direction))
+        let sa = match direction {
+            OUT => child.outbound.parameters(),
+            IN => child.inbound.parameters(),
+        };
+        Some(sa_facts(&self.config, tunnel, ipsec, sa, direction))
     }
 
     fn sa_program(&self, id: ChildId, direction: Direction) -> Option<SaProgram> {
@@ -149,17 +157,11 @@ impl Gateway {
         self.tunnels.child(id)?.ledger.direction(direction).state().handle()
     }
 
-    /// The handle of the SA that a tunnel's packets go out by, if the engine has it.
-    pub(crate) fn sending_handle(&self, tunnel: TunnelId) -> Option<Handle> {
-        let child = self.tunnels.sending(tunnel)?;
-        match self.tunnels.child(child)?.ledger.direction(OUT).state() {
-            State::Installed(handle) | State::Hitting(handle) => Some(handle),
-            State::NotEvaluated
-            | State::Eligible
-            | State::NotEligible(_)
-            | State::Refused(_)
-            | State::Retiring(..) => None,
-        }
+    /// The handle of the SA that a packet goes out by, if the engine has it.
+    pub(crate) fn sending_handle(&self, tunnel: TunnelId, tuple: &Tuple) -> Option<Handle> {
+        let child = self.tunnels.sending(tunnel, tuple)?;
+        let state = self.tunnels.child(child)?.ledger.direction(OUT).state();
+        state.handle().filter(|_| state.is_installed())
     }
 
     /// Looks at what the engine did with a pair of SAs since the last look, and how old they are;
@@ -184,6 +186,10 @@ impl Gateway {
     /// An event when an SA has grown old, and one when it has ended.
     fn tell_of_age(&mut self, id: ChildId, direction: Direction, now: Time) {
         let Some(child) = self.tunnels.child(id) else { return };
+        // of a negotiated one IKE tells what becomes of it
+        if child.ike().is_some() {
+            return;
+        }
         let (expiry, spi) = match direction {
             OUT => (child.outbound.expiry(now), child.outbound.parameters().spi),
             IN => (child.inbound.expiry(now), child.inbound.parameters().spi),
@@ -223,8 +229,7 @@ impl Gateway {
         for id in self.tunnels.slice(ChildId(0), usize::MAX) {
             let Some(child) = self.tunnels.child(id) else { return };
             let known = child.next_hop;
-            let tunnel = self.config.tunnels.get(usize::from(child.tunnel.0));
-            let way = tunnel.and_then(|tunnel| self.underlay(tunnel));
+            let way = self.underlay_of_sa(child);
             let is = way.and_then(|(egress, hop)| self.neighbours.lookup(egress, hop));
             if known == u32::MAX || is == Some(NeighbourId(known)) {
                 continue;
@@ -264,6 +269,6 @@ fn take_out(
 }
 
 /// Where and when something happened to an SA: a pair of SAs stands where a session would.
-fn at(id: ChildId, direction: Direction, now: Time) -> At {
+pub(super) fn at(id: ChildId, direction: Direction, now: Time) -> At {
     At { session: id.0, direction, engine: ENGINE, now }
 }

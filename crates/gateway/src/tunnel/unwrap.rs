@@ -105,10 +105,10 @@ impl Gateway {
     pub(crate) fn unwrap(
         &mut self,
         packet: &mut Packet,
-        child: ChildId,
+        number: ChildId,
         now: Time,
     ) -> Result<Unwrapped, DropReason> {
-        let child = self.tunnels.child(child).ok_or(DropReason::EspSpiUnknown)?;
+        let child = self.tunnels.child(number).ok_or(DropReason::EspSpiUnknown)?;
         let (id, inbound) = (child.tunnel, std::sync::Arc::clone(&child.inbound));
         packet.frame.truncate(packet.headers.end as usize);
         let sa = (inbound.parameters().spi, inbound.parameters().destination);
@@ -134,7 +134,7 @@ impl Gateway {
             let sight = Sight::new(CapturePoint::Decap, place, what).by(packet.tier.name());
             self.handle_sight(&sight.at_sa(Some(sa)), now);
         }
-        if let Err(reason) = self.check_selectors(packet) {
+        if let Err(reason) = self.check_selectors(packet, Some(number)) {
             if let Some(before) = &mut packet.before_sa {
                 before.bytes = packet.frame.bytes().to_vec();
             }
@@ -148,12 +148,24 @@ impl Gateway {
     }
 
     /// RFC 4301 §5.2: what came out of an SA must be what its selectors let in.
-    pub(crate) fn check_selectors(&self, packet: &Packet) -> Result<(), DropReason> {
-        match self.tunnel_of(packet.ingress) {
-            Some((_, tunnel)) if !self.selected(tunnel, &packet.headers.tuple.reversed()) => {
-                Err(DropReason::EspSelectorMismatch)
+    /// Where it is not known which SA that was, one of its tunnel must be.
+    pub(crate) fn check_selectors(
+        &self,
+        packet: &Packet,
+        by: Option<ChildId>,
+    ) -> Result<(), DropReason> {
+        let Some((id, tunnel)) = self.tunnel_of(packet.ingress) else { return Ok(()) };
+        let tuple = packet.headers.tuple.reversed();
+        let carried = match by {
+            Some(by) => self.tunnels.child(by).is_some_and(|child| child.carries(&tuple)),
+            None => {
+                let mut children = self.tunnels.children().map(|(_, child)| child);
+                children.any(|child| child.tunnel == id && child.carries(&tuple))
             }
-            Some(_) | None => Ok(()),
+        };
+        match carried && self.selected(tunnel, &tuple) {
+            true => Ok(()),
+            false => Err(DropReason::EspSelectorMismatch),
         }
     }
 

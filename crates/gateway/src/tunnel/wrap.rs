@@ -4,7 +4,7 @@
 use core::net::IpAddr;
 
 use api::CapturePoint;
-use config::model::{IfId, Tunnel, TunnelId};
+use config::model::{IfId, Tunnel, TunnelId, VrId};
 use ports::Frame;
 use reason::DropReason;
 use wire::{IpVersion, Mac, Time, Tuple};
@@ -15,7 +15,7 @@ use crate::{
     packet::{BeforeSa, Destination, Origin, Packet},
     route::Lookup,
     stages::flow_hash,
-    tunnel::{SLOW_PATH, Wrapped, encapsulate::outer_tuple},
+    tunnel::{Child, SLOW_PATH, Wrapped, encapsulate::outer_tuple},
 };
 
 /// Bytes that any SA puts before a packet at most: Ethernet with a tag, IPv6, UDP, ESP and an
@@ -31,17 +31,38 @@ impl Gateway {
         self.way_below(tunnel, &outer_tuple(tunnel, 0))
     }
 
+    /// The way to the far end of a pair of SAs.
+    pub(crate) fn underlay_of_sa(&self, child: &Child) -> Option<(IfId, IpAddr)> {
+        let ends = child.outbound.parameters();
+        let proto = wire::proto::ESP;
+        let (src, dst) = (ends.source, ends.destination);
+        self.route_below(child.place.vr, &Tuple { src, dst, src_port: 0, dst_port: 0, proto })
+    }
+
+    /// The way to the far end of a tunnel, as its SAs or else its configuration have it.
+    pub(crate) fn underlay_of(&self, id: TunnelId, tunnel: &Tunnel) -> Option<(IfId, IpAddr)> {
+        match self.tunnels.senders(id).first().and_then(|id| self.tunnels.child(*id)) {
+            Some(child) => self.underlay_of_sa(child),
+            None => self.underlay(tunnel),
+        }
+    }
+
     /// The way of an outer packet. What an IPsec tunnel's selectors want of GRE and VXLAN goes by it.
     pub(super) fn way_below(&self, tunnel: &Tunnel, outer: &Tuple) -> Option<(IfId, IpAddr)> {
+        let remote = tunnel.far_end()?;
         if tunnel.ipsec().is_none()
             && let Some(protected_by) = self.steered(tunnel.vr, outer)
         {
-            return Some((protected_by, tunnel.remote));
+            return Some((protected_by, remote));
         }
-        match self.routes.lookup(tunnel.vr, tunnel.remote) {
+        self.route_below(tunnel.vr, outer)
+    }
+
+    fn route_below(&self, vr: VrId, outer: &Tuple) -> Option<(IfId, IpAddr)> {
+        match self.routes.lookup(vr, outer.dst) {
             Lookup::Via(set) => {
                 let member = set.select(flow_hash(outer));
-                Some((member.interface, member.gateway.unwrap_or(tunnel.remote)))
+                Some((member.interface, member.gateway.unwrap_or(outer.dst)))
             }
             Lookup::Local(_) | Lookup::Broadcast(_) | Lookup::Blackhole(_) | Lookup::None => None,
         }
@@ -64,25 +85,30 @@ impl Gateway {
             }
             return wrapped;
         }
-        let (egress, next_hop) = self.underlay(tunnel).ok_or(DropReason::NoRoute)?;
-        if egress == tunnel.interface {
+        let tuple = self.leaving_tuple(packet);
+        let id = self.tunnels.sending(id, &tuple).ok_or(match self.tunnels.senders(id) {
+            [] => DropReason::EspSaMissing,
+            // those that are there do not carry it: the peer has narrowed them
+            _ => DropReason::EspSelectorMismatch,
+        })?;
+        let child = self.tunnels.child(id).ok_or(DropReason::EspSaMissing)?;
+        let (egress, next_hop) = self.underlay_of_sa(child).ok_or(DropReason::NoRoute)?;
+        if egress == child.place.interface {
             return Err(DropReason::TunnelLoop);
         }
         let far_end = Destination::Forward { egress, gateway: Some(next_hop) };
-        let child = self.tunnels.sending(id).ok_or(DropReason::EspSaMissing)?;
+        let (sa, interface) = (std::sync::Arc::clone(&child.outbound), child.place.interface);
         if packet.is_simulated() {
-            packet.enter_underlay(Wrapped::Sa(child), far_end);
+            packet.enter_underlay(Wrapped::Sa(id), far_end);
             return Ok(());
         }
         let (count, bytes) = (packet.count(), packet.volume());
         if !packet.pieces.is_empty()
-            && let Some(child) = self.tunnels.child_mut(child)
+            && let Some(child) = self.tunnels.child_mut(id)
         {
             child.sizes.before.count(packet.pieces.len());
         }
         let mut frames = self.final_packets(packet)?;
-        let sa = self.tunnels.child(child).map(|child| std::sync::Arc::clone(&child.outbound));
-        let sa = sa.ok_or(DropReason::EspSaMissing)?;
         for frame in &mut frames {
             if self.is_capturing() {
                 packet.before_sa = Some(Box::new(before(frame, &sa)));
@@ -92,7 +118,7 @@ impl Gateway {
             put_blank_ethernet(frame)?;
             if let Some(before) = packet.before_sa.take() {
                 let what = What::Bytes(&before.bytes);
-                let place = Place::Interface(tunnel.interface);
+                let place = Place::Interface(interface);
                 let sight = Sight::new(CapturePoint::Encap, place, what).by(packet.tier.name());
                 let sight = Sight { session: packet.session, ..sight.at_sa(Some(before.sa)) };
                 self.handle_sight(&sight, now);
@@ -103,7 +129,7 @@ impl Gateway {
         packet.pieces = frames.collect();
         packet.headers = wire::parse(packet.frame.bytes())?;
         self.count_wrapped(packet, count, bytes);
-        packet.enter_underlay(Wrapped::Sa(child), far_end);
+        packet.enter_underlay(Wrapped::Sa(id), far_end);
         Ok(())
     }
 

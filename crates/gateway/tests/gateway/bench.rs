@@ -89,6 +89,9 @@ impl Engine for Forgetful {
     fn move_sa(&mut self, _: Handle, _: AdjacencyId) -> bool {
         false
     }
+    fn replace_sa(&mut self, _: Handle, _: std::sync::Arc<esp::Outbound>, _: AdjacencyId) -> bool {
+        false
+    }
     fn remove_sa(&mut self, _: Handle) -> bool {
         false
     }
@@ -151,6 +154,7 @@ impl Bench {
             frames: Arc::clone(&frames),
             ciphers: Default::default(),
             seed: 1,
+            random: lockgate_gateway::rng::simulated(7),
             stopwatch: || 0,
         };
         let now = Time::from_millis(1);

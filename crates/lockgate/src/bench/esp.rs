@@ -189,7 +189,7 @@ impl Bench {
             mac: None,
         };
         let attached = vec![port(&lan), port(&wan)];
-        let settings = Settings { ciphers, seed: 0x5eed, stopwatch: || 0 };
+        let settings = Settings { ciphers, seed: 0x5eed, random: daemon::random, stopwatch: || 0 };
         let node = Node::new(Arc::new(config), attached, Arc::clone(&pool), settings, Time::ZERO);
         let far = (0..tunnels).map(far_end).collect::<Result<_, _>>()?;
         let now = Time::from_secs(1);

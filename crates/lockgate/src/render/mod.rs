@@ -9,6 +9,7 @@ mod engine;
 mod error;
 mod event;
 mod explain;
+mod ike;
 mod nat;
 mod plan;
 mod policy;
@@ -51,6 +52,14 @@ pub fn sas_detail(answer: &Response, style: &Style) -> String {
     }
 }
 
+/// Everything about each IKE peer.
+pub fn ike_detail(answer: &Response, style: &Style) -> String {
+    match answer {
+        Response::Ike(view) => ike::detail(view, style),
+        other => response(other, style),
+    }
+}
+
 /// An answer as text, ending in a newline.
 pub fn response(response: &Response, style: &Style) -> String {
     match response {
@@ -63,6 +72,8 @@ pub fn response(response: &Response, style: &Style) -> String {
         Response::Neighbours(view) => route::neighbours(view, style),
         Response::Tunnels(view) => tunnel::tunnels(view, style),
         Response::Sas(view) => tunnel::sas(view, style),
+        Response::Ike(view) => ike::peers(view, style),
+        Response::TunnelExplained(view) => ike::tunnel(view, style),
         Response::NatVips(view) => nat::vips(view, style),
         Response::NatPools(view) => nat::pools(view, style),
         Response::Engines(view) => engine::engines(view, style),

@@ -4,6 +4,7 @@
 
 mod captures;
 mod changes;
+mod ikes;
 mod profiles;
 mod tunnels;
 mod views;
@@ -62,19 +63,24 @@ goldens! {
 }
 
 goldens! {
+    ikes: ike explain_tunnel
+}
+
+goldens! {
     captures: capture_started capture_polled
 }
 
 #[test]
-fn the_other_forms_of_sas() {
+fn the_other_forms_of_sas_and_peers() {
     let plain = Style::default();
-    let view = tunnels::sas();
-    for (name, form) in [
-        ("sas_offload", super::sas_offload as fn(&Response, &Style) -> String),
-        ("sas_detail", super::sas_detail),
+    let (sas, ike) = (tunnels::sas(), ikes::ike());
+    for (name, view, form) in [
+        ("sas_offload", &sas, super::sas_offload as fn(&Response, &Style) -> String),
+        ("sas_detail", &sas, super::sas_detail),
+        ("ike_detail", &ike, super::ike_detail),
     ] {
-        let text = form(&view, &plain);
-        assert_eq!(strip(&form(&view, &Style { color: true })), text, "{name}");
+        let text = form(view, &plain);
+        assert_eq!(strip(&form(view, &Style { color: true })), text, "{name}");
         insta::assert_snapshot!(format!("{name}.text"), text);
     }
 }

@@ -14,6 +14,8 @@ pub fn tunnels(view: &TunnelsView, style: &Style) -> String {
     let mut table = Table::new(&[
         "TUNNEL",
         "STATE",
+        ">SINCE",
+        "KEYS",
         "LOCAL",
         "REMOTE",
         "WAY",
@@ -28,12 +30,18 @@ pub fn tunnels(view: &TunnelsView, style: &Style) -> String {
         ">LINE",
     ]);
     for tunnel in &view.tunnels {
-        let state = if tunnel.state == "up" { Tone::Good } else { Tone::Bad };
+        let state = match tunnel.state.as_ref() {
+            "up" => Tone::Good,
+            "partial" | "negotiating" | "idle" => Tone::Notice,
+            _ => Tone::Bad,
+        };
         table.row([
             Cell::new(Tone::Name, &tunnel.name),
             Cell::new(state, tunnel.state.as_ref()),
+            tunnel.since_ms.map_or_else(String::new, duration).into(),
+            tunnel.peer.as_deref().unwrap_or("by hand").into(),
             tunnel.local.to_string().into(),
-            tunnel.remote.to_string().into(),
+            tunnel.remote.map_or_else(|| "any".to_owned(), |remote| remote.to_string()).into(),
             if tunnel.underlay.is_empty() {
                 "none".into()
             } else {
@@ -50,7 +58,13 @@ pub fn tunnels(view: &TunnelsView, style: &Style) -> String {
             tunnel.line.to_string().into(),
         ]);
     }
-    or_none(table, "no tunnels are configured", style)
+    let mut out = or_none(table, "no tunnels are configured", style);
+    for tunnel in &view.tunnels {
+        if let Some(failure) = &tunnel.failure {
+            out.push_str(&format!("{}: {failure}\n", style.paint(Tone::Name, &tunnel.name)));
+        }
+    }
+    out
 }
 
 /// What wraps packets: the kind, what tells it from others, the bytes it adds.

@@ -202,6 +202,9 @@ impl Engine for List {
     fn move_sa(&mut self, _: Handle, _: AdjacencyId) -> bool {
         false
     }
+    fn replace_sa(&mut self, _: Handle, _: std::sync::Arc<esp::Outbound>, _: AdjacencyId) -> bool {
+        false
+    }
     fn remove_sa(&mut self, _: Handle) -> bool {
         false
     }

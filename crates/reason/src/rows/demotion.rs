@@ -87,4 +87,12 @@ registry! {
         "The engine stands for another device now."
         "Nothing to do; what still qualifies is installed again."
         "";
+    21 SaRekeyed "sa-rekeyed" Info
+        "Another SA of the same tunnel took its place."
+        "Normal with every rekey; sessions stay where they are."
+        "";
+    22 PathChanged "path-changed" Info
+        "The far end of a tunnel has another address or port."
+        "Normal behind a NAT; `show ike` tells the path."
+        "";
 }

@@ -431,4 +431,16 @@ registry! {
         "A packet for a GRE or VXLAN tunnel would be larger with the outer headers than a packet can be."
         "Lower the MTU of the sender or of the tunnel."
         "";
+    107 NeedIke "need-ike" Notice
+        "The tunnel has no SA for the packet, and it is for the peer to begin."
+        "See `explain tunnel`; `start = \"traffic\"` lets packets begin."
+        "XfrmOutNoStates";
+    108 IkeWaitFull "ike-wait-full" Notice
+        "IKE is negotiating an SA for the packet, and enough packets wait for it."
+        "Normal for a moment; `show tunnels` tells how long it takes."
+        "XfrmAcquireError";
+    109 IkeFailed "ike-failed" Warning
+        "The packet waited for an SA, and the negotiation failed or took too long."
+        "`explain tunnel` tells what failed."
+        "XfrmOutNoStates";
 }

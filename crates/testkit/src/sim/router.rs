@@ -152,13 +152,15 @@ impl Router {
         }
         loop {
             let moved = self.node.step(now);
+            // What other threads would do takes no simulated time.
+            let worked = self.node.run_jobs(now);
             self.drain(|port, clip, recorder| {
                 if let Some(recorder) = recorder {
                     recorder.sent(port, &clip);
                 }
                 send(port, clip);
             });
-            if moved == 0 {
+            if moved == 0 && !worked {
                 return;
             }
         }
@@ -198,7 +200,12 @@ fn join(config: &Arc<Config>, near: Vec<memory::MemoryPort>, seed: u64, now: Tim
     let limits = &config.limits;
     let frames = FramePool::new(limits.frames as usize, limits.super_frames as usize);
     // Simulated time stands still while a stage works.
-    let settings = Settings { ciphers: Default::default(), seed, stopwatch: || 0 };
+    let settings = Settings {
+        ciphers: Default::default(),
+        seed,
+        random: gateway::rng::simulated,
+        stopwatch: || 0,
+    };
     Node::new(Arc::clone(config), attached, frames, settings, now)
 }
 

@@ -10,6 +10,7 @@ mod change;
 mod esp;
 mod esp_settings;
 mod guards;
+mod ike;
 mod nat;
 mod neighbour;
 mod office;

@@ -13,11 +13,14 @@ pub fn tunnels() -> Response {
         line: 40,
         kind: "ipsec".into(),
         state: "up".into(),
+        since_ms: Some(3_600_000),
+        peer: None,
+        failure: None,
         interface: "vpn-paris".into(),
         zone: "vpn".into(),
         vr: "default".into(),
         local: ip("192.0.2.1"),
-        remote: ip("198.51.100.7"),
+        remote: Some(ip("198.51.100.7")),
         underlay: "wan via 192.0.2.254".into(),
         mode: "tunnel".into(),
         key: None,
@@ -38,10 +41,11 @@ pub fn tunnels() -> Response {
         name: "to-oslo".into(),
         line: 52,
         state: "no-route".into(),
+        since_ms: None,
         interface: "to-oslo".into(),
         zone: "to-oslo".into(),
         local: ip("2001:db8::1"),
-        remote: ip("2001:db8:f::9"),
+        remote: Some(ip("2001:db8:f::9")),
         underlay: String::new(),
         udp: Some((4500, 4500)),
         steering: "selectors".into(),
@@ -52,6 +56,18 @@ pub fn tunnels() -> Response {
         sent: Traffic::default(),
         received: Traffic { packets: 7, bytes: 700 },
         errors: 3,
+        ..paris.clone()
+    };
+    let rome = TunnelView {
+        name: "to-rome".into(),
+        line: 64,
+        state: "down".into(),
+        since_ms: Some(95_000),
+        peer: Some("rome".into()),
+        failure: Some("no answer to IKE_SA_INIT after 6 tries".into()),
+        remote: None,
+        underlay: String::new(),
+        offload: "none".into(),
         ..paris.clone()
     };
     let gre = TunnelView {
@@ -80,8 +96,8 @@ pub fn tunnels() -> Response {
         offload: "none".into(),
         ..paris.clone()
     };
-    let tunnels = vec![paris, oslo, gre, vxlan];
-    Response::Tunnels(TunnelsView { tunnels, total: 4, next: None })
+    let tunnels = vec![paris, oslo, gre, vxlan, rome];
+    Response::Tunnels(TunnelsView { tunnels, total: 5, next: None })
 }
 
 pub fn sas() -> Response {

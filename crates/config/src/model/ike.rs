@@ -1,0 +1,140 @@
+//! IKEv2: peers, who they are, and the algorithms that may be negotiated.
+
+use core::{fmt, net::IpAddr, time::Duration};
+
+use ike::{
+    auth::{Identity, IdentityPattern},
+    crypto::Secret,
+    proposal::{EspOffer, IkeOffer},
+};
+use wire::Tuple;
+
+use super::{Line, VrId};
+
+/// Index of a peer in [`Config::peers`](super::Config::peers).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PeerId(pub u16);
+
+/// A peer that negotiates keys with us (`[[phase1]]`).
+#[derive(Clone, Debug, PartialEq)]
+pub struct Peer {
+    /// Name.
+    pub name: String,
+    /// Where it is configured.
+    pub line: Line,
+    /// Our end.
+    pub local: IpAddr,
+    /// The far end; absent where it may be anybody, and we only answer.
+    pub remote: Option<IpAddr>,
+    /// The virtual router that carries IKE and ESP.
+    pub vr: VrId,
+    /// Who we say we are.
+    pub local_id: Identity,
+    /// Who the peer must prove to be.
+    pub remote_id: IdentityPattern,
+    /// Algorithms of IKE itself, the best first; never empty.
+    pub proposals: Vec<Proposal<IkeOffer>>,
+    /// Pre-shared key; never shown.
+    pub psk: Secret,
+    /// When the keys of IKE itself are made anew.
+    pub rekey: Duration,
+    /// After how long without a packet the peer is asked whether it lives; zero for never.
+    pub dpd: Duration,
+    /// What becomes of the tunnels of a dead peer.
+    pub dpd_action: DpdAction,
+    /// When we begin to negotiate.
+    pub start: Start,
+    /// IKE messages may be cut below IP.
+    pub fragmentation: bool,
+}
+
+/// What becomes of the tunnels of a dead peer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DpdAction {
+    /// They are negotiated again.
+    Restart,
+    /// They wait for traffic or for the peer.
+    Clear,
+}
+
+/// When we begin to negotiate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Start {
+    /// As soon as the configuration is in force.
+    Load,
+    /// With the first packet for a tunnel.
+    Traffic,
+    /// Never: the peer begins.
+    Wait,
+}
+
+/// Algorithms that go together, in the order we prefer them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Proposal<T> {
+    /// As it is written: `aes256gcm16-prfsha384-x25519`.
+    pub text: String,
+    /// As IKE takes it.
+    pub offer: T,
+}
+
+/// What of a tunnel is negotiated (`phase1` and `[[ipsec.phase2]]`).
+#[derive(Clone, Debug, PartialEq)]
+pub struct Negotiated {
+    /// With whom.
+    pub peer: PeerId,
+    /// The pairs of SAs; never empty, names differ.
+    pub children: Vec<ChildSpec>,
+}
+
+/// A pair of SAs to be negotiated.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ChildSpec {
+    /// Name, unique in its tunnel.
+    pub name: String,
+    /// Where it is configured.
+    pub line: Line,
+    /// What it carries; everything where there is none.
+    pub selectors: Vec<super::Selector>,
+    /// Algorithms, the best first; never empty.
+    pub proposals: Vec<Proposal<EspOffer>>,
+    /// Tunnel or transport mode.
+    pub mode: esp::Mode,
+    /// Anti-replay window in packets; zero for none.
+    pub replay_window: u32,
+    /// When it is rekeyed.
+    pub soft: esp::Lifetime,
+    /// When it ends.
+    pub hard: esp::Lifetime,
+}
+
+impl ChildSpec {
+    /// Whether it is to carry a packet from our side to the far side.
+    pub fn wants(&self, tuple: &Tuple) -> bool {
+        self.selectors.is_empty() || self.selectors.iter().any(|s| s.matches(tuple))
+    }
+}
+
+impl fmt::Display for DpdAction {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Restart => "restart",
+            Self::Clear => "clear",
+        })
+    }
+}
+
+impl fmt::Display for Start {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Load => "load",
+            Self::Traffic => "traffic",
+            Self::Wait => "wait",
+        })
+    }
+}
+
+impl<T> fmt::Display for Proposal<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}

@@ -1,0 +1,119 @@
+//! From the configuration to what IKE is configured with.
+
+use std::time::Duration;
+
+use ::ike::{
+    ChildSettings, Connection, LocalAuth, RemoteAuth, RequestAddresses, Settings, Side,
+    auth::PresharedKey, message::TrafficSelector,
+};
+use config::{
+    Config,
+    model::{ChildSpec, Peer, PeerId, Selector},
+};
+use ipnet::IpNet;
+
+/// Settings of the endpoint.
+pub(super) fn settings() -> Settings {
+    Settings { trace: true, ..Settings::default() }
+}
+
+/// What IKE calls a child of a tunnel: names of children are unique in their tunnel, and for IKE they
+/// have to be among all with a peer. No name has a slash.
+pub(super) fn ike_name(tunnel: &str, child: &str) -> String {
+    format!("{tunnel}/{child}")
+}
+
+/// The child of a tunnel that IKE knows by a name.
+pub(in crate::tunnel) fn child_name<'a>(tunnel: &str, name: &'a str) -> Option<&'a str> {
+    name.strip_prefix(tunnel)?.strip_prefix('/')
+}
+
+/// All peers that some tunnel is negotiated with.
+pub(super) fn connections(config: &Config) -> Vec<Connection> {
+    let peers = config.peers.iter().enumerate();
+    peers
+        .map(|(index, peer)| connection(config, PeerId(index as u16), peer))
+        .filter(|connection| !connection.children.is_empty())
+        .collect()
+}
+
+fn connection(config: &Config, id: PeerId, peer: &Peer) -> Connection {
+    let children = config.tunnels.iter().flat_map(|tunnel| {
+        let negotiated = tunnel.negotiated().filter(|negotiated| negotiated.peer == id);
+        let children = negotiated.map_or(&[][..], |negotiated| &negotiated.children);
+        children.iter().map(|spec| child(&tunnel.name, spec))
+    });
+    Connection {
+        name: peer.name.as_str().into(),
+        local: Some(peer.local),
+        remote: peer.remote,
+        offers: peer.proposals.iter().map(|proposal| proposal.offer.clone()).collect(),
+        local_identity: peer.local_id.clone(),
+        remote_identity: peer.remote_id.clone(),
+        local_auth: LocalAuth::Psk(PresharedKey(peer.psk.clone())),
+        remote_auth: RemoteAuth::Psk(PresharedKey(peer.psk.clone())),
+        ppk: None,
+        children: children.collect(),
+        dpd_after: Some(peer.dpd).filter(|dpd| !dpd.is_zero()),
+        rekey_after: Some(peer.rekey),
+        // what should be replaced and is not ends a tenth later
+        lifetime: Some(peer.rekey + peer.rekey / 10),
+        force_encapsulation: false,
+        fragmentation: peer.fragmentation,
+        request_addresses: RequestAddresses::default(),
+        pool: Vec::new(),
+        dns: Vec::new(),
+    }
+}
+
+fn child(tunnel: &str, spec: &ChildSpec) -> ChildSettings {
+    let [local, remote] = sides(spec);
+    let seconds = |of: &esp::Lifetime| of.seconds.map(Duration::from_secs);
+    ChildSettings {
+        name: ike_name(tunnel, &spec.name).into(),
+        offers: spec.proposals.iter().map(|proposal| proposal.offer.clone()).collect(),
+        local,
+        remote,
+        mode: spec.mode,
+        rekey_after: seconds(&spec.soft),
+        lifetime: seconds(&spec.hard),
+    }
+}
+
+/// Our side and the far side of a child.
+fn sides(spec: &ChildSpec) -> [Vec<Side>; 2] {
+    if spec.selectors.is_empty() {
+        let all = ["0.0.0.0/0", "::/0"].map(|net| {
+            let net: IpNet = net.parse().expect("invariant: a prefix");
+            Side::Fixed(selector(&net, None, &(0..=u16::MAX)))
+        });
+        return [all.to_vec(), all.to_vec()];
+    }
+    let list = |side: &dyn Fn(&Selector) -> TrafficSelector| {
+        let mut list: Vec<Side> = Vec::new();
+        for side in spec.selectors.iter().map(|s| Side::Fixed(side(s))) {
+            if !list.contains(&side) {
+                list.push(side);
+            }
+        }
+        list
+    };
+    [
+        list(&|s| selector(&s.local, s.proto, &s.local_ports)),
+        list(&|s| selector(&s.remote, s.proto, &s.remote_ports)),
+    ]
+}
+
+fn selector(
+    net: &IpNet,
+    proto: Option<u8>,
+    ports: &core::ops::RangeInclusive<u16>,
+) -> TrafficSelector {
+    TrafficSelector {
+        first: net.network(),
+        last: net.broadcast(),
+        protocol: proto.unwrap_or(0),
+        first_port: *ports.start(),
+        last_port: *ports.end(),
+    }
+}

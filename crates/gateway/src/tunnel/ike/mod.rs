@@ -1,0 +1,242 @@
+//! IKE in the gateway: who is negotiated with, and how far that is.
+//!
+//! The endpoint of [`::ike`] does the protocol. This room gives it datagrams, time and randomness,
+//! makes SAs of what it has agreed on (in [`negotiated`](super::negotiated)), sends what it wants sent,
+//! and sees to it that what should be up comes up: at start, when a packet wants it, and again after a
+//! failure. Expensive work leaves by [`Gateway::poll_job`] and comes back by
+//! [`Gateway::handle_job_done`], on whatever thread it was done.
+
+mod connections;
+mod events;
+mod upkeep;
+mod waiting;
+
+use core::net::{IpAddr, SocketAddr};
+use std::collections::{BTreeMap, VecDeque};
+
+use ::ike::{
+    Command, Endpoint, Failure, Ignored, IkeId, IkeUp, Job, JobDone, MessageRecord, Path, Task,
+};
+use config::{
+    Config,
+    model::{Peer, PeerId, VrId},
+};
+use rand_core::CryptoRng;
+use wire::{Time, Tuple, proto};
+
+use crate::{Gateway, packet::Packet};
+
+pub(super) use connections::child_name;
+pub(crate) use upkeep::renegotiated;
+pub(crate) use waiting::Awaits;
+use waiting::Waiting;
+
+/// UDP ports of IKE (RFC 7296 §2, §2.23).
+const PORTS: [u16; 2] = [500, esp::nat_t::PORT];
+
+/// Messages kept of each peer.
+const MESSAGES: usize = 64;
+
+/// Failures kept of whoever is no peer.
+const STRANGERS: usize = 16;
+
+/// A generator of random numbers that are good for keys.
+pub type Random = Box<dyn CryptoRng + Send>;
+
+/// All that has to do with IKE.
+pub(crate) struct Negotiation {
+    endpoint: Endpoint,
+    /// Peers by name.
+    peers: BTreeMap<String, Standing>,
+    /// Who listens where.
+    listeners: BTreeMap<(VrId, IpAddr), PeerId>,
+    /// Where what an address sends belongs; of addresses that spoke before too, which take leave.
+    routers: BTreeMap<IpAddr, VrId>,
+    waiting: Waiting,
+    /// What failed with whoever is no peer, the latest last.
+    pub(crate) strangers: VecDeque<Failed>,
+    /// Datagrams that were not taken, by cause.
+    pub(crate) ignored: BTreeMap<String, u64>,
+    /// The gateway ends: nothing is tried again.
+    ending: bool,
+    /// When negotiated SAs are looked at next.
+    watch_at: Option<Time>,
+}
+
+/// How far it is with a peer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Phase {
+    /// Nobody has begun.
+    Idle,
+    /// We have begun.
+    Negotiating,
+    /// There is an IKE SA.
+    Up,
+    /// It failed.
+    Down,
+}
+
+/// How it stands with a peer.
+pub(crate) struct Standing {
+    /// How far it is.
+    pub(crate) phase: Phase,
+    /// Since when.
+    pub(crate) since: Time,
+    /// IKE SAs, with the time they came up.
+    pub(crate) sas: BTreeMap<IkeId, (IkeUp, Time)>,
+    /// What failed last.
+    pub(crate) failure: Option<Failed>,
+    /// When we try again.
+    pub(crate) retry: Option<Time>,
+    /// Tries that failed, one after the other.
+    tries: u32,
+    /// Children that a packet has asked for, `tunnel/child`.
+    wanted: Vec<String>,
+    /// The latest messages, oldest first.
+    pub(crate) messages: VecDeque<(Time, MessageRecord)>,
+}
+
+/// Something that did not come about.
+#[derive(Clone, Debug)]
+pub(crate) struct Failed {
+    /// When.
+    pub(crate) at: Time,
+    /// On which path.
+    pub(crate) path: Path,
+    /// Why.
+    pub(crate) failure: Failure,
+}
+
+impl Standing {
+    fn new(now: Time) -> Self {
+        Self {
+            phase: Phase::Idle,
+            since: now,
+            sas: BTreeMap::new(),
+            failure: None,
+            retry: None,
+            tries: 0,
+            wanted: Vec::new(),
+            messages: VecDeque::new(),
+        }
+    }
+
+    fn enter(&mut self, phase: Phase, now: Time) {
+        if self.phase != phase {
+            (self.phase, self.since) = (phase, now);
+        }
+    }
+}
+
+impl Negotiation {
+    pub(crate) fn new(random: Random) -> Self {
+        Self {
+            endpoint: Endpoint::new(connections::settings(), random),
+            peers: BTreeMap::new(),
+            listeners: BTreeMap::new(),
+            routers: BTreeMap::new(),
+            waiting: Waiting::default(),
+            strangers: VecDeque::new(),
+            ignored: BTreeMap::new(),
+            ending: false,
+            watch_at: None,
+        }
+    }
+
+    /// How it stands with a peer.
+    pub(crate) fn standing(&self, peer: &str) -> Option<&Standing> {
+        self.peers.get(peer)
+    }
+
+    /// Packets that wait for SAs of a tunnel.
+    pub(crate) fn waiting(&self, tunnel: &str) -> usize {
+        self.waiting.of(tunnel)
+    }
+
+    /// A datagram that was not taken is counted by its cause.
+    fn ignored(&mut self, why: Ignored) {
+        *self.ignored.entry(why.to_string()).or_default() += 1;
+    }
+
+    fn listen(&mut self, config: &Config) {
+        let ends = config.peers.iter().enumerate();
+        self.routers.extend(config.peers.iter().map(|peer| (peer.local, peer.vr)));
+        self.listeners =
+            ends.map(|(index, peer)| ((peer.vr, peer.local), PeerId(index as u16))).collect();
+    }
+}
+
+impl Gateway {
+    /// The first peer whose messages come to an own address and port.
+    pub(crate) fn ike_listener(&self, vr: VrId, tuple: &Tuple) -> Option<&Peer> {
+        if tuple.proto != proto::UDP || !PORTS.contains(&tuple.dst_port) {
+            return None;
+        }
+        let peer = self.ike.listeners.get(&(vr, tuple.dst))?;
+        self.config.peer(*peer)
+    }
+
+    /// A datagram for IKE.
+    pub(crate) fn handle_ike(&mut self, packet: &Packet, now: Time) {
+        let headers = &packet.headers;
+        let tuple = headers.tuple;
+        let bytes = packet.frame.bytes();
+        let payload = bytes.get(usize::from(headers.payload)..headers.end as usize);
+        let path = Path {
+            local: SocketAddr::new(tuple.dst, tuple.dst_port),
+            remote: SocketAddr::new(tuple.src, tuple.src_port),
+        };
+        let bytes = payload.unwrap_or_default();
+        if let Err(ignored) = self.ike.endpoint.handle_datagram(now, path, bytes) {
+            self.ike.ignored(ignored);
+        }
+        self.drive_ike(now);
+    }
+
+    /// The next expensive piece of work of IKE, to be run anywhere.
+    pub fn poll_job(&mut self) -> Option<Job> {
+        self.ike.endpoint.poll_job()
+    }
+
+    /// What came of a job.
+    pub fn handle_job_done(&mut self, done: JobDone, now: Time) {
+        self.ike.endpoint.handle_done(now, done);
+        self.drive_ike(now);
+    }
+
+    /// Ends all that was negotiated, and tells the peers; send what [`Gateway::poll_transmit`] gives
+    /// before the ports close.
+    pub fn shut_down(&mut self, now: Time) {
+        self.ike.ending = true;
+        self.clear_ike(None, now);
+    }
+
+    /// Ends the IKE SAs of one peer or of all, and what was negotiated under them.
+    pub(crate) fn clear_ike(&mut self, peer: Option<&str>, now: Time) -> u64 {
+        let of = self.ike.peers.iter().filter(|(name, _)| peer.is_none_or(|peer| *name == peer));
+        let ids: Vec<_> = of.flat_map(|(_, standing)| standing.sas.keys().copied()).collect();
+        for id in &ids {
+            self.ask_ike(*id, Task::DeleteIke, now);
+        }
+        self.drive_ike(now);
+        ids.len() as u64
+    }
+
+    /// Asks for something of an IKE SA; one that is gone meanwhile needs nothing.
+    fn ask_ike(&mut self, ike: IkeId, task: Task, now: Time) {
+        let _ = self.ike.endpoint.handle_command(now, Command::Ike { ike, task });
+    }
+
+    /// Takes in what the endpoint tells, then sends what it has to send: SAs are there before a
+    /// message that lets the peer use them is.
+    pub(super) fn drive_ike(&mut self, now: Time) {
+        while let Some(event) = self.ike.endpoint.poll_event() {
+            self.handle_ike_event(event, now);
+        }
+        while let Some(datagram) = self.ike.endpoint.poll_transmit() {
+            let Path { local, remote } = datagram.path;
+            let Some(vr) = self.ike.routers.get(&local.ip()).copied() else { continue };
+            self.send_udp(vr, (local, remote), &[&datagram.bytes], now);
+        }
+    }
+}

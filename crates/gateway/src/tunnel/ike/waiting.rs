@@ -1,0 +1,169 @@
+//! Packets that wait for an SA to be negotiated: a few, and not for long.
+
+use core::time::Duration;
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::Arc,
+};
+
+use config::model::{Start, TunnelId};
+use reason::DropReason;
+use wire::{Time, Tuple};
+
+use super::{Phase, connections::ike_name};
+use crate::{Gateway, packet::Packet};
+
+/// The most that wait for one tunnel.
+const MOST: usize = 32;
+
+/// The most that wait in all.
+const MOST_IN_ALL: usize = 1_024;
+
+/// How long a packet waits.
+const LONGEST: Duration = Duration::from_secs(10);
+
+/// Packets that wait, by tunnel.
+#[derive(Default)]
+pub(super) struct Waiting {
+    queues: BTreeMap<String, VecDeque<(Time, Packet)>>,
+    count: usize,
+}
+
+/// What a packet without an SA does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Awaits {
+    /// It waits for what is being negotiated.
+    Negotiation,
+    /// It is for the peer to begin.
+    Peer,
+}
+
+impl Waiting {
+    /// How many wait for a tunnel.
+    pub(super) fn of(&self, tunnel: &str) -> usize {
+        self.queues.get(tunnel).map_or(0, VecDeque::len)
+    }
+
+    /// Takes a packet in, or gives it back where enough wait.
+    fn hold(&mut self, tunnel: &str, packet: Packet, now: Time) -> Result<(), Box<Packet>> {
+        if self.count >= MOST_IN_ALL || self.of(tunnel) >= MOST {
+            return Err(Box::new(packet));
+        }
+        let until = now + LONGEST;
+        self.queues.entry(tunnel.to_owned()).or_default().push_back((until, packet));
+        self.count += 1;
+        Ok(())
+    }
+
+    /// All that wait for a tunnel.
+    pub(super) fn take(&mut self, tunnel: &str) -> Vec<Packet> {
+        let taken = self.queues.remove(tunnel).unwrap_or_default();
+        self.count -= taken.len();
+        taken.into_iter().map(|(_, packet)| packet).collect()
+    }
+
+    /// All that wait.
+    fn take_all(&mut self) -> Vec<Packet> {
+        self.count = 0;
+        let queues = std::mem::take(&mut self.queues);
+        queues.into_values().flatten().map(|(_, packet)| packet).collect()
+    }
+
+    /// When the first has waited long enough.
+    pub(super) fn poll_timeout(&self) -> Option<Time> {
+        self.queues.values().filter_map(|queue| queue.front()).map(|(until, _)| *until).min()
+    }
+
+    /// Those that have waited long enough.
+    fn overdue(&mut self, now: Time) -> Vec<Packet> {
+        let mut gone = Vec::new();
+        for queue in self.queues.values_mut() {
+            while let Some((_, packet)) = queue.pop_front_if(|(until, _)| *until <= now) {
+                gone.push(packet);
+            }
+        }
+        self.count -= gone.len();
+        self.queues.retain(|_, queue| !queue.is_empty());
+        gone
+    }
+}
+
+impl Gateway {
+    /// Whether a packet that leaves by a tunnel has to wait for an SA that can be negotiated. What no
+    /// SA may ever carry does not wait.
+    pub(crate) fn awaits_sa(&self, id: TunnelId, tuple: &Tuple) -> Option<Awaits> {
+        if self.tunnels.sending(id, tuple).is_some() {
+            return None;
+        }
+        let tunnel = self.config.tunnels.get(usize::from(id.0))?;
+        let negotiated = tunnel.negotiated()?;
+        let child = negotiated.children.iter().find(|child| child.wants(tuple))?;
+        // One that is there and does not carry it was narrowed by the peer.
+        let narrowed = self.tunnels.senders(id).iter().any(|id| {
+            let ike = self.tunnels.child(*id).and_then(|child| child.ike());
+            ike.is_some_and(|ike| *ike.name == *child.name)
+        });
+        if narrowed {
+            return None;
+        }
+        let peer = self.config.peer(negotiated.peer)?;
+        let begun = self.ike.standing(&peer.name).is_some_and(|s| s.phase == Phase::Up);
+        match peer.start {
+            Start::Wait if !begun => Some(Awaits::Peer),
+            Start::Load | Start::Traffic | Start::Wait => Some(Awaits::Negotiation),
+        }
+    }
+
+    /// A packet waits for an SA, and asks for it.
+    pub(crate) fn hold_for_ike(&mut self, packet: Packet, now: Time) {
+        let crate::packet::Destination::Forward { egress, .. } = packet.destination else { return };
+        let config = Arc::clone(&self.config);
+        let Some((_, tunnel)) = self.tunnel_of(egress) else { return };
+        let tuple = self.leaving_tuple(&packet);
+        let wanted = tunnel.negotiated().and_then(|negotiated| {
+            let child = negotiated.children.iter().find(|child| child.wants(&tuple))?;
+            Some((config.peer(negotiated.peer)?, ike_name(&tunnel.name, &child.name)))
+        });
+        let Some((peer, child)) = wanted else { return };
+        let name = tunnel.name.clone();
+        if let Err(mut packet) = self.ike.waiting.hold(&name, packet, now) {
+            let reason = DropReason::IkeWaitFull;
+            self.counters.drop_packets(reason, packet.ingress, packet.count());
+            self.close_trace(&mut packet);
+        }
+        self.want_child(&peer.name, child, now);
+    }
+
+    /// Packets that waited for a tunnel go on: it has an SA.
+    pub(super) fn release_waiting(&mut self, tunnel: &str, now: Time) {
+        for packet in self.ike.waiting.take(tunnel) {
+            self.leave(packet, now);
+        }
+    }
+
+    /// Packets that waited for a tunnel are dropped: nothing came of it.
+    pub(super) fn give_up_waiting(&mut self, tunnel: &str) {
+        let packets = self.ike.waiting.take(tunnel);
+        self.drop_waiting(packets);
+    }
+
+    /// Packets that have waited long enough are dropped.
+    pub(super) fn expire_waiting(&mut self, now: Time) {
+        let packets = self.ike.waiting.overdue(now);
+        self.drop_waiting(packets);
+    }
+
+    /// All that wait are dropped: they name interfaces by numbers that change.
+    pub(crate) fn drop_what_waits_for_ike(&mut self) {
+        let packets = self.ike.waiting.take_all();
+        self.drop_waiting(packets);
+    }
+
+    fn drop_waiting(&mut self, packets: Vec<Packet>) {
+        for mut packet in packets {
+            let lost = packet.count();
+            self.counters.drop_packets(DropReason::IkeFailed, packet.ingress, lost);
+            self.close_trace(&mut packet);
+        }
+    }
+}
