@@ -7,39 +7,13 @@
 #   10.1.0.5           198.51.100.1           198.51.100.2
 set -uo pipefail
 cd "$(dirname "$0")"
-LOCKGATE=$(realpath "${1:?usage: ike.sh PATH_OF_LOCKGATE}" 2>/dev/null || realpath "../../$1")
-WORK=$(mktemp -d)
-PASSED=0 FAILED=0 BACKGROUND=() CHARON=
-SPACES="lgkh lgkg lgkb"
-
-if [ "$(id -u)" != 0 ]; then echo "ike.sh needs root for network namespaces" >&2; exit 1; fi
-for tool in ip ping iperf3 charon-systemd swanctl; do
-  command -v "$tool" >/dev/null || { echo "ike.sh needs $tool: apt-get install iproute2 iputils-ping iperf3 charon-systemd strongswan-swanctl libcharon-extra-plugins libstrongswan-standard-plugins" >&2; exit 1; }
-done
-cleanup() {
-  for pid in "${BACKGROUND[@]}" $CHARON; do kill "$pid" 2>/dev/null; done
-  wait 2>/dev/null
-  for ns in $SPACES; do ip netns del "$ns" 2>/dev/null; done
-  rm -rf "$WORK"
-}
-trap cleanup EXIT
-for ns in $SPACES; do ip netns del "$ns" 2>/dev/null; ip netns add "$ns"; ip netns exec "$ns" ip link set lo up; done
-in_ns() { ip netns exec "$@"; }
+. ./common.sh
+CHARON=
+begin "${1:-}" "ip ping iperf3 charon-systemd swanctl" \
+  "iproute2 iputils-ping iperf3 charon-systemd strongswan-swanctl libcharon-extra-plugins libstrongswan-standard-plugins" lgkh lgkg lgkb
 ours() { in_ns lgkg "$LOCKGATE" --socket "$WORK/a.sock" "$@"; }
 theirs() { timeout 20 swanctl "$@" --uri "unix://$WORK/charon.vici"; }
 
-check() {
-  local name=$1; shift
-  if "$@" >"$WORK/out" 2>&1; then PASSED=$((PASSED + 1)); printf '  ok    %s\n' "$name"
-  else FAILED=$((FAILED + 1)); printf '  FAIL  %s\n' "$name"; sed 's/^/        /' "$WORK/out" | tail -15; fi
-}
-has() {
-  local name=$1 pattern=$2; shift 2
-  "$@" >"$WORK/out" 2>&1
-  if grep -qE -- "$pattern" "$WORK/out"; then PASSED=$((PASSED + 1)); printf '  ok    %s\n' "$name"
-  else FAILED=$((FAILED + 1)); printf '  FAIL  %s (no match for %s)\n' "$name" "$pattern"; sed 's/^/        /' "$WORK/out" | tail -40; fi
-}
-until_ok() { local end=$((SECONDS + $1)); shift; until "$@" >/dev/null 2>&1; do [ $SECONDS -lt $end ] || return 1; read -rt 0.1 <> <(:); done; return 0; }
 shows() { ours show "$1" | grep -qE -- "$2"; }
 tunnel_is() { shows tunnels "^net +$1"; }
 spi() { ours show sa net | awk '$2 == "in" { print $3; exit }'; }
@@ -48,7 +22,6 @@ ike_sa() { ours show ike --json | grep -o '"id":[0-9]*' | tail -1; }
 ike_rekeyed_since() { [ "$(ike_sa)" != "$1" ] && tunnel_is up; }
 ping_through() { in_ns lgkh ping -c 3 -i 0.2 -W 2 10.2.0.1; }
 
-link() { ip link add "$2" netns "$1" type veth peer name "$4" netns "$3"; }
 link lgkg lan lgkh eth0; link lgkg wan lgkb eth0
 for dev in lan wan; do in_ns lgkg sysctl -qw "net.ipv6.conf.$dev.disable_ipv6=1"; in_ns lgkg ip link set $dev up; done
 in_ns lgkh ip addr add 10.1.0.5/24 dev eth0; in_ns lgkh ip link set eth0 up; in_ns lgkh ip route add default via 10.1.0.1
@@ -132,6 +105,7 @@ charon-systemd {
 T
   rm -f "$WORK/charon.vici"
   STRONGSWAN_CONF="$WORK/strongswan.conf" ip netns exec lgkb charon-systemd >/dev/null 2>&1 & CHARON=$!
+  BACKGROUND+=("$CHARON")
   until_ok 10 test -S "$WORK/charon.vici"
 }
 PFS="esp_proposals = aes256gcm16-x25519" NO_PFS="esp_proposals = aes256gcm16"
@@ -139,7 +113,8 @@ charon
 check "strongSwan takes its configuration" swanctl_conf "" "$PFS"
 gateway 'start = "load"' ''
 check "the gateway's configuration is valid" "$LOCKGATE" check "$WORK/a.toml"
-ip netns exec lgkg "$LOCKGATE" run --config "$WORK/a.toml" >"$WORK/a.log" 2>&1 & BACKGROUND+=($!)
+ip netns exec lgkg "$LOCKGATE" run --config "$WORK/a.toml" >"$WORK/a.log" 2>&1 & GATEWAY=$!
+BACKGROUND+=("$GATEWAY")
 ip netns exec lgkb iperf3 -s -B 10.2.0.1 >/dev/null 2>&1 & BACKGROUND+=($!)
 
 echo "== the gateway begins"
@@ -207,9 +182,8 @@ echo "== what does not meet is told"
 check "another proposal" reload 'proposals = "chacha20poly1305-prfsha512-ecp521"' ''
 check "fails" until_ok 20 tunnel_is down
 has "and says why" 'accepts none of ours' ours explain tunnel net
-kill "${BACKGROUND[0]}" 2>/dev/null; wait "${BACKGROUND[0]}" 2>/dev/null
+kill "$GATEWAY" 2>/dev/null; wait "$GATEWAY" 2>/dev/null
 gone() { ! theirs --list-sas | grep -q ESTABLISHED; }
 check "a gateway that ends tells its peer" until_ok 5 gone
 
-printf '\n%d passed, %d failed\n' "$PASSED" "$FAILED"
-[ "$FAILED" = 0 ] || { tail -30 "$WORK/a.log" | sed 's/^/  gateway: /'; tail -60 "$WORK/charon.log" | sed 's/^/  charon: /'; exit 1; }
+finish || { tail -30 "$WORK/a.log" | sed 's/^/  gateway: /'; tail -60 "$WORK/charon.log" | sed 's/^/  charon: /'; exit 1; }

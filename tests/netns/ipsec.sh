@@ -9,41 +9,12 @@
 # Tunnel `plain` is ESP, tunnel `natt` is ESP in UDP through the NAT.
 set -uo pipefail
 cd "$(dirname "$0")"
-LOCKGATE=$(realpath "${1:?usage: ipsec.sh PATH_OF_LOCKGATE}" 2>/dev/null || realpath "../../$1")
-WORK=$(mktemp -d)
-PASSED=0 FAILED=0 BACKGROUND=()
-SPACES="lia lga lnr lgb lib"
-
-if [ "$(id -u)" != 0 ]; then echo "ipsec.sh needs root for network namespaces" >&2; exit 1; fi
-for tool in ip nft ethtool ping curl iperf3 python3 tcpdump tshark; do
-  command -v "$tool" >/dev/null || { echo "ipsec.sh needs $tool: apt-get install iproute2 nftables ethtool iputils-ping curl iperf3 python3 tcpdump tshark" >&2; exit 1; }
-done
-cleanup() {
-  for pid in "${BACKGROUND[@]}"; do kill "$pid" 2>/dev/null; done
-  wait 2>/dev/null
-  for ns in $SPACES; do ip netns del "$ns" 2>/dev/null; done
-  rm -rf "$WORK"
-}
-trap cleanup EXIT
-for ns in $SPACES; do ip netns del "$ns" 2>/dev/null; ip netns add "$ns"; ip netns exec "$ns" ip link set lo up; done
-in_ns() { ip netns exec "$@"; }
+. ./common.sh
+begin "${1:-}" "ip nft ethtool ping curl iperf3 python3 tcpdump tshark" \
+  "iproute2 nftables ethtool iputils-ping curl iperf3 python3 tcpdump tshark" lia lga lnr lgb lib
 paris() { in_ns lga "$LOCKGATE" --socket "$WORK/a.sock" "$@"; }
 oslo() { in_ns lgb "$LOCKGATE" --socket "$WORK/b.sock" "$@"; }
 
-check() {
-  local name=$1; shift
-  if "$@" >"$WORK/out" 2>&1; then PASSED=$((PASSED + 1)); printf '  ok    %s\n' "$name"
-  else FAILED=$((FAILED + 1)); printf '  FAIL  %s\n' "$name"; sed 's/^/        /' "$WORK/out" | tail -15; fi
-}
-has() {
-  local name=$1 pattern=$2; shift 2
-  "$@" >"$WORK/out" 2>&1
-  if grep -qE -- "$pattern" "$WORK/out"; then PASSED=$((PASSED + 1)); printf '  ok    %s\n' "$name"
-  else FAILED=$((FAILED + 1)); printf '  FAIL  %s (no match for %s)\n' "$name" "$pattern"; sed 's/^/        /' "$WORK/out" | tail -40; fi
-}
-until_ok() { local end=$((SECONDS + $1)); shift; until "$@" >/dev/null 2>&1; do [ $SECONDS -lt $end ] || return 1; read -rt 0.1 <> <(:); done; return 0; }
-
-link() { ip link add "$2" netns "$1" type veth peer name "$4" netns "$3"; }
 link lga lan lia eth0; link lga wan lnr to-a; link lgb wan lnr to-b; link lgb lan lib eth0
 for where in "lga lan" "lga wan" "lgb lan" "lgb wan"; do
   # shellcheck disable=SC2086
@@ -179,7 +150,7 @@ damage() {
 import socket, struct
 raw = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_RAW)
 for _ in range(2):
-    esp = struct.pack("!II", 1002, 1 << 20) + bytes(64)
+    esp = struct.pack("!II", 1002, 1 << 31) + bytes(64)
     head = struct.pack("!BBHHHBBH4s4s", 0x45, 0, 0, 0, 0, 64, 50, 0, socket.inet_aton("203.0.113.3"), socket.inet_aton("192.0.2.2"))
     raw.sendto(head + esp, ("192.0.2.2", 0))
 P
@@ -220,6 +191,4 @@ if [ $FAILED != 0 ]; then
   for f in a b; do echo; echo "log of $f:"; tail -5 "$WORK/$f.log"; done
   paris show counters; oslo show counters; paris show sa --detail
 fi
-echo
-echo "$PASSED passed, $FAILED failed"
-[ $FAILED = 0 ]
+finish

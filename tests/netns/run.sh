@@ -7,59 +7,19 @@
 #   2001:db8:1::5        2001:db8:1::1 2001:db8:2::1        2001:db8:2::9
 set -uo pipefail
 cd "$(dirname "$0")"
-LOCKGATE=$(realpath "${1:?usage: run.sh PATH_OF_LOCKGATE}" 2>/dev/null || realpath "../../$1")
-WORK=$(mktemp -d)
+. ./common.sh
 SOCKET=$WORK/ctl.sock
-PASSED=0 FAILED=0 BACKGROUND=()
-
-if [ "$(id -u)" != 0 ]; then echo "run.sh needs root for network namespaces" >&2; exit 1; fi
-for tool in ip ping traceroute curl iperf3 python3; do
-  command -v "$tool" >/dev/null || { echo "run.sh needs $tool: apt-get install iproute2 iputils-ping traceroute curl iperf3 python3" >&2; exit 1; }
-done
-
-cleanup() {
-  for pid in "${BACKGROUND[@]}"; do kill "$pid" 2>/dev/null; done
-  wait 2>/dev/null
-  for ns in lgc lgg lgs; do ip netns del $ns 2>/dev/null; done
-  rm -rf "$WORK"
-}
-trap cleanup EXIT
-cleanup_old() { for ns in lgc lgg lgs; do ip netns del $ns 2>/dev/null; done; }
+begin "${1:-}" "ip ping traceroute curl iperf3 python3" "iproute2 iputils-ping traceroute curl iperf3 python3" lgc lgg lgs
 
 in_c() { ip netns exec lgc "$@"; }
 in_g() { ip netns exec lgg "$@"; }
 in_s() { ip netns exec lgs "$@"; }
 lg() { in_g "$LOCKGATE" --socket "$SOCKET" "$@"; }
 
-# check NAME COMMAND...: the command must succeed
-check() {
-  local name=$1; shift
-  if "$@" >"$WORK/out" 2>&1; then PASSED=$((PASSED + 1)); printf '  ok    %s\n' "$name"
-  else FAILED=$((FAILED + 1)); printf '  FAIL  %s\n' "$name"; sed 's/^/        /' "$WORK/out" | tail -15; fi
-}
-# refuse NAME COMMAND...: the command must fail
-refuse() {
-  local name=$1; shift
-  if "$@" >"$WORK/out" 2>&1; then FAILED=$((FAILED + 1)); printf '  FAIL  %s (it worked)\n' "$name"
-  else PASSED=$((PASSED + 1)); printf '  ok    %s\n' "$name"; fi
-}
-# has NAME PATTERN COMMAND...: the output must match
-has() {
-  local name=$1 pattern=$2; shift 2
-  "$@" >"$WORK/out" 2>&1
-  if grep -qE -- "$pattern" "$WORK/out"; then PASSED=$((PASSED + 1)); printf '  ok    %s\n' "$name"
-  else FAILED=$((FAILED + 1)); printf '  FAIL  %s (no match for %s)\n' "$name" "$pattern"; sed 's/^/        /' "$WORK/out" | tail -60; fi
-}
-# until_ok SECONDS COMMAND...: polls for a condition
-until_ok() { local end=$((SECONDS + $1)); shift; until "$@" >/dev/null 2>&1; do [ $SECONDS -lt $end ] || return 1; read -rt 0.1 <> <(:); done; return 0; }
-
-cleanup_old
-ip netns add lgc; ip netns add lgg; ip netns add lgs
 ip link add lan netns lgg type veth peer name eth0 netns lgc
 ip link add wan netns lgg type veth peer name eth0 netns lgs
 # The gateway's kernel must stay out of it: no addresses, no forwarding.
 for dev in lan wan; do in_g sysctl -qw net.ipv6.conf.$dev.disable_ipv6=1; in_g ip link set $dev up; done
-in_g ip link set lo up; in_c ip link set lo up; in_s ip link set lo up
 in_c ip addr add 10.1.0.5/24 dev eth0; in_c ip addr add 2001:db8:1::5/64 dev eth0 nodad; in_c ip link set eth0 up
 in_s ip addr add 203.0.113.9/24 dev eth0; in_s ip addr add 2001:db8:2::9/64 dev eth0 nodad; in_s ip link set eth0 up
 in_c ip route add default via 10.1.0.1; in_c ip -6 route add default via 2001:db8:1::1
@@ -142,6 +102,4 @@ check "daemon stops cleanly on SIGTERM" until_ok 5 gone
 has "an unreachable daemon has its own message" 'lockgate run|not running|unreachable|no daemon' lg show ports
 
 if [ $FAILED != 0 ]; then echo; echo "daemon log:"; tail -20 "$WORK/daemon.log"; fi
-echo
-echo "$PASSED passed, $FAILED failed"
-[ $FAILED = 0 ]
+finish

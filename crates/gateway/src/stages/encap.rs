@@ -39,11 +39,9 @@ pub(crate) fn run(gateway: &mut Gateway, packet: &mut Packet, now: Time) -> Verd
         return wait(packet, &gateway.interface(egress).name, awaits);
     }
     let outer = gateway.outer(packet);
-    let mtu = if gateway.cuts_after(egress, packet) {
-        gateway.interface(egress).mtu
-    } else {
+    let mtu = gateway.sealed_whole(egress, packet).unwrap_or_else(|| {
         outer.flatten().unwrap_or(u16::MAX).min(gateway.exit_mtu_of(egress, packet))
-    };
+    });
     let too_big = packet.largest_ip_len() > u32::from(mtu);
     // What its sender has cut once may be cut again, whatever the version; DF then told otherwise.
     // Of an IPv6 header of our own we are the sender.

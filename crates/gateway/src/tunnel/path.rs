@@ -63,19 +63,27 @@ impl Cut {
 }
 
 impl Gateway {
-    /// Whether a packet that leaves by a tunnel is sealed whole and cut after: the tunnel wants that,
-    /// and the outer header will not forbid it. The outer packet is our own, so over IPv6 it may be
-    /// cut whatever is inside (RFC 8200 §4.5); in transport mode it is still the sender's.
-    pub(crate) fn cuts_after(&self, interface: IfId, packet: &Packet) -> bool {
-        let Some((_, tunnel)) = self.tunnel_of(interface) else { return false };
-        let Some(ipsec) = tunnel.ipsec() else { return false };
+    /// Up to how many bytes a packet that leaves by a tunnel is sealed whole and cut after: where the
+    /// tunnel wants that, and the outer header will not forbid it. The outer packet is our own, so over IPv6 it may be
+    /// cut whatever is inside (RFC 8200 §4.5). In transport mode it is still the sender's, and only
+    /// whole packets are sealed, so they are always cut after (RFC 4303 §3.3.4).
+    pub(crate) fn sealed_whole(&self, interface: IfId, packet: &Packet) -> Option<u16> {
+        let (_, tunnel) = self.tunnel_of(interface)?;
+        let ipsec = tunnel.ipsec()?;
         let outer_df = match (ipsec.mode, ipsec.df) {
             (esp::Mode::Tunnel, _) if tunnel.local.is_ipv6() => false,
-            (esp::Mode::Transport, _) | (esp::Mode::Tunnel, esp::DfRule::Copy) => packet.headers.df,
+            // what its sender has cut once may be cut again
+            (esp::Mode::Transport, _) => packet.headers.df && packet.reassembled.is_none(),
+            (esp::Mode::Tunnel, esp::DfRule::Copy) => packet.headers.df,
             (esp::Mode::Tunnel, esp::DfRule::Set) => true,
             (esp::Mode::Tunnel, esp::DfRule::Clear) => false,
         };
-        ipsec.fragmentation == Fragmentation::After && !outer_df
+        match (ipsec.mode, ipsec.fragmentation) {
+            (_, _) if outer_df => None,
+            (esp::Mode::Transport, _) => Some(u16::MAX),
+            (esp::Mode::Tunnel, Fragmentation::After) => Some(self.interface(interface).mtu),
+            (esp::Mode::Tunnel, Fragmentation::Before) => None,
+        }
     }
 
     /// Largest packet of the version of this one that leaves by an interface in one piece:

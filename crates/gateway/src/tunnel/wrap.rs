@@ -5,6 +5,7 @@ use core::net::IpAddr;
 
 use api::CapturePoint;
 use config::model::{IfId, Tunnel, TunnelId, VrId};
+use esp::Mode;
 use ports::Frame;
 use reason::DropReason;
 use wire::{IpVersion, Mac, Time, Tuple};
@@ -129,7 +130,10 @@ impl Gateway {
         packet.pieces = frames.collect();
         packet.headers = wire::parse(packet.frame.bytes())?;
         self.count_wrapped(packet, count, bytes);
+        // In transport mode the header is still that of a sender who had it cut.
+        let reassembled = packet.reassembled.filter(|_| sa.parameters().mode == Mode::Transport);
         packet.enter_underlay(Wrapped::Sa(id), far_end);
+        packet.reassembled = reassembled;
         Ok(())
     }
 

@@ -339,6 +339,35 @@ fn an_esp_packet_that_comes_in_fragments_is_put_together_and_counted() {
 }
 
 #[test]
+fn transport_mode_seals_whole_what_its_sender_had_cut() {
+    let ends = outward();
+    let transport = config("auto", 1, "mode = \"transport\"\n")
+        .replace("203.0.113.2", &ends.src.to_string())
+        .replace("203.0.113.9", &ends.dst.to_string())
+        .replace("selectors = [{ local = \"10.1.0.0/24\", remote = \"10.2.0.0/24\" }]\n", "");
+    let mut rig = Rig::new("esp-transport-fragments", &transport);
+    let parameters = far_receiver().parameters().clone();
+    let (source, destination) = (ends.src, ends.dst);
+    let parameters = Parameters { mode: Mode::Transport, source, destination, ..parameters };
+    let far = Inbound::new(parameters, Time::ZERO).expect("a sound SA");
+    let whole = rig.packet("lan0", ends).df(false).payload(&[9; 3500]).build();
+    let headers = wire::parse(&whole).expect("a packet");
+    let mut cutter =
+        wire::fragment::Fragmenter::new(&whole, &headers, 1500, 7).expect("it may be cut");
+    let mut piece = Vec::new();
+    while cutter.next(&mut piece) {
+        rig.send_bytes("lan0", &piece);
+    }
+    let frames = rig.take("wan0");
+    assert_eq!(frames.len(), 3, "{}", rig.snapshot());
+    assert!(frames.iter().all(|frame| frame.len() <= 1514));
+    let mut frame = Frame::from_vec(together(&frames));
+    assert!(matches!(far.open(&mut frame, 0, rig.now()), Ok(Opened::Packet(_))));
+    assert!(frame.bytes().ends_with(&[9; 3500]));
+    assert_eq!(sas(&mut rig)[0].sizes.clone().map(|sizes| sizes.cut_after), Some(1));
+}
+
+#[test]
 fn icmp_errors_are_believed_when_they_quote_what_was_sent() {
     let mut rig = Rig::new("esp-icmp-believed", &config("auto", 1, ""));
     let sent = send_one(&mut rig, 1);
