@@ -92,6 +92,7 @@ check "iperf3, the other way" in_ns lts64 iperf3 -c 192.168.1.65 -t 2 -R
 for own in 64 65; do
   has "$own: the tunnel is in transport mode and all of it is offloaded" 'transport.* full' there $own show tunnels
   has "$own: SAs have opened packets on the fast path" '"direction":"in".*"status":"hitting"' there $own show sa --json
+  has "$own: what is too large is cut after it was sealed" 'after sealing; cut before 0 into 0, after [1-9]' there $own show sa --detail
   refuse "$own: no SA dropped anything" grep -q '"errors":\[{' <(there $own show sa --json)
 done
 on_the_wire() { tcpdump -nr "$WORK/wire.pcap" "$1" 2>/dev/null; }

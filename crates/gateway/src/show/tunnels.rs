@@ -4,7 +4,7 @@ use api::{
     ApiError, DemotionView, FindingView, LifetimeView, PlacementStatus, ReasonCount, ReasonView,
     RefusalView, ReplayView, SaView, SasView, SizesView, Traffic, TunnelView, TunnelsView,
 };
-use config::model::{Ipsec, Tunnel, TunnelId, TunnelKind};
+use config::model::{Fragmentation, Ipsec, Tunnel, TunnelId, TunnelKind};
 use offload::{
     Direction, Retry,
     ledger::{Event, State},
@@ -261,12 +261,17 @@ impl Gateway {
 
     fn sizes_view(&self, tunnel: &Tunnel, ipsec: &Ipsec, child: &Child) -> SizesView {
         let Sizes { before, after, reassembled: _, told, believed, doubted } = child.sizes;
+        let fragmentation = match child.outbound.parameters().mode {
+            esp::Mode::Tunnel => ipsec.fragmentation,
+            // only whole packets are sealed
+            esp::Mode::Transport => Fragmentation::After,
+        };
         SizesView {
             path_mtu: self.sa_path_mtu(child),
             learnt: child.path_mtu.is_some(),
             mtu: self.exit_mtu(tunnel.interface),
             df: ipsec.df.to_string().into(),
-            fragmentation: ipsec.fragmentation.to_string().into(),
+            fragmentation: fragmentation.to_string().into(),
             cut_before: before.packets,
             fragments_before: before.fragments,
             cut_after: after.packets,

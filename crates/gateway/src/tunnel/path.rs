@@ -68,9 +68,12 @@ impl Gateway {
     /// cut whatever is inside (RFC 8200 §4.5). In transport mode it is still the sender's, and only
     /// whole packets are sealed, so they are always cut after (RFC 4303 §3.3.4).
     pub(crate) fn sealed_whole(&self, interface: IfId, packet: &Packet) -> Option<u16> {
-        let (_, tunnel) = self.tunnel_of(interface)?;
+        let (id, tunnel) = self.tunnel_of(interface)?;
         let ipsec = tunnel.ipsec()?;
-        let outer_df = match (ipsec.mode, ipsec.df) {
+        let child = self.tunnels.sending(id, &self.leaving_tuple(packet));
+        let child = child.and_then(|id| self.tunnels.child(id));
+        let mode = child.map_or(ipsec.mode, |child| child.outbound.parameters().mode);
+        let outer_df = match (mode, ipsec.df) {
             (esp::Mode::Tunnel, _) if tunnel.local.is_ipv6() => false,
             // what its sender has cut once may be cut again
             (esp::Mode::Transport, _) => packet.headers.df && packet.reassembled.is_none(),
@@ -78,7 +81,7 @@ impl Gateway {
             (esp::Mode::Tunnel, esp::DfRule::Set) => true,
             (esp::Mode::Tunnel, esp::DfRule::Clear) => false,
         };
-        match (ipsec.mode, ipsec.fragmentation) {
+        match (mode, ipsec.fragmentation) {
             (_, _) if outer_df => None,
             (esp::Mode::Transport, _) => Some(u16::MAX),
             (esp::Mode::Tunnel, Fragmentation::After) => Some(self.interface(interface).mtu),
