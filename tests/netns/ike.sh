@@ -16,7 +16,8 @@ theirs() { timeout 20 swanctl "$@" --uri "unix://$WORK/charon.vici"; }
 
 shows() { ours show "$1" | grep -qE -- "$2"; }
 tunnel_is() { shows tunnels "^net +$1"; }
-spi() { ours show sa net | awk '$2 == "in" { print $3; exit }'; }
+# of the newest incoming SA: the one before lives on for some seconds
+spi() { ours show sa net | awk '$2 == "in" { spi = $3 } END { print spi }'; }
 rekeyed_since() { [ "$(spi)" != "$1" ] && tunnel_is up; }
 ike_sa() { ours show ike --json | grep -o '"id":[0-9]*' | tail -1; }
 ike_rekeyed_since() { [ "$(ike_sa)" != "$1" ] && tunnel_is up; }
