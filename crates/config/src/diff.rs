@@ -91,6 +91,8 @@ pub struct Touches {
     pub anomaly: bool,
     /// Tunnels.
     pub tunnels: bool,
+    /// Address pools.
+    pub address_pools: bool,
     /// Ports.
     pub ports: bool,
     /// Host name, control socket, metrics, switches for finding faults.
@@ -161,6 +163,7 @@ impl Change {
             }
             "local-in" | "local-out" => touches.policies = true,
             "vip" | "pool" | "central-snat" => touches.nat = true,
+            "address-pool" => touches.address_pools = true,
             "neighbour" => touches.neighbours = true,
             "timeouts" => touches.timeouts = true,
             "engine" => touches.engine = true,

@@ -3,9 +3,9 @@
 use core::fmt;
 
 use crate::model::{
-    Action, Attachment, Config, IfId, Interface, IpRange, OffloadMode, Peer, PeerId, Policy, Pool,
-    PoolId, Port, SensorAction, Service, Steering, Tunnel, TunnelId, VirtualRouter, VrId,
-    Weakening, ZoneId,
+    Action, AddressPool, AddressPoolId, Attachment, Config, IfId, Interface, IpRange, OffloadMode,
+    Peer, PeerId, Policy, Pool, PoolId, Port, SensorAction, Service, Steering, Tunnel, TunnelId,
+    VirtualRouter, VrId, Weakening, ZoneId,
 };
 use wire::VlanId;
 
@@ -78,6 +78,16 @@ impl Config {
     /// Name of a pool; `?` where there is none of that id.
     pub fn pool_name(&self, id: PoolId) -> &str {
         self.pool(id).map_or("?", |pool| &pool.name)
+    }
+
+    /// The address pool behind an id.
+    pub fn address_pool(&self, id: AddressPoolId) -> Option<&AddressPool> {
+        self.address_pools.get(usize::from(id.0))
+    }
+
+    /// Name of an address pool; `?` where there is none of that id.
+    pub fn address_pool_name(&self, id: AddressPoolId) -> &str {
+        self.address_pool(id).map_or("?", |pool| &pool.name)
     }
 
     /// The policy of that number.

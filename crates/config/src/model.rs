@@ -3,6 +3,7 @@
 //! Objects keep their name and the line they came from, so that a verdict can be traced back to
 //! the configuration. Durations are `Duration`, rates are per second, sizes are bytes.
 
+mod address_pool;
 mod ike;
 mod tunnel;
 
@@ -12,6 +13,7 @@ use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 use ipnet::IpNet;
 use wire::{Mac, VlanId};
 
+pub use address_pool::{AddressPool, AddressPoolId};
 pub use ike::{ChildSpec, DpdAction, Negotiated, Peer, PeerId, Proposal, Start};
 pub use tunnel::{
     Fragmentation, Gre, Ipsec, Keying, Manual, ManualSa, OuterRules, Selector, Steering, Tunnel,
@@ -73,6 +75,8 @@ pub struct Config {
     pub vips: Vec<Vip>,
     /// IP pools (source NAT).
     pub pools: Vec<Pool>,
+    /// Addresses to give to peers.
+    pub address_pools: Vec<AddressPool>,
     /// Central source NAT, tried in order when not empty; then policies' own `nat` is refused.
     pub central_snat: Vec<CentralSnat>,
     /// Static neighbours.

@@ -127,6 +127,7 @@ fn companions(section: &Section, key: &str) -> &'static [(&'static str, &'static
             &[("name", "\"mine\""), ("addresses", "\"203.0.113.7\""), ("kind", "\"port-block\"")]
         }
         ("pool", _) => &[("name", "\"mine\""), ("addresses", "\"203.0.113.7\"")],
+        ("address-pool", _) => &[("name", "\"mine\""), ("addresses", "\"10.9.0.0/24\"")],
         ("central-snat", _) => &[("name", "\"mine\""), ("nat", "\"off\"")],
         ("neighbour", _) => &[
             ("interface", "\"lan\""),

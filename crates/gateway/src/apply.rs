@@ -49,6 +49,7 @@ impl Gateway {
         self.handle_neighbour_events(now);
         self.publish_interfaces();
         self.publish_neighbours();
+        self.addresses.reload(&config);
         let touches = diff.touches();
         let of_sas = match touches.engine {
             true => DemotionReason::EngineProfileChanged,

@@ -13,6 +13,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod addresses;
 pub mod anomaly;
 mod apply;
 pub mod capture;
@@ -59,6 +60,7 @@ use reason::{DemotionReason, DropReason, PuntCause};
 use wire::Time;
 
 use crate::{
+    addresses::AddressBook,
     capture::{Captures, Place},
     counters::Counters,
     events::{EventKind, Events},
@@ -117,6 +119,7 @@ pub struct Gateway {
     tunnels: Tunnels,
     overlays: Overlays,
     ike: tunnel::Negotiation,
+    addresses: AddressBook,
     reassembler: Reassembler,
     sensors: anomaly::Sensors,
     limiter: IcmpLimiter,
@@ -164,6 +167,7 @@ impl Gateway {
             tunnels: Tunnels::new(&config, parts.ciphers, parts.seed, now),
             overlays: Overlays::new(&config, parts.seed),
             ike: tunnel::Negotiation::new(parts.random),
+            addresses: AddressBook::default(),
             reassembler: Reassembler::new(&config, parts.seed),
             sensors: anomaly::Sensors::new(&config.anomaly, parts.seed),
             limiter: IcmpLimiter::new(config.limits.icmp_errors_per_second, parts.seed),

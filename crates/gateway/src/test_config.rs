@@ -41,6 +41,7 @@ pub(crate) fn config() -> Config {
         local_out: Vec::new(),
         vips: Vec::new(),
         pools: Vec::new(),
+        address_pools: Vec::new(),
         central_snat: Vec::new(),
         neighbours: Vec::new(),
         timeouts: Timeouts {

@@ -1,6 +1,7 @@
 //! From tables to the model: one file for each group of sections, in the order in which they refer
 //! to one another.
 
+mod address_pool;
 mod ike;
 mod nat;
 mod network;
@@ -32,6 +33,7 @@ pub(crate) struct Scope<'d> {
     pub peers: Names,
     pub zones: Names,
     pub pools: Names,
+    pub address_pools: Names,
 }
 
 /// Builds the whole configuration. Where the document has errors the result is a stand-in that
@@ -46,6 +48,7 @@ pub(crate) fn config<'d>(doc: &'d Doc<'d>, root: &'d DeTable<'_>) -> Config {
     tunnel_tabs.extend(top.tables("gre", &keys::GRE));
     tunnel_tabs.extend(top.tables("vxlan", &keys::VXLAN));
     let pool_tabs = top.tables("pool", &keys::POOL);
+    let address_pool_tabs = top.tables("address-pool", &keys::ADDRESS_POOL);
 
     let (router_names, virtual_routers) = network::virtual_routers(doc, &router_tabs);
     let (port_names, port_list) = Names::collect(doc, "port", &port_tabs);
@@ -53,6 +56,8 @@ pub(crate) fn config<'d>(doc: &'d Doc<'d>, root: &'d DeTable<'_>) -> Config {
     let (peer_names, peer_list) = Names::collect(doc, "phase1", &peer_tabs);
     let (tunnel_names, tunnel_list) = Names::collect(doc, "tunnel", &tunnel_tabs);
     let (pool_names, pool_list) = Names::collect(doc, "pool", &pool_tabs);
+    let (address_pool_names, address_pool_list) =
+        Names::collect(doc, "address pool", &address_pool_tabs);
     let mut scope = Scope {
         doc,
         virtual_routers: router_names,
@@ -62,6 +67,7 @@ pub(crate) fn config<'d>(doc: &'d Doc<'d>, root: &'d DeTable<'_>) -> Config {
         peers: peer_names,
         zones: Names::new("zone", "an interface"),
         pools: pool_names,
+        address_pools: address_pool_names,
     };
 
     let ports = network::ports(doc, &port_tabs, &port_list);
@@ -102,6 +108,7 @@ pub(crate) fn config<'d>(doc: &'d Doc<'d>, root: &'d DeTable<'_>) -> Config {
         local_out: Vec::new(),
         vips: Vec::new(),
         pools: Vec::new(),
+        address_pools: Vec::new(),
         central_snat: Vec::new(),
         neighbours: Vec::new(),
         timeouts: settings::timeouts(&top),
@@ -119,6 +126,8 @@ pub(crate) fn config<'d>(doc: &'d Doc<'d>, root: &'d DeTable<'_>) -> Config {
     config.pools = nat::pools(&scope, &pool_tabs, &pool_list, &config);
     let (vip_names, vips) = nat::vips(&scope, &top, &config);
     config.vips = vips;
+    config.address_pools =
+        address_pool::pools(&scope, &address_pool_tabs, &address_pool_list, &config);
     let objects = objects::Objects::read(&scope, &top, &vip_names, &config.vips);
     config.central_snat = rules::central_snat(&scope, &top, &objects, &config);
     config.policies = rules::policies(&scope, &top, &objects, &config);

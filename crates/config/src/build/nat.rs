@@ -17,11 +17,11 @@ use crate::{
 /// The most addresses of a pool or VIP that make sense: a pool keeps state for each.
 const ADDRESSES: u128 = 65_536;
 
-fn count(range: &IpRange) -> u128 {
+pub(super) fn count(range: &IpRange) -> u128 {
     (number(range.last) - number(range.first)).saturating_add(1)
 }
 
-fn meet(a: &IpRange, b: &IpRange) -> bool {
+pub(super) fn meet(a: &IpRange, b: &IpRange) -> bool {
     a.first.is_ipv4() == b.first.is_ipv4() && a.first <= b.last && b.first <= a.last
 }
 

@@ -227,6 +227,13 @@ fn source_nat(scope: &Scope<'_>, tab: &Tab<'_, '_>) -> SourceNat {
             name => {
                 let word = nearest(name, ["off", "interface"]);
                 let found = match word {
+                    _ if scope.address_pools.get(name).is_some()
+                        && scope.pools.get(name).is_none() =>
+                    {
+                        let help = "an [[address-pool]] is for peers; `nat` takes a [[pool]]";
+                        scope.pools.unknown(scope.doc, item, help.to_owned());
+                        None
+                    }
                     Some(word) if scope.pools.get(name).is_none() => {
                         scope.pools.unknown(scope.doc, item, format!("did you mean \"{word}\"?"));
                         None

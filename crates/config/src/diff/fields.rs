@@ -7,11 +7,11 @@ use core::time::Duration;
 
 use crate::{
     model::{
-        AddressSet, Anomaly, Attachment, CentralSnat, ChildSpec, Config, Control, Debug, Gre,
-        Interface, Ipsec, Limits, Line, LocalRule, Manual, ManualSa, Negotiated, NextHop, Offload,
-        OuterRules, Peer, Policy, Pool, PoolKind, Port, PortKind, Route, Schedule, ScheduleKind,
-        Sensor, ServiceSet, SourceNat, StaticNeighbour, Timeouts, Tunnel, TunnelKind, Vip,
-        VirtualRouter, Vxlan, ZoneId,
+        AddressPool, AddressSet, Anomaly, Attachment, CentralSnat, ChildSpec, Config, Control,
+        Debug, Gre, Interface, Ipsec, Limits, Line, LocalRule, Manual, ManualSa, Negotiated,
+        NextHop, Offload, OuterRules, Peer, Policy, Pool, PoolKind, Port, PortKind, Route,
+        Schedule, ScheduleKind, Sensor, ServiceSet, SourceNat, StaticNeighbour, Timeouts, Tunnel,
+        TunnelKind, Vip, VirtualRouter, Vxlan, ZoneId,
     },
     values::show_duration,
 };
@@ -66,6 +66,7 @@ pub(super) fn lists(config: &Config) -> Vec<List> {
         local_out,
         vips,
         pools,
+        address_pools,
         central_snat,
         neighbours,
         timeouts,
@@ -92,6 +93,7 @@ pub(super) fn lists(config: &Config) -> Vec<List> {
         list("local-out", true, local_out, |of| local(config, of, "to")),
         list("vip", false, vips, |of| vip(config, of)),
         list("pool", true, pools, pool),
+        list("address-pool", false, address_pools, address_pool),
         list("central-snat", true, central_snat, |of| central(config, of)),
         list("neighbour", false, neighbours, |of| neighbour(config, of)),
         once("timeouts", timeouts_fields(timeouts)),
@@ -515,6 +517,10 @@ fn pool(of: &Pool) -> Item {
         ("proxy-arp", proxy_arp.to_string()),
     ];
     named(name, *line, fields)
+}
+
+fn address_pool(AddressPool { name, line, ranges, dns }: &AddressPool) -> Item {
+    named(name, *line, vec![("addresses", joined(ranges)), ("dns", joined(dns))])
 }
 
 fn central(config: &Config, of: &CentralSnat) -> Item {

@@ -57,6 +57,7 @@ pub static ROOT: Section = Section {
         key("vip", Kind::Other("[[vip]]"), "", "[]", "Destination translation."),
         key("pool", Kind::Other("[[pool]]"), "", "[]", "Addresses for source translation."),
         key("central-snat", Kind::Other("[[central-snat]]"), "", "[]", "Source translation apart from policies."),
+        key("address-pool", Kind::Other("[[address-pool]]"), "", "[]", "Addresses to give to remote peers."),
         key("neighbour", Kind::Other("[[neighbour]]"), "", "[]", "Static ARP and ND entries."),
         key("timeouts", Kind::Other("[timeouts]"), "", "{}", "When idle sessions end."),
         key("engine", Kind::Other("[engine]"), "", "{}", "What the software engine stands for."),
@@ -444,6 +445,18 @@ pub static POOL: Section = Section {
     ],
 };
 
+/// `[[address-pool]]`.
+pub static ADDRESS_POOL: Section = Section {
+    path: "address-pool",
+    form: Form::Array,
+    about: "Addresses to give to peers that ask for one. An address is in one pool, and no interface, NAT pool or VIP has it.",
+    keys: &[
+        key("name", NAME, REQUIRED, "\"staff\"", "Name."),
+        key("addresses", Kind::List("prefixes, ranges or addresses"), REQUIRED, "[\"10.9.0.0/24\", \"2001:db8:9::/64\"]", "Its addresses, of either IP version. A prefix leaves out its network and broadcast address, or its subnet-router anycast address (RFC 4291 §2.6.1)."),
+        key("dns", Kind::List("addresses"), "", "\"10.1.0.53\"", "DNS servers to tell those who are given an address."),
+    ],
+};
+
 /// `[[central-snat]]`.
 pub static CENTRAL_SNAT: Section = Section {
     path: "central-snat",
@@ -571,6 +584,6 @@ pub static SENSOR: Section = Section {
 /// Every section, in the order of the reference.
 pub static SECTIONS: &[&Section] = &[
     &ROOT, &CONTROL, &DEBUG, &VIRTUAL_ROUTER, &PORT, &INTERFACE, &PHASE1, &IPSEC, &PHASE2, &SELECTOR, &SA, &LIFETIME, &GRE, &VXLAN, &ROUTE, &OBJECTS, &SCHEDULE, &POLICY,
-    &LOCAL_IN, &LOCAL_OUT, &VIP, &FORWARD, &POOL, &CENTRAL_SNAT, &NEIGHBOUR, &TIMEOUTS, &ENGINE, &OFFLOAD,
+    &LOCAL_IN, &LOCAL_OUT, &VIP, &FORWARD, &POOL, &ADDRESS_POOL, &CENTRAL_SNAT, &NEIGHBOUR, &TIMEOUTS, &ENGINE, &OFFLOAD,
     &LIMITS, &ANOMALY, &SENSOR,
 ];

@@ -172,6 +172,33 @@ const CASES: &[(&str, &str)] = &[
         "[[pool]]\nname = \"a\"\naddresses = \"203.0.113.20\"\n[[policy]]\nid = 1\naction = \"allow\"\nsource = \"2001:db8:9::/64\"\nnat = \"a\"",
     ),
     (
+        "unknown-name",
+        "[[address-pool]]\nname = \"staff\"\naddresses = \"10.9.0.0/24\"\n[[policy]]\nid = 1\naction = \"allow\"\nnat = \"staff\"",
+    ),
+    ("missing-key", "[[address-pool]]\nname = \"a\""),
+    ("bad-value", "[[address-pool]]\nname = \"a\"\naddresses = \"10.9.0.1/24\""),
+    ("bad-value", "[[address-pool]]\nname = \"a\"\naddresses = \"224.0.0.0/24\""),
+    (
+        "bad-value",
+        "[[address-pool]]\nname = \"a\"\naddresses = \"10.9.0.0/24\"\ndns = \"ns.example.com\"",
+    ),
+    (
+        "overlapping-address-pools",
+        "[[address-pool]]\nname = \"a\"\naddresses = [\"10.9.0.0/24\", \"10.9.0.9\"]",
+    ),
+    (
+        "overlapping-address-pools",
+        "[[address-pool]]\nname = \"a\"\naddresses = \"2001:db8:9::/64\"\n[[address-pool]]\nname = \"b\"\naddresses = \"2001:db8:9::5-2001:db8:9::9\"",
+    ),
+    (
+        "address-pool-takes",
+        "[[address-pool]]\nname = \"a\"\naddresses = \"203.0.113.1-203.0.113.9\"",
+    ),
+    (
+        "address-pool-takes",
+        "[[pool]]\nname = \"out\"\naddresses = \"203.0.113.20\"\n[[address-pool]]\nname = \"a\"\naddresses = \"203.0.113.16-203.0.113.20\"",
+    ),
+    (
         "nat-beside-central",
         "[[central-snat]]\nname = \"c\"\nnat = \"interface\"\n[[policy]]\nid = 1\naction = \"allow\"\nnat = \"interface\"",
     ),
@@ -436,6 +463,10 @@ const DOUBTS: &[(&str, &str)] = &[
     ),
     ("no-proxy-arp", "[[pool]]\nname = \"a\"\naddresses = \"203.0.113.20\"\nproxy-arp = false"),
     ("pool-takes-own-address", "[[pool]]\nname = \"a\"\naddresses = \"203.0.113.2\""),
+    (
+        "address-pool-on-link",
+        "[[address-pool]]\nname = \"a\"\naddresses = \"10.0.0.100-10.0.0.199\"",
+    ),
     (
         "vip-takes-own-address",
         "[[vip]]\nname = \"v\"\nexternal = \"203.0.113.2\"\nmapped = \"10.0.0.5\"",
