@@ -5,7 +5,8 @@
 //! hand or measured once with a stopwatch the caller lends ([`choose`]). Without a measurement it
 //! is `ring`. [`Cbc`] and [`Mac`] are AES-CBC without padding and truncated HMAC; putting them
 //! together is the caller's business, and so is every nonce: nothing here draws randomness, reads
-//! a clock or knows a packet.
+//! a clock or knows a packet. [`Cookies`] stand here because two protocols make them alike; time and
+//! randomness are passed to them.
 //!
 //! Limits: tags have 16 bytes, as neither library makes shorter ones. Key schedules of
 //! `aws-lc-rs` are wiped when dropped; those of `ring` are not, as the library has no way to.
@@ -15,11 +16,13 @@
 mod awslc;
 mod cbc;
 mod choose;
+mod cookie;
 mod mac;
 mod ring;
 
 pub use cbc::{BLOCK_LEN, Cbc};
 pub use choose::{BATCH, Measured, Operation, Selection, SizeClass, choose};
+pub use cookie::{COOKIE_LEN, Cookies};
 pub use mac::{Mac, MacAlgorithm};
 
 /// Bytes of a nonce: 96 bits (RFC 5116 §5).

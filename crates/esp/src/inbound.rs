@@ -3,18 +3,16 @@
 use std::{fmt, mem::offset_of, ops::Range};
 
 use aead::{Operation, Selection};
+use association::{Meter, Replay, ReplayError, Tallies};
 use ports::{Frame, Offloads};
 use reason::DropReason;
 use wire::{IpVersion, Time, ecn};
 
 use crate::{
-    Expiry, HEADER_LEN, Lifetime, Mode, ParameterError, Parameters, ReplayBitmap, TRAILER_LEN,
-    Tally, WRITERS,
+    Expiry, HEADER_LEN, Lifetime, Mode, ParameterError, Parameters, REASONS, ReplayBitmap,
+    TRAILER_LEN, Tally, WRITERS,
     carrier::{self, Located},
     headers::{self, IPV4_IN, IPV6_IN, NO_NEXT},
-    lifetime::Meter,
-    replay::Replay,
-    tally::Tallies,
     transform::Transform,
 };
 
@@ -32,7 +30,7 @@ pub struct Inbound {
     meter: Meter,
     layout: Layout,
     transform: Transform,
-    tallies: Tallies,
+    tallies: Tallies<{ REASONS.len() }>,
     parameters: Parameters,
 }
 
@@ -129,7 +127,7 @@ impl Inbound {
                 Ok(opened)
             }
             Err(reason) => {
-                self.tallies.dropped(writer, reason);
+                self.tallies.dropped(&REASONS, writer, reason);
                 Err(reason)
             }
         }
@@ -181,7 +179,7 @@ impl Inbound {
     /// What the SA is doing.
     pub fn status(&self, now: Time) -> InboundStatus {
         let (soft_left, hard_left) = self.meter.left(now);
-        let writers = self.tallies.all();
+        let writers = self.tallies.all(&REASONS);
         InboundStatus {
             sequence: self.sequence(),
             expiry: self.expiry(now),
@@ -217,14 +215,14 @@ impl Inbound {
         let &[_, _, _, _, s0, s1, s2, s3] = header.ok_or(DropReason::EspMalformed)?;
         let low = u32::from_be_bytes([s0, s1, s2, s3]);
         let sequence = self.replay.infer(low).ok_or(DropReason::EspTooOld)?;
-        self.replay.check(sequence)?;
+        self.replay.check(sequence).map_err(refused)?;
 
         if let Err(reason) = self.transform.open(packet, esp, sequence, self.layout.esn) {
             // with ESN a number below the window reads as one far ahead, whose ICV is then wrong
             let far = sequence.saturating_sub(self.replay.top()) > FAR_AHEAD;
             return Err(if far { DropReason::EspTooOld } else { reason });
         }
-        self.replay.accept(sequence)?;
+        self.replay.accept(sequence).map_err(refused)?;
 
         let text = packet.get(start..end).ok_or(DropReason::EspMalformed)?;
         let (payload, next_header) = take_trailer(text)?;
@@ -235,6 +233,13 @@ impl Inbound {
             Mode::Tunnel => unwrap_tunnel(frame, &located, start, payload, next_header),
             Mode::Transport => unwrap_transport(frame, &located, start, payload, next_header),
         }
+    }
+}
+
+fn refused(error: ReplayError) -> DropReason {
+    match error {
+        ReplayError::Replayed => DropReason::EspReplayed,
+        ReplayError::TooOld => DropReason::EspTooOld,
     }
 }
 

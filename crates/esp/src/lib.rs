@@ -17,31 +17,27 @@
 mod carrier;
 mod headers;
 mod inbound;
-mod key;
-mod lifetime;
 pub mod nat_t;
 mod outbound;
 mod parameters;
-mod replay;
-mod sequence;
 mod suite;
-mod tally;
 mod transform;
 mod wireshark;
 
+pub use association::{
+    Expiry, Fingerprint, KeyMaterial, KeySyntax, Lifetime, Limit, ReplayBitmap, Tally, WRITERS,
+};
 pub use carrier::{Carrier, classify};
 pub use inbound::{Inbound, InboundStatus, Opened};
-pub use key::{Fingerprint, KeyMaterial, KeySyntax};
-pub use lifetime::{Expiry, Lifetime, Limit};
 pub use outbound::{Outbound, OutboundStatus, Overhead};
 pub use parameters::{
     DfRule, DscpRule, MAX_REPLAY_WINDOW, MIN_REPLAY_WINDOW, Mode, ParameterError, Parameters,
     UdpEncapsulation,
 };
-pub use replay::ReplayBitmap;
 pub use suite::{Family, Suite, SuiteError};
-pub use tally::{Tally, WRITERS};
 pub use wireshark::wireshark_row;
+
+use reason::DropReason;
 
 /// Bytes of the ESP header: SPI and sequence number (RFC 4303 §2.1, §2.2).
 pub const HEADER_LEN: usize = 8;
@@ -51,3 +47,21 @@ pub const TRAILER_LEN: usize = 2;
 
 /// The largest IP packet there is, in bytes.
 pub(crate) const MAX_PACKET: usize = 65_535;
+
+/// What can go wrong with a packet of an SA: a counter for each.
+pub(crate) const REASONS: [DropReason; 14] = [
+    DropReason::EspMalformed,
+    DropReason::EspReplayed,
+    DropReason::EspTooOld,
+    DropReason::EspIcvFailed,
+    DropReason::EspPadMalformed,
+    DropReason::EspNextHeaderUnsupported,
+    DropReason::EspSaExpired,
+    DropReason::EspSequenceExhausted,
+    DropReason::EspTooBig,
+    DropReason::EspFragment,
+    DropReason::EcnInvalid,
+    DropReason::Ipv4HeaderInvalid,
+    DropReason::Ipv6HeaderInvalid,
+    DropReason::IpLengthMismatch,
+];

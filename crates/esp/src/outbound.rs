@@ -3,6 +3,7 @@
 use std::{fmt, mem::offset_of, ops::Range};
 
 use aead::{Operation, Selection};
+use association::{Meter, Sequence, Tallies};
 use ports::{Frame, Offloads};
 use reason::DropReason;
 use wire::{
@@ -13,15 +14,14 @@ use wire::{
 
 use crate::{
     DfRule, DscpRule, Expiry, HEADER_LEN, Lifetime, Limit, MAX_PACKET, Mode, ParameterError,
-    Parameters, TRAILER_LEN, Tally, WRITERS,
+    Parameters, REASONS, TRAILER_LEN, Tally, WRITERS,
     headers::{self, IPV4_IN, IPV4_LEN, IPV6_IN, IPV6_LEN, Ip, NO_NEXT},
-    lifetime::Meter,
     nat_t::{KEEPALIVE, UDP_LEN},
-    sequence::Sequence,
-    tally::Tallies,
     transform::Transform,
 };
 
+/// The last sequence number without ESN.
+const LAST_32: u64 = u32::MAX as u64;
 /// The longest IPv4 header, in bytes.
 const IPV4_LONGEST: usize = 60;
 /// The padding of RFC 4303 §2.4, as much as we ever add.
@@ -39,7 +39,7 @@ pub struct Outbound {
     layout: Layout,
     outer: Outer,
     transform: Transform,
-    tallies: Tallies,
+    tallies: Tallies<{ REASONS.len() }>,
     parameters: Parameters,
 }
 
@@ -153,7 +153,7 @@ impl Outbound {
             pad_to: parameters.pad_to.unwrap_or(0),
         };
         Ok(Self {
-            sequence: Sequence::new(parameters.esn, used),
+            sequence: Sequence::new(if parameters.esn { u64::MAX } else { LAST_32 }, used),
             meter: Meter::new(parameters.soft, parameters.hard, created),
             transform: Transform::new(suite, &parameters.key, selection)?,
             outer: outer_of(&parameters),
@@ -258,7 +258,7 @@ impl Outbound {
                     packets += 1;
                     bytes += size;
                 }
-                Err(reason) => self.tallies.dropped(writer, reason),
+                Err(reason) => self.tallies.dropped(&REASONS, writer, reason),
             }
             verdict(i, sealed.map(|_| ()));
         }
@@ -353,7 +353,7 @@ impl Outbound {
     /// What the SA is doing.
     pub fn status(&self, now: Time) -> OutboundStatus {
         let (soft_left, hard_left) = self.meter.left(now);
-        let writers = self.tallies.all();
+        let writers = self.tallies.all(&REASONS);
         OutboundStatus {
             sequence: self.sequence(),
             sequence_limit: self.sequence.limit(),
@@ -379,7 +379,7 @@ impl Outbound {
                 Ok(())
             }
             Err(reason) => {
-                self.tallies.dropped(writer, reason);
+                self.tallies.dropped(&REASONS, writer, reason);
                 Err(reason)
             }
         }

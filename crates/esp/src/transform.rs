@@ -47,7 +47,7 @@ impl Transform {
         if wanted != got {
             return Err(wrong);
         }
-        let parts = key.bytes().split_at_checked(suite.encryption_key_len());
+        let parts = key.expose().split_at_checked(suite.encryption_key_len());
         let (encryption, rest) = parts.ok_or(wrong)?;
         let aead = |algorithm| aead::Key::new(algorithm, encryption, selection);
         let salt = || rest.first_chunk().copied().map(Zeroizing::new).ok_or(wrong);

@@ -25,8 +25,6 @@ pub mod message;
 pub mod proposal;
 mod sa;
 mod selector;
-#[cfg(test)]
-mod testing;
 
 pub use connection::{
     ChildSettings, Connection, LocalAuth, PpkSettings, RemoteAuth, RequestAddresses, Settings, Side,

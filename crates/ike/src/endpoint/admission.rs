@@ -10,10 +10,11 @@ use std::{
     time::Duration,
 };
 
+use aead::Cookies;
 use rand_core::CryptoRng;
 use wire::Time;
 
-use super::{Endpoint, candidates, cookie::Cookies};
+use super::{Endpoint, candidates};
 use crate::{
     Connection, Event, Ignored, IkeId, Path,
     message::{Header, Message, Notify, Payload, notify_type},
@@ -116,7 +117,12 @@ impl Endpoint {
                 _ => None,
             });
             let Some(nonce) = nonce else { return Err(Ignored::Unexpected) };
-            let cookie = self.admission.cookies.make(now, &mut *self.rng, path, spi, nonce);
+            let cookie = self.admission.cookies.make(
+                now,
+                &mut *self.rng,
+                path.remote,
+                &[&spi.to_be_bytes(), nonce],
+            );
             self.answer_in_clear(path, header, Notify::new(notify_type::COOKIE, cookie));
             return Ok(());
         }
@@ -162,7 +168,8 @@ impl Endpoint {
         });
         first.kind == notify_type::COOKIE
             && nonce.is_some_and(|nonce| {
-                self.admission.cookies.check(now, path, spi, nonce, &first.data)
+                let said: [&[u8]; 2] = [&spi.to_be_bytes(), nonce];
+                self.admission.cookies.check(now, path.remote, &said, &first.data)
             })
     }
 

@@ -1,7 +1,6 @@
 //! Many IKE SAs behind one interface without I/O.
 
 mod admission;
-mod cookie;
 mod output;
 
 use std::{

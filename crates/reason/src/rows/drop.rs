@@ -443,4 +443,36 @@ registry! {
         "The packet waited for an SA, and the negotiation failed or took too long."
         "`explain tunnel` tells what failed."
         "XfrmOutNoStates";
+    110 DtlsMalformed "dtls-malformed" Notice
+        "A DTLS datagram is not a whole record of DTLS 1.2 with something inside."
+        "Find the sender; another program may use the port."
+        "";
+    111 DtlsReplayed "dtls-replayed" Warning
+        "A DTLS record came a second time."
+        "Look for duplication on the path; many of them may be an attack."
+        "";
+    112 DtlsTooOld "dtls-too-old" Notice
+        "A DTLS record came after so many later ones that the replay window has passed it."
+        "Look for reordering on the path."
+        "";
+    113 DtlsBadRecordMac "dtls-bad-record-mac" Warning
+        "A DTLS record is not authentic."
+        "Normal when a client connects anew; many of them may be an attack, or a broken path."
+        "TLS: bad_record_mac";
+    114 DtlsNumbersExhausted "dtls-numbers-exhausted" Warning
+        "The DTLS association is over, or has no record number left to seal with."
+        "The client makes a new one; see `show dtls`."
+        "";
+    115 DtlsTooBig "dtls-too-big" Notice
+        "A packet is too large for a DTLS record, or its buffer has no room for one."
+        "Lower the MTU that clients are given."
+        "";
+    116 DtlsContentUnsupported "dtls-content-unsupported" Notice
+        "A DTLS record carries something that cannot be served where it came."
+        "Find the sender; no client that speaks the protocol sends it."
+        "";
+    117 DtlsEpochUnknown "dtls-epoch-unknown" Notice
+        "A DTLS record is of an epoch that the association does not have."
+        "Find the sender; there is no renegotiation."
+        "";
 }

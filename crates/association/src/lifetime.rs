@@ -57,7 +57,7 @@ pub enum Expiry {
 ///
 /// A packet passes while the bound is not reached, so writers that work at the same moment may
 /// each carry it a packet, or the rest of a burst, beyond.
-pub(crate) struct Meter {
+pub struct Meter {
     /// When the hard lifetime in seconds ends.
     ends: Time,
     /// Whether packets or bytes are bounded; otherwise nothing is counted here.
@@ -75,7 +75,8 @@ struct Account {
 }
 
 impl Meter {
-    pub(crate) fn new(soft: Lifetime, hard: Lifetime, created: Time) -> Self {
+    /// Nothing is used yet.
+    pub fn new(soft: Lifetime, hard: Lifetime, created: Time) -> Self {
         let bound = [soft.packets, soft.bytes, hard.packets, hard.bytes];
         let ends = hard.seconds.map_or(Time::MAX, |s| created + std::time::Duration::from_secs(s));
         Self {
@@ -93,13 +94,13 @@ impl Meter {
 
     /// Whether the hard lifetime is over.
     #[inline]
-    pub(crate) fn is_over(&self, now: Time) -> bool {
+    pub fn is_over(&self, now: Time) -> bool {
         now >= self.ends || (self.counts && self.reached(&self.account.hard, now).is_some())
     }
 
     /// Counts packets that passed.
     #[inline]
-    pub(crate) fn add(&self, packets: u64, bytes: u64) {
+    pub fn add(&self, packets: u64, bytes: u64) {
         if self.counts {
             self.account.packets.fetch_add(packets, Ordering::Relaxed);
             self.account.bytes.fetch_add(bytes, Ordering::Relaxed);
@@ -108,21 +109,22 @@ impl Meter {
 
     /// Asks the CPU for what is counted, if anything is.
     #[inline]
-    pub(crate) fn prefetch(&self) {
+    pub fn prefetch(&self) {
         if self.counts {
             let account = std::ptr::from_ref(&*self.account);
             ports::prefetch_range(account.cast(), size_of::<Account>());
         }
     }
 
-    pub(crate) fn expiry(&self, now: Time) -> Expiry {
+    /// Which bound was reached.
+    pub fn expiry(&self, now: Time) -> Expiry {
         let hard = self.reached(&self.account.hard, now).map(Expiry::Hard);
         hard.or_else(|| self.reached(&self.account.soft, now).map(Expiry::Soft))
             .unwrap_or(Expiry::Live)
     }
 
     /// What is left of the soft and of the hard lifetime.
-    pub(crate) fn left(&self, now: Time) -> (Lifetime, Lifetime) {
+    pub fn left(&self, now: Time) -> (Lifetime, Lifetime) {
         let (packets, bytes, seconds) = self.used(now);
         let left = |of: &Lifetime| Lifetime {
             packets: of.packets.map(|bound| bound.saturating_sub(packets)),

@@ -18,12 +18,12 @@ struct Naive {
 }
 
 impl Naive {
-    fn accept(&mut self, number: u64) -> Result<(), DropReason> {
+    fn accept(&mut self, number: u64) -> Result<(), ReplayError> {
         if number == 0 || (number <= self.top && self.top - number >= self.window) {
-            return Err(DropReason::EspTooOld);
+            return Err(ReplayError::TooOld);
         }
         if !self.seen.insert(number) {
-            return Err(DropReason::EspReplayed);
+            return Err(ReplayError::Replayed);
         }
         self.top = self.top.max(number);
         Ok(())
@@ -133,18 +133,18 @@ fn too_old_and_replayed_are_told_apart_at_the_edge() {
         let replay = Replay::new(window, false, 0);
         replay.accept(100_000).expect("new");
         let bottom = 100_000 - u64::from(window) + 1;
-        assert_eq!(replay.check(bottom - 1), Err(DropReason::EspTooOld));
+        assert_eq!(replay.check(bottom - 1), Err(ReplayError::TooOld));
         assert_eq!(replay.accept(bottom), Ok(()));
-        assert_eq!(replay.accept(bottom), Err(DropReason::EspReplayed));
+        assert_eq!(replay.accept(bottom), Err(ReplayError::Replayed));
         replay.accept(100_001).expect("new");
-        assert_eq!(replay.accept(bottom), Err(DropReason::EspTooOld));
+        assert_eq!(replay.accept(bottom), Err(ReplayError::TooOld));
     }
 }
 
 #[test]
 fn number_zero_is_never_right_and_esn_never_goes_before_the_start() {
     let replay = Replay::new(64, false, 0);
-    assert_eq!(replay.check(0), Err(DropReason::EspTooOld));
+    assert_eq!(replay.check(0), Err(ReplayError::TooOld));
     let replay = Replay::new(64, true, 0);
     assert_eq!(replay.infer(u32::MAX), None);
     assert_eq!(replay.infer(5), Some(5));

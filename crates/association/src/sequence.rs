@@ -1,15 +1,13 @@
-//! Sequence numbers of an outbound SA: given once each, and never again (RFC 4303 §3.3.3).
+//! Sequence numbers of what is sent: given once each, and never again (RFC 4303 §3.3.3; RFC 6347 §4.1).
 
 use std::sync::atomic::{AtomicU64, Ordering};
-
-/// The last sequence number without ESN.
-pub(crate) const LAST_32: u64 = u32::MAX as u64;
 
 /// Near the end of 64 bits numbers are reserved one caller at a time, so that the counter cannot
 /// wrap: far more than all writers could ask for at once.
 const CAREFUL: u64 = 1 << 16;
 
-pub(crate) struct Sequence {
+/// Gives numbers, beginning at 1.
+pub struct Sequence {
     /// The last number given; may run beyond `limit` by what was asked for in vain.
     given: AtomicU64,
     limit: u64,
@@ -17,21 +15,22 @@ pub(crate) struct Sequence {
 
 /// Consecutive numbers that belong to the caller alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Reserved {
-    pub(crate) first: u64,
-    pub(crate) count: u64,
+pub struct Reserved {
+    /// The first of them.
+    pub first: u64,
+    /// How many there are.
+    pub count: u64,
 }
 
 impl Sequence {
-    /// Numbers after `given`, up to the limit that ESN sets.
-    pub(crate) fn new(esn: bool, given: u64) -> Self {
-        let limit = if esn { u64::MAX } else { LAST_32 };
+    /// Numbers after `given`, up to and with `limit`.
+    pub fn new(limit: u64, given: u64) -> Self {
         Self { given: AtomicU64::new(given), limit }
     }
 
     /// Reserves up to `count` numbers; fewer at the end, and none after it.
     #[inline]
-    pub(crate) fn reserve(&self, count: u64) -> Reserved {
+    pub fn reserve(&self, count: u64) -> Reserved {
         let seen = self.given.load(Ordering::Relaxed);
         let before = if seen < self.limit.saturating_sub(CAREFUL) {
             self.given.fetch_add(count, Ordering::Relaxed)
@@ -49,22 +48,29 @@ impl Sequence {
         update.unwrap_or_else(|given| given)
     }
 
+    /// Takes what is left away and returns the last number given: whoever goes on after it, on
+    /// another object with the same key, repeats none, and who still holds this one gets none.
+    pub fn end(&self) -> u64 {
+        self.given.swap(self.limit, Ordering::Relaxed).min(self.limit)
+    }
+
     /// The last number given.
-    pub(crate) fn used(&self) -> u64 {
+    pub fn used(&self) -> u64 {
         self.given.load(Ordering::Relaxed).min(self.limit)
     }
 
-    pub(crate) fn limit(&self) -> u64 {
+    /// The last number there is.
+    pub fn limit(&self) -> u64 {
         self.limit
     }
 
     /// Whether no number is left.
-    pub(crate) fn is_exhausted(&self) -> bool {
+    pub fn is_exhausted(&self) -> bool {
         self.used() == self.limit
     }
 
     /// Whether so few numbers are left that a replacement should be asked for: a sixteenth.
-    pub(crate) fn is_nearly_exhausted(&self) -> bool {
+    pub fn is_nearly_exhausted(&self) -> bool {
         self.limit - self.used() <= self.limit / 16
     }
 }
@@ -75,10 +81,12 @@ mod tests {
 
     use super::*;
 
+    const LAST_32: u64 = u32::MAX as u64;
+
     #[test]
     fn the_last_number_is_given_and_none_after_it() {
-        for (esn, limit) in [(false, LAST_32), (true, u64::MAX)] {
-            let s = Sequence::new(esn, limit - 3);
+        for limit in [LAST_32, (1 << 48) - 1, u64::MAX] {
+            let s = Sequence::new(limit, limit - 3);
             assert_eq!(s.reserve(2), Reserved { first: limit - 2, count: 2 });
             assert!(!s.is_exhausted());
             assert_eq!(s.reserve(5), Reserved { first: limit, count: 1 });
@@ -92,14 +100,24 @@ mod tests {
 
     #[test]
     fn the_first_number_is_one() {
-        assert_eq!(Sequence::new(false, 0).reserve(1), Reserved { first: 1, count: 1 });
+        assert_eq!(Sequence::new(LAST_32, 0).reserve(1), Reserved { first: 1, count: 1 });
+    }
+
+    #[test]
+    fn what_is_ended_gives_no_more_and_tells_where_to_go_on() {
+        let s = Sequence::new(LAST_32, 7);
+        assert_eq!(s.reserve(2), Reserved { first: 8, count: 2 });
+        assert_eq!(s.end(), 9);
+        assert_eq!(s.reserve(1).count, 0);
+        assert!(s.is_exhausted());
+        assert_eq!(s.end(), LAST_32, "it cannot be taken over twice");
     }
 
     #[test]
     fn threads_get_every_number_once() {
         // across the change from adding to exchanging
         let start = LAST_32 - CAREFUL - 20_000;
-        let s = Sequence::new(false, start);
+        let s = Sequence::new(LAST_32, start);
         let mut got: Vec<u64> = thread::scope(|scope| {
             let work = |count: u64| {
                 let s = &s;

@@ -1,4 +1,4 @@
-//! The replay window of an inbound SA (RFC 4303 §3.4.3, RFC 6479), without locks.
+//! A replay window (RFC 4303 §3.4.3, RFC 6479; RFC 6347 §4.1.2.6), without locks.
 //!
 //! Numbers are kept in blocks of 32. A slot holds one block: the block's turn in the upper half of
 //! a word and one bit per number in the lower. There is at least one slot more than the blocks
@@ -14,8 +14,6 @@ use std::{
     sync::atomic::{AtomicU64, Ordering},
 };
 
-use reason::DropReason;
-
 /// Numbers per block.
 const BLOCK: u64 = 32;
 
@@ -27,7 +25,8 @@ const LINE: usize = 16;
 #[repr(align(128))]
 struct Line([AtomicU64; LINE]);
 
-pub(crate) struct Replay {
+/// The numbers that were received, as far back as the window goes. Numbers begin at 1.
+pub struct Replay {
     /// The highest number accepted.
     top: AtomicU64,
     lines: Box<[Line]>,
@@ -40,7 +39,7 @@ pub(crate) struct Replay {
 
 impl Replay {
     /// A window of `window` numbers that ends with `top`; everything up to it counts as seen.
-    pub(crate) fn new(window: u32, esn: bool, top: u64) -> Self {
+    pub fn new(window: u32, esn: bool, top: u64) -> Self {
         let blocks = u64::from(window).div_ceil(BLOCK);
         let slots = if window == 0 { 0 } else { (blocks + 1).next_power_of_two() };
         let this = Self {
@@ -75,7 +74,7 @@ impl Replay {
     }
 
     /// The highest number accepted.
-    pub(crate) fn top(&self) -> u64 {
+    pub fn top(&self) -> u64 {
         self.top.load(Ordering::Acquire)
     }
 
@@ -85,7 +84,7 @@ impl Replay {
     /// A2.2); without a window the nearer of the two candidates is it. `None` when that would lie
     /// before the first number.
     #[inline]
-    pub(crate) fn infer(&self, low: u32) -> Option<u64> {
+    pub fn infer(&self, low: u32) -> Option<u64> {
         if !self.esn {
             return Some(u64::from(low));
         }
@@ -107,7 +106,7 @@ impl Replay {
 
     /// Whether `number` could be accepted now. Changes nothing.
     #[inline]
-    pub(crate) fn check(&self, number: u64) -> Result<(), DropReason> {
+    pub fn check(&self, number: u64) -> Result<(), ReplayError> {
         if self.window == 0 {
             return Ok(());
         }
@@ -116,23 +115,23 @@ impl Replay {
             return Ok(());
         }
         if number == 0 || top - number >= u64::from(self.window) {
-            return Err(DropReason::EspTooOld);
+            return Err(ReplayError::TooOld);
         }
         let (slot, turn) = self.place(number);
         let word = self.slot(slot).map_or(0, |slot| slot.load(Ordering::Acquire));
         if !owned(word, turn) {
-            return if is_later(word, turn) { Err(DropReason::EspTooOld) } else { Ok(()) };
+            return if is_later(word, turn) { Err(ReplayError::TooOld) } else { Ok(()) };
         }
-        if word & bit(number) != 0 { Err(DropReason::EspReplayed) } else { Ok(()) }
+        if word & bit(number) != 0 { Err(ReplayError::Replayed) } else { Ok(()) }
     }
 
     /// Accepts `number`, of a packet that is authentic. Of all calls with one number one succeeds.
     #[inline]
-    pub(crate) fn accept(&self, number: u64) -> Result<(), DropReason> {
+    pub fn accept(&self, number: u64) -> Result<(), ReplayError> {
         let top = self.top();
         if self.window != 0 {
             if number <= top && (number == 0 || top - number >= u64::from(self.window)) {
-                return Err(DropReason::EspTooOld);
+                return Err(ReplayError::TooOld);
             }
             self.set(number)?;
         }
@@ -143,18 +142,18 @@ impl Replay {
     }
 
     #[inline]
-    fn set(&self, number: u64) -> Result<(), DropReason> {
+    fn set(&self, number: u64) -> Result<(), ReplayError> {
         let (slot, turn) = self.place(number);
         let slot = self.slot(slot).expect("invariant: the slot number is masked");
         let mut word = slot.load(Ordering::Acquire);
         loop {
             let new = if owned(word, turn) {
                 if word & bit(number) != 0 {
-                    return Err(DropReason::EspReplayed);
+                    return Err(ReplayError::Replayed);
                 }
                 word | bit(number)
             } else if is_later(word, turn) {
-                return Err(DropReason::EspTooOld);
+                return Err(ReplayError::TooOld);
             } else {
                 pack(turn, 0) | bit(number)
             };
@@ -167,7 +166,7 @@ impl Replay {
 
     /// Asks the CPU for the slot the next number will most likely be in.
     #[inline]
-    pub(crate) fn prefetch(&self) {
+    pub fn prefetch(&self) {
         let (slot, _) = self.place(self.top.load(Ordering::Relaxed).wrapping_add(1));
         if let Some(slot) = self.slot(slot) {
             ports::prefetch(std::ptr::from_ref(slot).cast());
@@ -188,7 +187,7 @@ impl Replay {
     }
 
     /// The window as it is now.
-    pub(crate) fn bitmap(&self) -> ReplayBitmap {
+    pub fn bitmap(&self) -> ReplayBitmap {
         let top = self.top();
         let seen = |back: u64| {
             let Some(number) = top.checked_sub(back).filter(|n| *n != 0) else {
@@ -226,6 +225,17 @@ const fn bit(number: u64) -> u64 {
 /// The lowest `last + 1` bits.
 const fn seen_up_to(last: u64) -> u32 {
     u32::MAX >> (BLOCK - 1 - last)
+}
+
+/// Why a number is not taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ReplayError {
+    /// It was received before.
+    #[error("the number was received before")]
+    Replayed,
+    /// It lies before the window.
+    #[error("the number lies before the replay window")]
+    TooOld,
 }
 
 /// A replay window at one moment.

@@ -5,8 +5,8 @@ use std::fmt;
 use aead::{Mac, MacAlgorithm};
 use zeroize::Zeroizing;
 
-/// The secret bytes of an SA in the order RFC 7296 §2.17 takes them: the encryption key, then the
-/// salt of counter modes or the integrity key.
+/// Secret bytes. Those of an SA stand in the order RFC 7296 §2.17 takes them: the encryption key, then
+/// the salt of counter modes or the integrity key.
 #[derive(Clone)]
 pub struct KeyMaterial(Zeroizing<Vec<u8>>);
 
@@ -83,11 +83,12 @@ impl KeyMaterial {
     /// random and to stay with whoever compares. Without the salt not even a guess can be checked.
     pub fn fingerprint(&self, salt: &[u8; 16]) -> Fingerprint {
         let mut tag = [0; 16];
-        Mac::new(MacAlgorithm::Sha256, salt).sign(&[self.bytes()], &mut tag);
+        Mac::new(MacAlgorithm::Sha256, salt).sign(&[self.expose()], &mut tag);
         Fingerprint(tag)
     }
 
-    pub(crate) fn bytes(&self) -> &[u8] {
+    /// The secret itself: for who computes with it, or exports it because somebody asked for that.
+    pub fn expose(&self) -> &[u8] {
         &self.0
     }
 }

@@ -1,6 +1,7 @@
-//! Counters of an SA: one set per writer, on cache lines of its own, summed by who reads.
+//! Counters of an association: one set per writer, on cache lines of its own, summed by who reads.
 
 use std::{
+    collections::BTreeMap,
     ops::Range,
     sync::atomic::{AtomicU64, Ordering},
 };
@@ -8,83 +9,80 @@ use std::{
 use reason::DropReason;
 use wire::Time;
 
-/// Writers an SA has counters for: 0 is the slow path, 1 and up are workers.
+/// Writers an association has counters for: 0 is the slow path, 1 and up are workers.
 pub const WRITERS: usize = 9;
 
-/// What can go wrong with a packet of an SA.
-const REASONS: [DropReason; 14] = [
-    DropReason::EspMalformed,
-    DropReason::EspReplayed,
-    DropReason::EspTooOld,
-    DropReason::EspIcvFailed,
-    DropReason::EspPadMalformed,
-    DropReason::EspNextHeaderUnsupported,
-    DropReason::EspSaExpired,
-    DropReason::EspSequenceExhausted,
-    DropReason::EspTooBig,
-    DropReason::EspFragment,
-    DropReason::EcnInvalid,
-    DropReason::Ipv4HeaderInvalid,
-    DropReason::Ipv6HeaderInvalid,
-    DropReason::IpLengthMismatch,
-];
-
 /// Cache lines in pairs, as processors fetch them; what changes with every packet is in the first.
-#[derive(Default)]
 #[repr(C, align(128))]
-struct Counters {
+struct Counters<const N: usize> {
     packets: AtomicU64,
     bytes: AtomicU64,
     /// When the last packet passed, in nanoseconds.
     last: AtomicU64,
     dummies: AtomicU64,
-    errors: [AtomicU64; REASONS.len()],
+    errors: [AtomicU64; N],
 }
 
-#[derive(Default)]
-pub(crate) struct Tallies([Counters; WRITERS]);
+/// Counters of every writer, with one for each of `N` reasons: whoever owns them has one table of
+/// reasons, and passes it whenever they are named.
+pub struct Tallies<const N: usize>([Counters<N>; WRITERS]);
 
-impl Tallies {
+impl<const N: usize> Default for Tallies<N> {
+    fn default() -> Self {
+        Self(std::array::from_fn(|_| Counters {
+            packets: AtomicU64::new(0),
+            bytes: AtomicU64::new(0),
+            last: AtomicU64::new(0),
+            dummies: AtomicU64::new(0),
+            errors: std::array::from_fn(|_| AtomicU64::new(0)),
+        }))
+    }
+}
+
+impl<const N: usize> Tallies<N> {
+    /// Counts packets that passed.
     #[inline]
-    pub(crate) fn passed(&self, writer: usize, packets: u64, bytes: u64, now: Time) {
+    pub fn passed(&self, writer: usize, packets: u64, bytes: u64, now: Time) {
         let own = self.own(writer);
         add(&own.packets, packets);
         add(&own.bytes, bytes);
         own.last.store(now.as_nanos(), Ordering::Relaxed);
     }
 
-    pub(crate) fn dummy(&self, writer: usize) {
+    /// Counts a packet without content.
+    pub fn dummy(&self, writer: usize) {
         add(&self.own(writer).dummies, 1);
     }
 
     /// When the last packet passed, whoever passed it; zero if none has.
-    pub(crate) fn last(&self) -> Time {
+    pub fn last(&self) -> Time {
         let last = self.0.iter().map(|own| own.last.load(Ordering::Relaxed)).max();
         Time::from_nanos(last.unwrap_or(0))
     }
 
+    /// Counts a packet that was dropped.
     #[cold]
-    pub(crate) fn dropped(&self, writer: usize, reason: DropReason) {
-        let row = REASONS.iter().position(|r| *r == reason);
-        let row = row.expect("invariant: every reason this crate gives has a counter");
+    pub fn dropped(&self, reasons: &[DropReason; N], writer: usize, reason: DropReason) {
+        let row = reasons.iter().position(|r| *r == reason);
+        let row = row.expect("invariant: every reason that is given has a counter");
         add(&self.own(writer).errors[row], 1);
     }
 
     /// Where the counters are that change with every packet of a writer.
     #[inline]
-    pub(crate) fn line(&self, writer: usize) -> *const u8 {
+    pub fn line(&self, writer: usize) -> *const u8 {
         std::ptr::from_ref(self.own(writer)).cast()
     }
 
     #[inline]
-    fn own(&self, writer: usize) -> &Counters {
+    fn own(&self, writer: usize) -> &Counters<N> {
         self.0.get(writer).expect("invariant: callers number writers below WRITERS")
     }
 
-    pub(crate) fn of(&self, writer: usize) -> Tally {
+    fn of(&self, reasons: &[DropReason; N], writer: usize) -> Tally {
         let own = self.own(writer);
         let load = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        let errors = REASONS.iter().zip(&own.errors).map(|(reason, n)| (*reason, load(n)));
+        let errors = reasons.iter().zip(&own.errors).map(|(reason, n)| (*reason, load(n)));
         Tally {
             packets: load(&own.packets),
             bytes: load(&own.bytes),
@@ -94,7 +92,7 @@ impl Tallies {
     }
 
     /// Packets and bytes that some writers passed.
-    pub(crate) fn passed_by(&self, writers: Range<usize>) -> (u64, u64) {
+    pub fn passed_by(&self, writers: Range<usize>) -> (u64, u64) {
         let own = self.0.get(writers).unwrap_or_default();
         own.iter().fold((0, 0), |(packets, bytes), own| {
             let load = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
@@ -102,8 +100,9 @@ impl Tallies {
         })
     }
 
-    pub(crate) fn all(&self) -> [Tally; WRITERS] {
-        std::array::from_fn(|writer| self.of(writer))
+    /// The counters of every writer.
+    pub fn all(&self, reasons: &[DropReason; N]) -> [Tally; WRITERS] {
+        std::array::from_fn(|writer| self.of(reasons, writer))
     }
 }
 
@@ -132,14 +131,17 @@ impl Tally {
         self.errors.iter().find(|(r, _)| *r == reason).map_or(0, |(_, n)| *n)
     }
 
-    /// The sum of several.
+    /// The sum of several; reasons stand in the order of the registry.
     pub fn sum(tallies: &[Self]) -> Self {
-        let count = |reason| tallies.iter().map(|t| t.dropped(reason)).sum();
+        let mut errors = BTreeMap::new();
+        for (reason, n) in tallies.iter().flat_map(|t| &t.errors) {
+            *errors.entry(*reason).or_default() += n;
+        }
         Self {
             packets: tallies.iter().map(|t| t.packets).sum(),
             bytes: tallies.iter().map(|t| t.bytes).sum(),
             dummies: tallies.iter().map(|t| t.dummies).sum(),
-            errors: REASONS.map(|r| (r, count(r))).into_iter().filter(|(_, n)| *n != 0).collect(),
+            errors: errors.into_iter().collect(),
         }
     }
 }
@@ -148,21 +150,23 @@ impl Tally {
 mod tests {
     use super::*;
 
+    const REASONS: [DropReason; 2] = [DropReason::EspReplayed, DropReason::IpLengthMismatch];
+
     #[test]
     fn writers_count_by_themselves_and_add_up() {
-        let tallies = Tallies::default();
+        let tallies = Tallies::<2>::default();
         tallies.passed(0, 1, 100, Time::from_secs(7));
         tallies.passed(8, 2, 50, Time::from_secs(5));
         tallies.dummy(3);
-        tallies.dropped(8, DropReason::EspReplayed);
-        tallies.dropped(1, DropReason::EspReplayed);
-        tallies.dropped(1, DropReason::IpLengthMismatch);
-        let all = tallies.all();
+        tallies.dropped(&REASONS, 8, DropReason::EspReplayed);
+        tallies.dropped(&REASONS, 1, DropReason::EspReplayed);
+        tallies.dropped(&REASONS, 1, DropReason::IpLengthMismatch);
+        let all = tallies.all(&REASONS);
         assert_eq!((all[0].packets, all[8].packets, all[1].packets), (1, 2, 0));
         let sum = Tally::sum(&all);
         assert_eq!((sum.packets, sum.bytes, sum.dummies), (3, 150, 1));
         assert_eq!(tallies.last(), Time::from_secs(7), "a dummy is no packet");
-        assert_eq!(sum.errors, [(DropReason::EspReplayed, 2), (DropReason::IpLengthMismatch, 1)]);
+        assert_eq!(sum.errors, [(DropReason::IpLengthMismatch, 1), (DropReason::EspReplayed, 2)]);
         assert_eq!(all[8].dropped(DropReason::EspReplayed), 1);
         assert_eq!(tallies.passed_by(1..WRITERS), (2, 50));
         assert_eq!(tallies.passed_by(0..WRITERS), (3, 150));
@@ -171,7 +175,7 @@ mod tests {
 
     #[test]
     fn a_writer_shares_no_cache_line() {
-        assert_eq!(size_of::<Counters>() % 128, 0);
-        assert_eq!(align_of::<Counters>(), 128);
+        assert_eq!(size_of::<Counters<14>>() % 128, 0);
+        assert_eq!(align_of::<Counters<14>>(), 128);
     }
 }
