@@ -1,0 +1,502 @@
+//! Connections: from their first byte over TLS and requests to the frames of a tunnel.
+
+use std::{
+    io::{BufRead as _, Write as _},
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
+
+use dtls::Path;
+use rustls::ServerConnection;
+use wire::Time;
+
+use super::{ConnectionRefused, Endpoint, Packets, timers::Timer};
+use crate::{
+    ClientId, ConnId, Event, Reason,
+    cstp::{Frame, Kind},
+    http::{HttpError, Parser, Response},
+    job::{Handshaken, Work},
+    tls,
+};
+
+/// How long a handshake may take.
+const HANDSHAKE_TIME: Duration = Duration::from_secs(15);
+/// How long a request may take, from its first byte or from the end of the one before.
+const REQUEST_TIME: Duration = Duration::from_secs(60);
+/// How long the rest of what is said may take to be sent.
+const LINGER: Duration = Duration::from_secs(5);
+/// The longest record of TLS with its header, in bytes (RFC 8446 §5.2).
+const MAX_RECORD: usize = 5 + 16_384 + 256;
+/// What a connection has to say, in bytes, beyond which it takes no packets and reads nothing more.
+const OUTPUT_LIMIT: usize = 48 * 1024;
+/// Capacity of an empty buffer in bytes that is kept.
+const KEPT: usize = 4096;
+
+/// A connection.
+pub(super) struct Conn {
+    pub(super) path: Path,
+    /// `None` while a job has it.
+    tls: Option<Box<ServerConnection>>,
+    /// What TLS has not read: an unfinished record of the handshake, or what came during a job.
+    input: Vec<u8>,
+    output: Vec<u8>,
+    sent: usize,
+    pub(super) phase: Phase,
+    /// The user of its certificate.
+    pub(super) certificate: Option<Arc<str>>,
+    /// The beginning of a frame.
+    pub(super) partial: Vec<u8>,
+    pub(super) is_queued: bool,
+    /// Logins that failed.
+    pub(super) failures: u32,
+}
+
+pub(super) enum Phase {
+    Handshake,
+    /// Requests, one at a time; `busy` while one waits for its answer.
+    Http {
+        parser: Box<Parser>,
+        busy: bool,
+    },
+    /// It has asked for a tunnel; what came behind.
+    Granting {
+        client: ClientId,
+        request: Box<crate::tunnel::TunnelRequest>,
+    },
+    Tunnel(ClientId),
+    /// All is said but not sent.
+    Closing,
+}
+
+impl Phase {
+    fn http() -> Self {
+        Self::Http { parser: Box::default(), busy: false }
+    }
+}
+
+impl Conn {
+    pub(super) fn pending(&self) -> &[u8] {
+        &self.output[self.sent..]
+    }
+
+    /// Whether it has no room for packets.
+    pub(super) fn is_full(&self) -> bool {
+        self.pending().len() > OUTPUT_LIMIT
+    }
+
+    pub(super) fn tls(&mut self) -> Option<&mut ServerConnection> {
+        self.tls.as_deref_mut()
+    }
+
+    /// Says something, in a record of its own if it fits one.
+    pub(super) fn say(&mut self, parts: &[&[u8]]) {
+        let Some(tls) = &mut self.tls else { return };
+        let slices: Vec<_> = parts.iter().map(|part| std::io::IoSlice::new(part)).collect();
+        // after a fatal alert nothing is taken any more, and nobody listens
+        let _ = match *parts {
+            [one] => tls.writer().write(one),
+            _ => tls.writer().write_vectored(&slices),
+        };
+        tls::take_output(tls, &mut self.output);
+    }
+
+    fn goodbye(&mut self) {
+        if let Some(tls) = &mut self.tls {
+            tls.send_close_notify();
+            tls::take_output(tls, &mut self.output);
+        }
+    }
+
+    fn has_record(&self) -> bool {
+        match *self.input {
+            [_, _, _, high, low, ref rest @ ..] => {
+                rest.len() >= usize::from(u16::from_be_bytes([high, low]))
+            }
+            _ => false,
+        }
+    }
+}
+
+impl Endpoint {
+    pub(super) fn accept(&mut self, now: Time, path: Path) -> Result<ConnId, ConnectionRefused> {
+        let limits = &self.settings.limits;
+        let address = address_key(path.remote.ip());
+        let refused = if self.conns.len() >= limits.connections {
+            Some(ConnectionRefused::Full)
+        } else if self
+            .by_address
+            .get(&address)
+            .is_some_and(|n| *n >= limits.connections_per_address)
+        {
+            Some(ConnectionRefused::FullForAddress)
+        } else {
+            None
+        };
+        if let Some(refused) = refused {
+            self.stats.connections_refused += 1;
+            return Err(refused);
+        }
+        let tls = self.settings.tls.accept().ok_or(ConnectionRefused::Tls)?;
+        let id = ConnId(self.next_id());
+        let conn = Conn {
+            path,
+            tls: Some(tls),
+            input: Vec::new(),
+            output: Vec::new(),
+            sent: 0,
+            phase: Phase::Handshake,
+            certificate: None,
+            partial: Vec::new(),
+            is_queued: false,
+            failures: 0,
+        };
+        self.conns.insert(id, conn);
+        *self.by_address.entry(address).or_default() += 1;
+        self.stats.connections += 1;
+        self.timers.set(Timer::Conn(id), Some(now + HANDSHAKE_TIME));
+        Ok(id)
+    }
+
+    pub(super) fn received(
+        &mut self,
+        now: Time,
+        id: ConnId,
+        bytes: &[u8],
+        packets: Packets<'_>,
+    ) -> usize {
+        // to a connection that is over, anything may come
+        let Some(conn) = self.conns.get_mut(&id) else { return bytes.len() };
+        if matches!(conn.phase, Phase::Closing) {
+            return bytes.len();
+        }
+        if conn.tls.is_none() || matches!(conn.phase, Phase::Handshake) {
+            let taken = bytes.len().min(MAX_RECORD.saturating_sub(conn.input.len()));
+            conn.input.extend_from_slice(&bytes[..taken]);
+            self.handshake(now, id);
+            return taken;
+        }
+        if !conn.input.is_empty() {
+            let input = std::mem::take(&mut conn.input);
+            let taken = self.read(now, id, &input, packets);
+            if taken < input.len() {
+                if let Some(conn) = self.conns.get_mut(&id) {
+                    conn.input.extend_from_slice(&input[taken..]);
+                }
+                return 0;
+            }
+        }
+        self.read(now, id, bytes, packets)
+    }
+
+    /// Gives what came of a handshake to a job, when a record of it is whole.
+    fn handshake(&mut self, now: Time, id: ConnId) {
+        let Some(conn) = self.conns.get_mut(&id) else { return };
+        if !conn.has_record() {
+            if conn.input.len() >= MAX_RECORD {
+                // no record is as long as this one says
+                self.abandon(now, id);
+            }
+            return;
+        }
+        let Some(tls) = conn.tls.take() else { return };
+        let input = std::mem::take(&mut conn.input);
+        let job = self.job(Work::Handshake(tls, input, self.settings.certificate_name));
+        self.handshakes.insert(job, id);
+    }
+
+    pub(super) fn handshaken(&mut self, now: Time, id: ConnId, done: Handshaken) {
+        let Some(conn) = self.conns.get_mut(&id) else { return };
+        let established = done.result.is_ok() && !done.tls.is_handshaking();
+        conn.tls = Some(done.tls);
+        conn.output.extend_from_slice(&done.output);
+        let mut input = done.rest;
+        input.append(&mut conn.input);
+        conn.input = input;
+        match done.result {
+            Err(failure) => {
+                let remote = conn.path.remote;
+                self.stats.handshakes_failed += 1;
+                self.out.tell(now, Event::HandshakeFailed { remote, failure });
+                self.finish(now, id);
+            }
+            Ok(certificate) if established => {
+                conn.certificate = certificate;
+                conn.phase = Phase::http();
+                self.stats.handshakes += 1;
+                self.timers.set(Timer::Conn(id), Some(now + REQUEST_TIME));
+                self.wake(id);
+            }
+            Ok(_) => {
+                self.wake(id);
+                self.handshake(now, id);
+            }
+        }
+    }
+
+    /// Reads what came on an established connection, as much as there is room for.
+    fn read(&mut self, now: Time, id: ConnId, bytes: &[u8], packets: Packets<'_>) -> usize {
+        let mut rest = bytes;
+        loop {
+            if !self.drain(now, id, packets) {
+                break;
+            }
+            let Some(conn) = self.conns.get_mut(&id) else { return bytes.len() };
+            let Some(tls) = conn.tls.as_mut().filter(|_| !rest.is_empty()) else { break };
+            let outcome = match tls.read_tls(&mut rest) {
+                Ok(0) => None,
+                Ok(_) => tls.process_new_packets().ok(),
+                Err(_) => None,
+            };
+            tls::take_output(tls, &mut conn.output);
+            let over = outcome.is_none();
+            let closed = outcome.is_none_or(|state| state.peer_has_closed());
+            if !conn.pending().is_empty() {
+                self.wake(id);
+            }
+            if closed {
+                // what came before the goodbye counts
+                if !over {
+                    self.drain(now, id, packets);
+                }
+                self.abandon(now, id);
+                return bytes.len();
+            }
+        }
+        match self.conns.get(&id).map(|conn| &conn.phase) {
+            Some(Phase::Closing) | None => bytes.len(),
+            Some(_) => bytes.len() - rest.len(),
+        }
+    }
+
+    /// Takes what TLS has decrypted. False when there is no room for all of it now, or the connection is
+    /// over.
+    fn drain(&mut self, now: Time, id: ConnId, packets: Packets<'_>) -> bool {
+        loop {
+            let Some(conn) = self.conns.get_mut(&id) else { return false };
+            if conn.is_full() {
+                return false;
+            }
+            let Some(tls) = &mut conn.tls else { return false };
+            let mut reader = tls.reader();
+            match &mut conn.phase {
+                Phase::Http { busy: true, .. } => {
+                    return reader.fill_buf().map_or(true, <[u8]>::is_empty);
+                }
+                Phase::Http { parser, .. } => {
+                    let chunk = reader.fill_buf().unwrap_or_default();
+                    let len = chunk.len().min(parser.room());
+                    parser.push(&chunk[..len]);
+                    reader.consume(len);
+                    match parser.next() {
+                        Ok(Some(request)) => {
+                            self.timers.set(Timer::Conn(id), Some(now + REQUEST_TIME));
+                            self.request(now, id, request);
+                        }
+                        Ok(None) if len == 0 => return true,
+                        Ok(None) => {}
+                        Err(error) => {
+                            self.bad_request(now, id, error);
+                            return false;
+                        }
+                    }
+                }
+                Phase::Tunnel(client) => {
+                    let client = *client;
+                    let chunk = reader.fill_buf().unwrap_or_default();
+                    if chunk.is_empty() && conn.partial.is_empty() {
+                        return true;
+                    }
+                    let mut scratch = std::mem::take(&mut self.scratch);
+                    scratch.clear();
+                    scratch.append(&mut conn.partial);
+                    scratch.extend_from_slice(chunk);
+                    let len = chunk.len();
+                    reader.consume(len);
+                    let consumed = self.frames(now, id, client, &scratch, packets);
+                    if let Some(conn) = self.conns.get_mut(&id) {
+                        conn.partial = scratch[consumed.min(scratch.len())..].to_vec();
+                    }
+                    self.scratch = scratch;
+                    if len == 0 {
+                        return true;
+                    }
+                }
+                Phase::Handshake | Phase::Granting { .. } | Phase::Closing => return false,
+            }
+        }
+    }
+
+    /// Handles the whole frames at the start of `bytes`: how long they are.
+    fn frames(
+        &mut self,
+        now: Time,
+        id: ConnId,
+        client: ClientId,
+        bytes: &[u8],
+        packets: Packets<'_>,
+    ) -> usize {
+        let mut at = 0;
+        loop {
+            match Frame::from_stream(&bytes[at..]) {
+                Ok(Some((frame, len))) => {
+                    at += len;
+                    if !self.frame(now, id, client, frame, packets) {
+                        return bytes.len();
+                    }
+                }
+                Ok(None) => return at,
+                Err(error) => {
+                    self.tunnel_lost(now, client, Reason::Frame(error));
+                    return bytes.len();
+                }
+            }
+        }
+    }
+
+    /// The connection is to be looked at by its owner.
+    pub(super) fn wake(&mut self, id: ConnId) {
+        if let Some(conn) = self.conns.get_mut(&id)
+            && !std::mem::replace(&mut conn.is_queued, true)
+        {
+            self.out.ready.push_back(id);
+        }
+    }
+
+    /// Says something, and has it sent.
+    pub(super) fn say(&mut self, id: ConnId, parts: &[&[u8]]) {
+        if let Some(conn) = self.conns.get_mut(&id) {
+            conn.say(parts);
+            self.wake(id);
+        }
+    }
+
+    pub(super) fn send_frame(&mut self, id: ConnId, kind: Kind, payload: &[u8]) {
+        self.say(id, &[&kind.header(payload.len()), payload]);
+    }
+
+    pub(super) fn sent(&mut self, id: ConnId, len: usize) {
+        let Some(conn) = self.conns.get_mut(&id) else { return };
+        let was_full = conn.is_full();
+        conn.sent = (conn.sent + len).min(conn.output.len());
+        if conn.sent == conn.output.len() {
+            conn.sent = 0;
+            conn.output.clear();
+            // idle connections keep no room
+            if conn.output.capacity() > KEPT {
+                conn.output = Vec::new();
+            }
+            if matches!(conn.phase, Phase::Closing) {
+                self.remove(id);
+                return;
+            }
+        } else if conn.sent > OUTPUT_LIMIT {
+            conn.output.drain(..conn.sent);
+            conn.sent = 0;
+        }
+        if was_full && !conn.is_full() {
+            self.wake(id);
+        }
+    }
+
+    /// Everything is said: it is over when that is sent.
+    pub(super) fn finish(&mut self, now: Time, id: ConnId) {
+        let Some(conn) = self.conns.get_mut(&id) else { return };
+        if matches!(conn.phase, Phase::Closing) {
+            return;
+        }
+        if !matches!(conn.phase, Phase::Tunnel(_)) {
+            release(&mut self.by_address, conn.path.remote);
+        }
+        // without TLS there is nothing to say goodbye to
+        if !matches!(conn.phase, Phase::Handshake) {
+            conn.goodbye();
+        }
+        conn.phase = Phase::Closing;
+        (conn.input, conn.partial) = (Vec::new(), Vec::new());
+        let done = conn.pending().is_empty();
+        self.wake(id);
+        if done {
+            self.remove(id);
+        } else {
+            self.timers.set(Timer::Conn(id), Some(now + LINGER));
+        }
+    }
+
+    /// The client has ended it, or broken it.
+    fn abandon(&mut self, now: Time, id: ConnId) {
+        match self.conns.get(&id).map(|conn| &conn.phase) {
+            Some(Phase::Tunnel(client)) => self.tunnel_lost(now, *client, Reason::Lost),
+            Some(_) => self.finish(now, id),
+            None => {}
+        }
+    }
+
+    pub(super) fn lost(&mut self, now: Time, id: ConnId) {
+        self.abandon(now, id);
+        self.remove(id);
+    }
+
+    fn remove(&mut self, id: ConnId) {
+        self.timers.set(Timer::Conn(id), None);
+        self.conns.remove(&id);
+    }
+
+    /// It carries a tunnel from now on, and has no time limit.
+    pub(super) fn becomes_tunnel(&mut self, id: ConnId, client: ClientId) {
+        if let Some(conn) = self.conns.get_mut(&id) {
+            release(&mut self.by_address, conn.path.remote);
+            conn.phase = Phase::Tunnel(client);
+            self.timers.set(Timer::Conn(id), None);
+        }
+    }
+
+    pub(super) fn conn_timeout(&mut self, now: Time, id: ConnId) {
+        let Some(conn) = self.conns.get(&id) else { return };
+        match &conn.phase {
+            Phase::Http { parser, busy } if *busy || parser.is_amid() => {
+                let answer = Response::new(408).header("Connection", "close").body("");
+                self.say(id, &[&answer]);
+                self.finish(now, id);
+            }
+            Phase::Closing => self.remove_stuck(id),
+            Phase::Handshake | Phase::Http { .. } | Phase::Granting { .. } | Phase::Tunnel(_) => {
+                self.finish(now, id);
+            }
+        }
+    }
+
+    /// What it has to say is not taken.
+    fn remove_stuck(&mut self, id: ConnId) {
+        self.wake(id);
+        self.remove(id);
+    }
+
+    fn bad_request(&mut self, now: Time, id: ConnId, error: HttpError) {
+        let Some(conn) = self.conns.get(&id) else { return };
+        let remote = conn.path.remote;
+        self.stats.requests_refused += 1;
+        self.out.tell(now, Event::RequestRefused { remote, error });
+        let answer = Response::new(error.status()).header("Connection", "close").body("");
+        self.say(id, &[&answer]);
+        self.finish(now, id);
+    }
+}
+
+/// Whose connections are counted together: those of an IPv6 /64.
+fn address_key(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(address) => IpAddr::V6((address.to_bits() >> 64 << 64).into()),
+        v4 => v4,
+    }
+}
+
+fn release(by_address: &mut std::collections::BTreeMap<IpAddr, usize>, remote: SocketAddr) {
+    let address = address_key(remote.ip());
+    if let Some(count) = by_address.get_mut(&address) {
+        *count -= 1;
+        if *count == 0 {
+            by_address.remove(&address);
+        }
+    }
+}
