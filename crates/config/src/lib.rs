@@ -11,6 +11,8 @@
 
 #![forbid(unsafe_code)]
 
+use std::time::{SystemTime, UNIX_EPOCH};
+
 mod build;
 mod diagnostic;
 mod diff;
@@ -41,21 +43,27 @@ pub struct Parsed {
 }
 
 /// Reads and validates a configuration. `source_name` stands for the file in messages. Files that the
-/// text names are read from the file system.
+/// text names are read from the file system, and certificates are judged by the time of day.
 ///
 /// # Errors
 /// All that is wrong with the text, in the order of its lines; warnings are among them. Faults of
 /// TOML syntax hide the rest, because what was meant is then unknown.
 pub fn parse(source_name: &str, text: &str) -> Result<Parsed, Diagnostics> {
-    parse_with(source_name, text, &|path| std::fs::read(path))
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_secs());
+    parse_with(source_name, text, &|path| std::fs::read(path), now)
 }
 
-/// [`parse`], with files from elsewhere.
+/// [`parse`], with files from elsewhere and at another time, in seconds of Unix time.
 ///
 /// # Errors
 /// As [`parse`].
-pub fn parse_with(source_name: &str, text: &str, files: Files<'_>) -> Result<Parsed, Diagnostics> {
-    let doc = read::Doc::new(source_name, text, files);
+pub fn parse_with(
+    source_name: &str,
+    text: &str,
+    files: Files<'_>,
+    now: u64,
+) -> Result<Parsed, Diagnostics> {
+    let doc = read::Doc::new(source_name, text, files, now);
     let (root, faults) = toml::de::DeTable::parse_recoverable(text);
     for fault in &faults {
         doc.syntax(fault);

@@ -14,7 +14,10 @@ use ipnet::IpNet;
 use wire::{Mac, VlanId};
 
 pub use address_pool::{AddressPool, AddressPoolId};
-pub use ike::{ChildSpec, DpdAction, Negotiated, Peer, PeerId, Proposal, Start};
+pub use ike::{
+    ChildSpec, DpdAction, LocalAuth, Negotiated, OwnCertificate, Peer, PeerId, Proposal,
+    RemoteAuth, Start,
+};
 pub use tunnel::{
     Fragmentation, Gre, Ipsec, Keying, Manual, ManualSa, OuterRules, Selector, Steering, Tunnel,
     TunnelId, TunnelKind, Vxlan,

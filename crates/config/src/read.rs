@@ -36,6 +36,7 @@ pub(crate) struct Doc<'a> {
     name: &'a str,
     text: &'a str,
     files: Files<'a>,
+    now: u64,
     starts: Vec<usize>,
     found: RefCell<Vec<Diagnostic>>,
 }
@@ -44,11 +45,11 @@ pub(crate) struct Doc<'a> {
 const EXCERPT: usize = 160;
 
 impl<'a> Doc<'a> {
-    pub fn new(name: &'a str, text: &'a str, files: Files<'a>) -> Self {
+    pub fn new(name: &'a str, text: &'a str, files: Files<'a>, now: u64) -> Self {
         let starts = core::iter::once(0)
             .chain(text.bytes().enumerate().filter(|(_, b)| *b == b'\n').map(|(i, _)| i + 1))
             .collect();
-        Self { name, text, files, starts, found: RefCell::default() }
+        Self { name, text, files, now, starts, found: RefCell::default() }
     }
 
     /// The name of the file.
@@ -59,6 +60,11 @@ impl<'a> Doc<'a> {
     /// The contents of a file that the text names.
     pub fn file(&self, path: &Path) -> io::Result<Zeroizing<Vec<u8>>> {
         (self.files)(path).map(Zeroizing::new)
+    }
+
+    /// Now, in seconds of Unix time.
+    pub fn now(&self) -> u64 {
+        self.now
     }
 
     /// The line a byte is on.
@@ -637,8 +643,8 @@ impl<'d, 'i> Tab<'d, 'i> {
 /// Keys whose text is a secret.
 const SECRETS: [&str; 3] = ["key", "psk", "ppk"];
 
-/// A line without the key material in it: runs of hexadecimal digits as long as a key, and whatever
-/// stands behind `key =` and its like. Every character hidden leaves a mark, so that columns stay.
+/// A line without the key material in it: runs of hexadecimal digits as long as a key, whatever stands
+/// behind `key =` and its like, and what follows the first line of a private key. Every character hidden leaves a mark, so that columns stay.
 fn masked(line: &str) -> String {
     /// Digits of the shortest key of a cipher, 128 bits.
     const KEY_DIGITS: usize = 32;
@@ -653,6 +659,10 @@ fn masked(line: &str) -> String {
             out[at - run..at].fill(HIDDEN);
         }
         run = 0;
+    }
+    if let Some(at) = line.find(PRIVATE_KEY) {
+        let begins = line[..at + PRIVATE_KEY.len()].chars().count();
+        out[begins..].fill(HIDDEN);
     }
     let is_name = |c: &char| c.is_alphanumeric() || matches!(c, '-' | '_');
     let length = out.len();
@@ -678,6 +688,9 @@ fn masked(line: &str) -> String {
     }
     out.into_iter().collect()
 }
+
+/// What the first line of a private key in PEM says.
+const PRIVATE_KEY: &str = "PRIVATE KEY-----";
 
 /// Stands for a character of a key.
 const HIDDEN: char = '•';
@@ -705,6 +718,8 @@ mod tests {
         assert_eq!(masked("psk = \"\"\"a b"), "psk = \"\"\"•••");
         assert_eq!(masked("psk = \"\", x = \"y\""), "psk = \"\", x = \"y\"");
         assert_eq!(masked("psk-file = \"/a\""), "psk-file = \"/a\"");
+        let pem = masked("private-key = \"-----BEGIN EC PRIVATE KEY-----\\nMHcCAQEE\"");
+        assert!(pem.ends_with("BEGIN EC PRIVATE KEY-----•••••••••••"), "{pem}");
         assert_eq!(masked("key"), "key");
         assert_eq!(masked("key ="), "key =");
     }

@@ -1,10 +1,13 @@
 //! The table of keys and the parser agree: what is in the table is accepted, and read.
 
+mod pki;
+
 use lockgate_config::{
     Config, Diagnostics, Parsed,
     keys::{Form, SECTIONS, Section},
     parse, parse_with,
 };
+use pki::Pki;
 
 /// Things that the examples of the table refer to.
 const BASE: &str = r#"
@@ -89,6 +92,21 @@ fn companions(section: &Section, key: &str) -> &'static [(&'static str, &'static
         ],
         ("ipsec.phase2", _) => &[("name", "\"mine\"")],
         ("phase1", key) => match key {
+            "certificate" | "private-key" | "rsa-padding" => &[
+                ("name", "\"mine\""),
+                ("local", "\"203.0.113.2\""),
+                ("remote", "\"198.51.100.8\""),
+                ("psk", "\"a secret of sixteen\""),
+                ("certificate", "\"/etc/lockgate/gw.pem\""),
+                ("private-key", "\"/etc/lockgate/gw.key\""),
+            ],
+            "crl" => &[
+                ("name", "\"mine\""),
+                ("local", "\"203.0.113.2\""),
+                ("remote", "\"198.51.100.8\""),
+                ("psk", "\"a secret of sixteen\""),
+                ("ca", "\"/etc/lockgate/ca.pem\""),
+            ],
             "psk-file" => &[
                 ("name", "\"mine\""),
                 ("local", "\"203.0.113.2\""),
@@ -196,20 +214,21 @@ fn tunnel(without: &str) -> String {
     keys.fold("[[ipsec]]\n".to_owned(), |text, (name, value)| format!("{text}{name} = {value}\n"))
 }
 
-/// Reads a text; every file that it names holds a key.
-fn read(text: &str) -> Result<Parsed, Diagnostics> {
-    parse_with("keys", text, &|_| Ok(b"the key of the file\n".to_vec()))
+/// Reads a text; every file that it names and that is not of certificates holds a key.
+fn read(pki: &Pki, text: &str) -> Result<Parsed, Diagnostics> {
+    let key = |_| Ok(b"the key of the file\n".to_vec());
+    parse_with("keys", text, &|path| pki.read(path).or_else(key), pki::NOW)
 }
 
 #[test]
 fn the_parser_accepts_the_example_of_every_key() {
-    let mut seen = 0;
+    let (pki, mut seen) = (Pki::new(), 0);
     for section in SECTIONS {
         for key in section.keys {
             // names of the examples may be taken by what the examples refer to
             let value = if key.name == "name" { "\"mine\"" } else { key.example };
             let text = written(section, key.name, value);
-            if let Err(faults) = read(&text) {
+            if let Err(faults) = read(&pki, &text) {
                 panic!("{} of {}\n{text}\n{faults}", key.name, section.title());
             }
             seen += 1;
@@ -220,11 +239,13 @@ fn the_parser_accepts_the_example_of_every_key() {
 
 #[test]
 fn no_key_is_accepted_unread() {
+    let pki = Pki::new();
     for section in SECTIONS {
         for key in section.keys {
             // no key takes a date with a zone alone
             let text = written(section, key.name, "1979-05-27T07:32:00Z");
-            let faults = read(&text).expect_err(&format!("{} of {}", key.name, section.title()));
+            let faults =
+                read(&pki, &text).expect_err(&format!("{} of {}", key.name, section.title()));
             let line =
                 text.lines().position(|line| line.contains("1979")).expect("written") as u32 + 1;
             let near = faults

@@ -299,6 +299,7 @@ impl Gateway {
     /// What time of day it is now, in seconds since 1970-01-01 UTC.
     pub fn handle_wall_clock(&mut self, unix: i64, now: Time) {
         self.wall = WallClock { unix, at: now };
+        self.ike.handle_wall_clock(unix, now);
         if self.policies.set_wall_clock(unix) {
             self.events.push(now, EventKind::ScheduleChanged, "policies in force changed".into());
             self.reevaluate_all(reason::DemotionReason::PolicyChanged, now);

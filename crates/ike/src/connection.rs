@@ -106,8 +106,9 @@ pub enum LocalAuth {
     Psk(PresharedKey),
     /// With a certificate.
     Certificate {
-        /// It and its key.
-        credential: Box<Credential>,
+        /// Ours, each with its key: the first that leads to an authority the peer names, else the first
+        /// of all (RFC 7296 §3.7).
+        credentials: Vec<Credential>,
         /// Padding, should the key be one of RSA.
         padding: RsaPadding,
     },

@@ -52,7 +52,7 @@ impl Authority {
         let certificate = params.signed_by(&key, &self.issuer).unwrap().pem();
         let credential =
             Credential::from_pem(certificate.as_bytes(), key.serialize_pem().as_bytes()).unwrap();
-        LocalAuth::Certificate { credential: Box::new(credential), padding: RsaPadding::Pkcs1 }
+        LocalAuth::Certificate { credentials: vec![credential], padding: RsaPadding::Pkcs1 }
     }
 
     fn trust(&self) -> RemoteAuth {
@@ -77,6 +77,53 @@ fn certificates_prove_both_ends() {
     pair.command(A, Command::RekeyChild(child));
     pair.run_for(SECOND);
     pair.assert_agreed(1);
+}
+
+#[test]
+fn of_several_certificates_the_one_the_peer_asks_for_is_sent() {
+    let (ca, other) = (authority("Test CA"), authority("Other CA"));
+    let both =
+        Arc::new(Trust::new(vec![other.certificate.clone(), ca.certificate.clone()]).unwrap());
+    // the initiator learns the authorities in IKE_SA_INIT, the responder in IKE_AUTH
+    for chooser in [A, B] {
+        Pair::with(9, traced(), |end, connection| {
+            connection.local_auth = ca.issue(NAMES[end]);
+            connection.remote_auth = ca.trust();
+            if end == chooser {
+                let LocalAuth::Certificate { credentials, .. } = &mut connection.local_auth else {
+                    unreachable!("it is a certificate")
+                };
+                let LocalAuth::Certificate { credentials: first, .. } = other.issue(NAMES[end])
+                else {
+                    unreachable!("it is a certificate")
+                };
+                credentials.splice(0..0, first);
+                connection.remote_auth = RemoteAuth::Certificate(both.clone());
+            }
+        })
+        .up();
+    }
+}
+
+#[test]
+fn the_time_of_day_may_be_told_late() {
+    let ca = authority("Test CA");
+    let certificates = |end: usize, connection: &mut Connection| {
+        connection.local_auth = ca.issue(NAMES[end]);
+        connection.remote_auth = ca.trust();
+    };
+    let settings = Settings { trace: true, ..Settings::default() };
+    let mut pair = Pair::with(10, settings, certificates);
+    pair.connect(A);
+    pair.run_for(10 * SECOND);
+    let failure = pair.failures(B).first().map_or(String::new(), |f| f.to_string());
+    assert!(failure.contains("is not valid before") && failure.contains("1970"), "{failure}");
+    for end in &mut pair.ends {
+        end.handle_wall_clock(pair.now, UNIX_TIME);
+    }
+    pair.connect(A);
+    pair.run_for(10 * SECOND);
+    assert_eq!(pair.children.each_ref().map(|children| children.len()), [1, 1]);
 }
 
 #[test]

@@ -219,7 +219,7 @@ fn certified(directory: &std::path::Path) -> Connection {
     connection.local_identity = "a.certified.test".parse().expect("an identity");
     connection.remote_identity = "b.certified.test".parse().expect("an identity");
     connection.local_auth =
-        LocalAuth::Certificate { credential: Box::new(credential), padding: RsaPadding::Pkcs1 };
+        LocalAuth::Certificate { credentials: vec![credential], padding: RsaPadding::Pkcs1 };
     connection.remote_auth = RemoteAuth::Certificate(Arc::new(trust));
     connection
 }

@@ -32,6 +32,10 @@ pub struct IkePeerView {
     pub local_id: String,
     /// Who the peer must prove to be.
     pub remote_id: String,
+    /// How we prove it: `psk`, or our certificates with their times.
+    pub auth: String,
+    /// How the peer has to: `psk`, or the authorities.
+    pub remote_auth: String,
     /// `load`, `traffic` or `wait`.
     pub start: Name,
     /// `up`, `negotiating`, `down` (it failed; tried again) or `idle` (nobody has begun).

@@ -1,17 +1,14 @@
 //! `[[phase1]]` and `[[ipsec.phase2]]`: IKEv2 peers, and the pairs of SAs negotiated with them.
 
 use core::str::FromStr;
-use std::path::Path;
 
 use ike::{
     algorithm::{Encryption, Integrity, KeyExchangeMethod, Prf},
     auth::{Identity, IdentityPattern, IdentitySyntax},
-    crypto::Secret,
     proposal::OfferError,
 };
-use zeroize::Zeroizing;
 
-use super::{Scope, network, network::unfitting, tunnel};
+use super::{Scope, auth, network, network::unfitting, tunnel};
 use crate::{
     keys,
     model::{
@@ -38,10 +35,6 @@ const ESP_DEFAULTS: &[&str] = &[
 
 /// Lifetime of negotiated SAs without a word, in seconds.
 const HARD_SECONDS: u64 = 3600;
-
-/// A pre-shared key below this is guessed offline by whoever records one exchange as the far end
-/// (RFC 7296 §2.15).
-const SHORT_PSK: usize = 16;
 
 /// Algorithms that must be named to be taken, and why (RFC 8247).
 const WEAK: &[&str] = &["sha1", "prfsha1"];
@@ -202,11 +195,11 @@ fn peer(scope: &Scope<'_>, tab: &Tab<'_, '_>, name: &str, weak: &[&str]) -> Opti
             .read("remote", &text, values::ip)
             .map(|at| At { value: Some(at.value), span: at.span }),
     });
-    let psk = psk(tab);
+    let proofs = auth::read(tab);
     let proposals = proposals(tab, weak, "");
     let local_id = tab.value("local-id", identity::<Identity>);
     let remote_id = tab.value("remote-id", identity::<IdentityPattern>);
-    let (local, remote, psk) = (local?, remote?, psk?);
+    let (local, remote, proofs) = (local?, remote?, proofs?);
     if let Some(far) = remote.value
         && far.is_ipv4() != local.value.is_ipv4()
     {
@@ -243,10 +236,11 @@ fn peer(scope: &Scope<'_>, tab: &Tab<'_, '_>, name: &str, weak: &[&str]) -> Opti
         local: local.value,
         remote: remote.value,
         vr: network::router_of(scope, tab).unwrap_or_default(),
-        local_id: local_id.map_or_else(|| local.value.into(), |at| at.value),
+        local_id: auth::local_id(tab, local_id, &proofs.0, local.value),
         remote_id,
         proposals: proposals.unwrap_or_else(|| defaults(IKE_DEFAULTS, "")),
-        psk,
+        auth: proofs.0,
+        remote_auth: proofs.1,
         rekey: tab.duration("rekey").value,
         dpd: tab.duration("dpd").value,
         dpd_action: match tab.word("dpd-action") {
@@ -272,82 +266,6 @@ fn refuse_version_1(tab: &Tab<'_, '_>) {
     }
 }
 
-/// The pre-shared key, from where it stands.
-fn psk(tab: &Tab<'_, '_>) -> Option<Secret> {
-    let (text, file) = (tab.text("psk"), tab.text("psk-file"));
-    let (key, span) = match (text, file) {
-        (Some(_), Some(_)) => {
-            unfitting(tab, "psk-file", "`psk`");
-            return None;
-        }
-        (None, None) => {
-            if tab.get("psk").is_none() && tab.get("psk-file").is_none() {
-                tab.missing("psk");
-            }
-            return None;
-        }
-        (Some(text), None) => {
-            (tab.read("psk", &text, |text| secret(text.as_bytes()))?.value, text.span)
-        }
-        (None, Some(path)) => {
-            let read = |path: &str| {
-                absolute(path)?;
-                tab.doc.file(Path::new(path)).map_err(|fault| {
-                    Bad::new(
-                        format!("{path} cannot be read: {fault}"),
-                        "a file that the gateway may read",
-                        "make the file, readable by the gateway's user alone",
-                    )
-                })
-            };
-            let bytes = tab.read("psk-file", &path, read)?.value;
-            let line = bytes.strip_suffix(b"\n").unwrap_or(&bytes);
-            let line = line.strip_suffix(b"\r").unwrap_or(line);
-            (tab.read("psk-file", &path, |_| secret(line))?.value, path.span)
-        }
-    };
-    if key.expose().len() < SHORT_PSK {
-        tab.doc
-            .warning("short-psk", &span, "the pre-shared key is short")
-            .found(format!("{} bytes", key.expose().len()))
-            .expected(format!("{SHORT_PSK} bytes or more, made at random"))
-            .help("make one with `openssl rand -hex 32` and write it behind `0x` (RFC 7296 §2.15)")
-            .emit();
-    }
-    Some(key)
-}
-
-fn absolute(path: &str) -> Result<(), Bad> {
-    match path.starts_with('/') {
-        true => Ok(()),
-        false => Err(Bad::new(
-            format!("\"{path}\" is not an absolute path"),
-            "a path that begins with `/`",
-            "write the path from the root on",
-        )),
-    }
-}
-
-/// A text as it is, or hexadecimal digits behind `0x`.
-fn secret(bytes: &[u8]) -> Result<Secret, Bad> {
-    let bad = |message: &str| {
-        Bad::new(
-            message,
-            "a text, or pairs of hexadecimal digits behind `0x`",
-            "make one with `openssl rand -hex 32` and write it behind `0x`",
-        )
-    };
-    let key = match bytes.strip_prefix(b"0x") {
-        Some(digits) => core::str::from_utf8(digits)
-            .ok()
-            .and_then(hex)
-            .map(|bytes| Secret::from_bytes(&bytes))
-            .ok_or_else(|| bad("the key is not hexadecimal"))?,
-        None => Secret::from_bytes(bytes),
-    };
-    if key.expose().is_empty() { Err(bad("the key is empty")) } else { Ok(key) }
-}
-
 /// Who somebody is, or may be.
 fn identity<T: FromStr<Err = IdentitySyntax>>(text: &str) -> Result<T, Bad> {
     text.parse::<T>().map_err(|fault| {
@@ -357,17 +275,6 @@ fn identity<T: FromStr<Err = IdentitySyntax>>(text: &str) -> Result<T, Bad> {
             "write an identity such as \"gw.example.com\", the same as at the peer",
         )
     })
-}
-
-fn hex(digits: &str) -> Option<Zeroizing<Vec<u8>>> {
-    let (pairs, rest) = digits.as_bytes().as_chunks::<2>();
-    let digit = |c: &u8| char::from(*c).to_digit(16);
-    // all of it is reserved before: a vector that grew would leave copies behind
-    let mut bytes = Zeroizing::new(Vec::with_capacity(pairs.len()));
-    for [high, low] in pairs {
-        bytes.push((digit(high)? << 4 | digit(low)?) as u8);
-    }
-    rest.is_empty().then_some(bytes)
 }
 
 /// The weak algorithms that a peer's proposals may name.

@@ -2,6 +2,7 @@
 //! to one another.
 
 mod address_pool;
+mod auth;
 mod ike;
 mod nat;
 mod network;

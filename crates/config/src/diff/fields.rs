@@ -4,14 +4,17 @@
 
 use core::fmt::Display;
 use core::time::Duration;
+use std::path::PathBuf;
+
+use ike::{auth::RsaPadding, crypto::Secret};
 
 use crate::{
     model::{
         AddressPool, AddressSet, Anomaly, Attachment, CentralSnat, ChildSpec, Config, Control,
-        Debug, Gre, Interface, Ipsec, Limits, Line, LocalRule, Manual, ManualSa, Negotiated,
-        NextHop, Offload, OuterRules, Peer, Policy, Pool, PoolKind, Port, PortKind, Route,
-        Schedule, ScheduleKind, Sensor, ServiceSet, SourceNat, StaticNeighbour, Timeouts, Tunnel,
-        TunnelKind, Vip, VirtualRouter, Vxlan, ZoneId,
+        Debug, Gre, Interface, Ipsec, Limits, Line, LocalAuth, LocalRule, Manual, ManualSa,
+        Negotiated, NextHop, Offload, OuterRules, Peer, Policy, Pool, PoolKind, Port, PortKind,
+        RemoteAuth, Route, Schedule, ScheduleKind, Sensor, ServiceSet, SourceNat, StaticNeighbour,
+        Timeouts, Tunnel, TunnelKind, Vip, VirtualRouter, Vxlan, ZoneId,
     },
     values::show_duration,
 };
@@ -343,7 +346,8 @@ fn peer(config: &Config, of: &Peer) -> Item {
         local_id,
         remote_id,
         proposals,
-        psk,
+        auth,
+        remote_auth,
         rekey,
         dpd,
         dpd_action,
@@ -363,10 +367,61 @@ fn peer(config: &Config, of: &Peer) -> Item {
         ("start", start.to_string()),
         ("fragmentation", fragmentation.to_string()),
     ];
-    Item {
-        secrets: vec![("psk", esp::KeyMaterial::from_bytes(psk.expose()))],
-        ..named(name, *line, fields)
-    }
+    let (proof, psk) = proof_fields(auth, remote_auth);
+    let psk = psk.map_or_else(
+        || esp::KeyMaterial::from_bytes(&[]),
+        |psk| esp::KeyMaterial::from_bytes(psk.expose()),
+    );
+    let fields = fields.into_iter().chain(proof).collect();
+    Item { secrets: vec![("psk", psk)], ..named(name, *line, fields) }
+}
+
+/// How both ends prove themselves, and the key where one of them has it. Files are told by what is in
+/// them too, for that is what matters.
+fn proof_fields<'a>(
+    auth: &'a LocalAuth,
+    remote_auth: &'a RemoteAuth,
+) -> (Fields, Option<&'a Secret>) {
+    let paths = |files: &[PathBuf]| joined(files.iter().map(|file| file.display()));
+    let (word, certificate, key, padding, of_ours) = match auth {
+        LocalAuth::Psk(psk) => ("psk", String::new(), String::new(), String::new(), Some(psk)),
+        LocalAuth::Certificate { own, padding } => {
+            let certificates = joined(own.iter().map(|own| own.file.display()));
+            let padding = match padding {
+                RsaPadding::Pkcs1 => "pkcs1",
+                RsaPadding::Pss => "pss",
+            };
+            (
+                "certificate",
+                format!("{certificates}: {auth}"),
+                joined(own.iter().map(|own| own.key_file.display())),
+                padding.to_owned(),
+                None,
+            )
+        }
+    };
+    let (remote_word, ca, crl, of_theirs) = match remote_auth {
+        RemoteAuth::Psk(psk) => ("psk", String::new(), String::new(), Some(psk)),
+        RemoteAuth::Certificate { ca, crl, trust } => {
+            let certificates =
+                trust.authorities().map(|ca| format!("{}, serial {}", ca.name(), ca.serial()));
+            let lists = match crl.as_slice() {
+                [] => String::new(),
+                files => format!("{}: {}", paths(files), joined(trust.revocation_lists())),
+            };
+            ("certificate", format!("{}: {}", paths(ca), joined(certificates)), lists, None)
+        }
+    };
+    let fields = vec![
+        ("auth", word.to_owned()),
+        ("certificate", certificate),
+        ("private-key", key),
+        ("rsa-padding", padding),
+        ("remote-auth", remote_word.to_owned()),
+        ("ca", ca),
+        ("crl", crl),
+    ];
+    (fields, of_ours.or(of_theirs))
 }
 
 fn manual_sa(ManualSa { line: _, spi, suite, key: _ }: &ManualSa) -> String {

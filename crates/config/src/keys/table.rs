@@ -26,6 +26,8 @@ const OFFLOAD_MODE: Kind = Kind::Words(&["auto", "require", "off"]);
 const ACTION: Kind = Kind::Words(&["allow", "deny", "reject"]);
 const MODE: Kind = Kind::Words(&["tunnel", "transport"]);
 const FILE: Kind = Kind::Text("the absolute path of a file");
+const FILES: Kind = Kind::List("absolute paths of files");
+const AUTH: Kind = Kind::Words(&["psk", "certificate"]);
 const IDENTITY: Kind = Kind::Text("an address, a domain name, an e-mail address, a distinguished name such as \"CN=gw, O=Example\", or `keyid:` and text or `0x` digits");
 const ESP_PROPOSALS: Kind = Kind::List("proposals such as \"aes256gcm16\" or \"aes256gcm16-x25519\"");
 const ESP_PROPOSALS_ARE: &str = "Algorithms of the SAs, the best first; with a key exchange, rekeying gives perfect forward secrecy.";
@@ -149,12 +151,19 @@ pub static PHASE1: Section = Section {
         key("local", Kind::Text("an own address"), REQUIRED, "\"192.0.2.1\"", "Our end."),
         key("remote", Kind::Text("an address, or \"any\""), REQUIRED, "\"198.51.100.7\"", "The far end; with \"any\" we only answer."),
         key("virtual-router", Kind::Text("the name of a virtual router"), "default", "\"guest\"", "The virtual router that carries IKE and ESP."),
-        key("local-id", IDENTITY, "the local address", "\"gw.example.com\"", "Who we say we are."),
+        key("local-id", IDENTITY, "the local address; with a certificate its subject", "\"gw.example.com\"", "Who we say we are."),
         key("remote-id", IDENTITY, "the remote address", "\"paris.example.com\"", "Who the peer must prove to be; `*` alone takes everybody who authenticates, `*.example.com` all names below a domain."),
         key("proposals", Kind::List("proposals such as \"aes256gcm16-prfsha384-x25519\""), "modern ones, see IKEv2", "\"aes256gcm16-prfsha384-x25519\"", "Algorithms of IKE itself, the best first: encryption, integrity where encryption needs it, PRF, key exchange."),
         key("allow-weak", Kind::List("names of algorithms, such as \"sha1\""), "", "\"sha1\"", "Weak algorithms that `proposals` here and of its tunnels may name."),
         key("psk", Kind::Text("a text, or hexadecimal digits behind `0x`"), "", "\"…\"", "Pre-shared key."),
         key("psk-file", FILE, "", "\"/etc/lockgate/psk\"", "File with the pre-shared key, in place of `psk`; a line break at its end does not count."),
+        key("auth", AUTH, "certificate with `certificate`, else psk", "\"psk\"", "How we prove who we are."),
+        key("remote-auth", AUTH, "certificate with `ca` or without `psk`, else psk", "\"psk\"", "How the peer has to prove who it is."),
+        key("certificate", FILES, "", "\"/etc/lockgate/gw.pem\"", "PEM file of our certificate, with those behind it that lead to its authority. Of several, the first that leads to an authority the peer names is sent, else the first."),
+        key("private-key", FILES, "", "\"/etc/lockgate/gw.key\"", "PEM file of the private key of each `certificate`, not encrypted: RSA from 2048 bits on, ECDSA P-256, P-384, P-521, or Ed25519."),
+        key("rsa-padding", Kind::Words(&["pkcs1", "pss"]), "pkcs1", "\"pss\"", "How signatures of our RSA key are padded (RFC 7427); of the peer, both are taken."),
+        key("ca", FILES, "", "\"/etc/lockgate/ca.pem\"", "PEM files of the authorities that certificates of the peer must lead to."),
+        key("crl", FILES, "", "\"/etc/lockgate/ca.crl\"", "Files of lists of revoked certificates, PEM or DER. A list that is out of date is not believed, and whom it is about is refused."),
         key("rekey", Kind::Duration { min: 10, max: 604_800 }, "4h", "\"4h\"", "After how long the keys of IKE itself are made anew."),
         key("dpd", Kind::Duration { min: 0, max: 3600 }, "30s", "\"30s\"", "The peer is asked whether it lives after this long without a packet of it; \"0s\" never (RFC 7296 §2.4)."),
         key("dpd-action", Kind::Words(&["restart", "clear"]), "restart", "\"restart\"", "What becomes of the tunnels of a dead peer: negotiated again, or not before traffic or the peer asks."),

@@ -1,9 +1,10 @@
 //! IKEv2: peers, who they are, and the algorithms that may be negotiated.
 
 use core::{fmt, net::IpAddr, time::Duration};
+use std::{path::PathBuf, sync::Arc};
 
 use ike::{
-    auth::{Identity, IdentityPattern},
+    auth::{Credential, Identity, IdentityPattern, RsaPadding, Trust, utc},
     crypto::Secret,
     proposal::{EspOffer, IkeOffer},
 };
@@ -34,8 +35,10 @@ pub struct Peer {
     pub remote_id: IdentityPattern,
     /// Algorithms of IKE itself, the best first; never empty.
     pub proposals: Vec<Proposal<IkeOffer>>,
-    /// Pre-shared key; never shown.
-    pub psk: Secret,
+    /// How we prove who we are.
+    pub auth: LocalAuth,
+    /// How the peer has to.
+    pub remote_auth: RemoteAuth,
     /// When the keys of IKE itself are made anew.
     pub rekey: Duration,
     /// After how long without a packet the peer is asked whether it lives; zero for never.
@@ -46,6 +49,47 @@ pub struct Peer {
     pub start: Start,
     /// IKE messages may be cut below IP.
     pub fragmentation: bool,
+}
+
+/// How we prove who we are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LocalAuth {
+    /// With a pre-shared key; never shown.
+    Psk(Secret),
+    /// With a certificate: the first that leads to an authority the peer names, else the first of all.
+    Certificate {
+        /// Ours; never empty.
+        own: Vec<OwnCertificate>,
+        /// How signatures of RSA keys are padded.
+        padding: RsaPadding,
+    },
+}
+
+/// A certificate of ours.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OwnCertificate {
+    /// File of it, and of those that lead to its authority.
+    pub file: PathBuf,
+    /// File of its private key.
+    pub key_file: PathBuf,
+    /// What is in the two; never shown but for its names and times.
+    pub credential: Credential,
+}
+
+/// How a peer has to prove who it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RemoteAuth {
+    /// With a pre-shared key; never shown.
+    Psk(Secret),
+    /// With a certificate that leads to one of these authorities, and is not revoked.
+    Certificate {
+        /// Files of authorities.
+        ca: Vec<PathBuf>,
+        /// Files of lists of revoked certificates.
+        crl: Vec<PathBuf>,
+        /// What is in all of them.
+        trust: Arc<Trust>,
+    },
 }
 
 /// What becomes of the tunnels of a dead peer.
@@ -120,6 +164,32 @@ impl fmt::Display for DpdAction {
             Self::Restart => "restart",
             Self::Clear => "clear",
         })
+    }
+}
+
+/// `psk`, or `certificate CN=gw, serial 0a, until 2027-01-01T00:00:00Z`.
+impl fmt::Display for LocalAuth {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self::Certificate { own, .. } = self else { return f.write_str("psk") };
+        for (i, own) in own.iter().enumerate() {
+            let certificate = own.credential.certificate();
+            let (serial, until) = (certificate.serial(), utc(&certificate.not_after()));
+            let before = if i == 0 { "certificate" } else { " or" };
+            write!(f, "{before} {}, serial {serial}, until {until}", certificate.name())?;
+        }
+        Ok(())
+    }
+}
+
+/// `psk`, or `certificate by CN=Example CA`.
+impl fmt::Display for RemoteAuth {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self::Certificate { trust, .. } = self else { return f.write_str("psk") };
+        for (i, authority) in trust.authorities().enumerate() {
+            let before = if i == 0 { "certificate by" } else { " or" };
+            write!(f, "{before} {}", authority.name())?;
+        }
+        Ok(())
     }
 }
 

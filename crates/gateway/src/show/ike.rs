@@ -50,6 +50,8 @@ impl Gateway {
             remote: peer.remote,
             local_id: peer.local_id.to_string(),
             remote_id: peer.remote_id.to_string(),
+            auth: peer.auth.to_string(),
+            remote_auth: peer.remote_auth.to_string(),
             start: peer.start.to_string().into(),
             ..IkePeerView::default()
         };
@@ -282,11 +284,11 @@ fn remedy(failure: &Failure) -> &'static str {
         }
         Failure::Mode { .. } => "Set the same `mode` at both ends.",
         Failure::Authentication { .. } => {
-            "Compare the pre-shared keys and the identities of both ends."
+            "Compare the pre-shared keys or certificates and the identities of both ends."
         }
-        Failure::LocalAuthentication(_) => "Look at our own key in [[phase1]].",
+        Failure::LocalAuthentication(_) => "Look at our own key or certificate in [[phase1]].",
         Failure::AuthenticationRefused { .. } => {
-            "Compare the pre-shared keys, and make `local-id` what the peer expects."
+            "Compare the pre-shared keys, or see whether the peer knows the authority of our certificate; make `local-id` what it expects."
         }
         Failure::Peer(_) => "The peer's log tells more.",
         Failure::Ppk(_) => "Give both ends the same postquantum preshared key.",

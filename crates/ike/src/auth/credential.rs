@@ -2,6 +2,7 @@
 
 use super::{
     Certificate, CertificateFileError, ENCODING_X509_SIGNATURE, Identity, KeyFileError, PrivateKey,
+    Trust,
 };
 use crate::message;
 
@@ -14,6 +15,15 @@ pub struct Credential {
     chain: Vec<Certificate>,
     key: PrivateKey,
 }
+
+/// The key belongs to the certificate, so the certificates tell.
+impl PartialEq for Credential {
+    fn eq(&self, other: &Self) -> bool {
+        self.chain == other.chain
+    }
+}
+
+impl Eq for Credential {}
 
 /// Files do not make a credential.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -72,6 +82,15 @@ impl Credential {
         let own = self.certificate();
         let subject = (!own.subject().is_empty()).then(|| Identity::Dn(own.subject().clone()));
         subject.or_else(|| own.first_name().cloned())
+    }
+
+    /// Whether it leads to an authority whose key has one of these hashes (RFC 7296 §3.7): one whose
+    /// certificate is in the chain, or one of `known` that issued one of the chain.
+    pub fn leads_to(&self, hashes: &[[u8; 20]], known: Option<&Trust>) -> bool {
+        let issuers = known.into_iter().flat_map(Trust::authorities).filter(|authority| {
+            self.chain.iter().any(|certificate| certificate.issuer() == authority.subject())
+        });
+        self.chain.iter().skip(1).chain(issuers).any(|issuer| hashes.contains(issuer.key_hash()))
     }
 
     /// The payloads to send, ours first (RFC 7296 §3.6).

@@ -33,4 +33,6 @@ pub use signature::{
     Hash, HashAlgorithms, METHOD_DIGITAL_SIGNATURE, METHOD_ECDSA_256, METHOD_ECDSA_384,
     METHOD_ECDSA_521, METHOD_RSA, Scheme, SignatureRefusal, verify,
 };
-pub use trust::{AuthorityError, CertificateRefusal, RevocationFileError, Trust};
+pub use trust::{
+    AuthorityError, CertificateRefusal, RevocationFileError, RevocationList, Trust, utc,
+};

@@ -20,7 +20,10 @@ use webpki::{
     UnknownStatusPolicy,
 };
 
-use x509_cert::der::DateTime;
+use x509_cert::{
+    certificate::Rfc5280,
+    der::{DateTime, Decode as _, Encode as _},
+};
 
 use super::{
     Certificate, CertificateError, DistinguishedName, ENCODING_X509_SIGNATURE, Identity, MAX_CHAIN,
@@ -39,6 +42,20 @@ const OLD_LIST: &str = "it is damaged or of version 1; version 2 is needed, whic
 pub struct Trust {
     authorities: Vec<(Certificate, TrustAnchor<'static>)>,
     lists: Vec<CertRevocationList<'static>>,
+    about: Vec<RevocationList>,
+}
+
+/// What a list of revoked certificates says of itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RevocationList {
+    /// Who issued it.
+    pub issuer: DistinguishedName,
+    /// When it was issued, in seconds of Unix time.
+    pub this_update: u64,
+    /// When a new one is due, in seconds of Unix time. After that it is not believed any more.
+    pub next_update: Option<u64>,
+    /// How many certificates are revoked.
+    pub revoked: usize,
 }
 
 /// A configured certificate cannot be that of an authority.
@@ -224,7 +241,7 @@ impl Trust {
             Ok((certificate, anchor))
         };
         let authorities = authorities.into_iter().map(anchor).collect::<Result<_, _>>()?;
-        Ok(Self { authorities, lists: Vec::new() })
+        Ok(Self { authorities, lists: Vec::new(), about: Vec::new() })
     }
 
     /// Adds the lists of revoked certificates of a file, PEM or DER. Who signed them is checked when
@@ -236,11 +253,12 @@ impl Trust {
         let unusable = |i, why: String| RevocationFileError::Unusable(i + 1, why);
         let add = |i, der: &[u8]| {
             let list = OwnedCertRevocationList::from_der(der);
-            list.map(CertRevocationList::from).map_err(|error| {
+            let list = list.map(CertRevocationList::from).map_err(|error| {
                 // the library looks for the version's field, which version 1 does not have
                 let old = matches!(error, Error::UnsupportedCrlVersion | Error::BadDer);
                 unusable(i, if old { OLD_LIST.to_owned() } else { format!("{error:?}") })
-            })
+            })?;
+            Ok((list, RevocationList::from_der(der).map_err(|error| unusable(i, error))?))
         };
         let mut lists = Vec::new();
         if file.starts_with(&[0x30]) {
@@ -254,13 +272,26 @@ impl Trust {
         if lists.is_empty() {
             return Err(RevocationFileError::None);
         }
-        self.lists.extend(lists);
+        for (list, about) in lists {
+            self.lists.push(list);
+            self.about.push(about);
+        }
         Ok(())
+    }
+
+    /// The certificates of the authorities.
+    pub fn authorities(&self) -> impl Iterator<Item = &Certificate> {
+        self.authorities.iter().map(|(certificate, _)| certificate)
+    }
+
+    /// The lists of revoked certificates.
+    pub fn revocation_lists(&self) -> &[RevocationList] {
+        &self.about
     }
 
     /// The payload that asks a peer for a certificate of one of the authorities.
     pub fn request(&self) -> message::CertificateRequest {
-        let hashes = self.authorities.iter().flat_map(|(ca, _)| ca.key_hash());
+        let hashes = self.authorities().flat_map(Certificate::key_hash);
         message::CertificateRequest {
             encoding: ENCODING_X509_SIGNATURE,
             authorities: hashes.copied().collect(),
@@ -404,7 +435,7 @@ impl Trust {
                 None => break,
             }
         }
-        let mut named = self.authorities.iter().map(|(ca, _)| ca);
+        let mut named = self.authorities();
         match named.find(|ca| ca.subject() == last.issuer()) {
             Some(ca) if ca.not_after() < now => CertificateRefusal::Expired {
                 certificate: ca.name(),
@@ -432,8 +463,39 @@ impl Trust {
     }
 }
 
-/// Seconds of Unix time as people write them.
-fn utc(seconds: &u64) -> String {
+impl RevocationList {
+    fn from_der(der: &[u8]) -> Result<Self, String> {
+        let list = x509_cert::crl::CertificateList::<Rfc5280>::from_der(der);
+        let list = list.map_err(|error| error.to_string())?.tbs_cert_list;
+        let issuer = list.issuer.to_der().ok().and_then(|der| DistinguishedName::from_der(&der));
+        Ok(Self {
+            issuer: issuer.ok_or("the name of its issuer is malformed")?,
+            this_update: list.this_update.to_unix_duration().as_secs(),
+            next_update: list.next_update.map(|at| at.to_unix_duration().as_secs()),
+            revoked: list.revoked_certificates.map_or(0, |revoked| revoked.len()),
+        })
+    }
+}
+
+/// `of CN=Example CA, issued 2026-11-01T00:00:00Z, 3 revoked`.
+impl fmt::Display for RevocationList {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { issuer, this_update, next_update: _, revoked } = self;
+        write!(f, "of {issuer}, issued {}, {revoked} revoked", utc(this_update))
+    }
+}
+
+/// The same authorities and lists. A list is told by its issuer and the time of its issue.
+impl PartialEq for Trust {
+    fn eq(&self, other: &Self) -> bool {
+        self.authorities().eq(other.authorities()) && self.about == other.about
+    }
+}
+
+impl Eq for Trust {}
+
+/// Seconds of Unix time as people write them: `2026-11-26T02:00:00Z`.
+pub fn utc(seconds: &u64) -> String {
     let time = DateTime::from_unix_duration(Duration::from_secs(*seconds));
     time.map_or_else(|_| format!("{seconds} s"), |time| time.to_string())
 }

@@ -171,6 +171,12 @@ impl Endpoint {
         }
     }
 
+    /// What time of day it is, in seconds of Unix time, for the validity of certificates.
+    pub fn handle_wall_clock(&mut self, now: Time, unix: u64) {
+        let since_zero = now.since(Time::ZERO).as_secs();
+        self.settings.unix_time_at_zero = unix.saturating_sub(since_zero);
+    }
+
     /// A datagram came. `Err` says why nothing was done with it.
     pub fn handle_datagram(&mut self, now: Time, path: Path, bytes: &[u8]) -> Result<(), Ignored> {
         let mut bytes = bytes;

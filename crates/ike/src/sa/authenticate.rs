@@ -85,7 +85,7 @@ impl IkeSa {
         }
         let offer = connection.children.first().map(|child| self.offer(ctx, child, false));
         let request = AuthRequest { step: Step::Proving, offer, ppk: with_ppk };
-        match proof::prove(&connection, keys.suite().prf(), self.opening().hashes, all) {
+        match proof::prove(&connection, keys.suite().prf(), self.opening(), all) {
             Ok(Claim::Ready(proofs)) => self.send_auth(ctx, request, proofs),
             Ok(Claim::Later(work)) => self.prepare(ctx, What::Auth(Box::new(request)), work),
             Err(why) => self.fail(ctx, Failure::LocalAuthentication(why)),
@@ -97,7 +97,7 @@ impl IkeSa {
         let mut proofs = proofs.into_iter();
         let Some(Proof { method, data }) = proofs.next() else { return };
         let mut payloads = vec![Payload::IdInitiator(connection.local_identity.to_payload())];
-        payloads.extend(proof::certificates(&connection));
+        payloads.extend(proof::certificates(&connection, &self.opening().authorities));
         payloads.extend(proof::certificate_request(&connection));
         if let Some(identity) = connection.remote_identity.single() {
             payloads.push(Payload::IdResponder(identity.to_payload()));
@@ -437,8 +437,8 @@ impl IkeSa {
         let identity = self.connection.local_identity.to_payload();
         let octets = self.signed_octets(Role::Responder, &keys, &identity, header.message_id);
         let connection = self.connection.clone();
-        let hashes = self.opening().hashes;
-        match proof::prove(&connection, keys.suite().prf(), hashes, vec![octets]) {
+        self.opening().authorities = Payloads(&answer.payloads).authorities();
+        match proof::prove(&connection, keys.suite().prf(), self.opening(), vec![octets]) {
             Ok(Claim::Ready(proofs)) => self.auth_proved(ctx, path, header, answer, proofs),
             Ok(Claim::Later(work)) => {
                 let what = responses::What::Auth(Box::new(answer));
@@ -464,7 +464,7 @@ impl IkeSa {
         let Some(Proof { method, data }) = proofs.into_iter().next() else { return };
         let asked = Payloads(&answer.payloads);
         let mut payloads = vec![Payload::IdResponder(connection.local_identity.to_payload())];
-        payloads.extend(proof::certificates(&connection));
+        payloads.extend(proof::certificates(&connection, &self.opening().authorities));
         payloads.push(Payload::Authentication { method, data });
         if self.ppk {
             payloads.push(notify(notify_type::PPK_IDENTITY, []));

@@ -239,6 +239,7 @@ impl IkeSa {
             && payloads.has(notify_type::IKEV2_FRAGMENTATION_SUPPORTED);
         self.algorithms = choice.to_string();
         let opening = self.opening();
+        opening.authorities = payloads.authorities();
         opening.additional = choice.additional.iter().copied().collect();
         let hashes = payloads.notify(notify_type::SIGNATURE_HASH_ALGORITHMS);
         opening.hashes = hashes.map(|hashes| HashAlgorithms::from_notification(&hashes.data));

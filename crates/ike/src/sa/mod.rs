@@ -88,6 +88,8 @@ pub(crate) struct Opening {
     pub(crate) use_ppk: bool,
     /// Hashes the peer takes for signatures (RFC 7427 §4).
     pub(crate) hashes: Option<auth::HashAlgorithms>,
+    /// Hashes of the keys of authorities that the peer wants a certificate of (RFC 7296 §3.7).
+    pub(crate) authorities: Vec<[u8; 20]>,
 }
 
 /// An IKE SA.
@@ -220,6 +222,7 @@ impl IkeSa {
                 additional: VecDeque::new(),
                 use_ppk: false,
                 hashes: None,
+                authorities: Vec::new(),
             })),
             keys: None,
             fragmentation: false,

@@ -1,8 +1,11 @@
 //! Finding payloads in a message.
 
-use crate::message::{
-    Configuration, Identification, KeyExchange, Notify, Payload, Proposal, TrafficSelector,
-    notify_type,
+use crate::{
+    auth::ENCODING_X509_SIGNATURE,
+    message::{
+        Configuration, Identification, KeyExchange, Notify, Payload, Proposal, TrafficSelector,
+        notify_type,
+    },
 };
 
 /// The payloads of one message, to be asked for by kind.
@@ -57,6 +60,16 @@ impl<'a> Payloads<'a> {
             Payload::Authentication { method, data } => Some((*method, data.as_slice())),
             _ => None,
         })
+    }
+
+    /// Hashes of the keys of authorities whose certificates are asked for (RFC 7296 §3.7).
+    pub(super) fn authorities(self) -> Vec<[u8; 20]> {
+        let asked = self.0.iter().filter_map(|payload| match payload {
+            Payload::CertificateRequest(asked) => Some(asked),
+            _ => None,
+        });
+        let x509 = asked.filter(|asked| asked.encoding == ENCODING_X509_SIGNATURE);
+        x509.flat_map(|asked| asked.authorities.as_chunks().0).copied().collect()
     }
 
     /// The method an `INVALID_KE_PAYLOAD` asks for.

@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use super::{Context, payloads::Payloads};
+use super::{Context, Opening, payloads::Payloads};
 use crate::{
     Connection, LocalAuth, RemoteAuth,
     algorithm::Prf,
-    auth::{self, HashAlgorithms, Identity, METHOD_SHARED_KEY, PrivateKey, Proof, Scheme, Trust},
+    auth::{self, Credential, Identity, METHOD_SHARED_KEY, PrivateKey, Proof, Scheme, Trust},
     job::Work,
     message::{self, Payload},
 };
@@ -66,11 +66,11 @@ impl Verification {
     }
 }
 
-/// Proves our identity over each of `octets`. `hashes` are those the peer takes.
+/// Proves our identity over each of `octets`, as the peer can check it.
 pub(super) fn prove(
     connection: &Connection,
     prf: Prf,
-    hashes: Option<HashAlgorithms>,
+    opening: &Opening,
     octets: Vec<Vec<u8>>,
 ) -> Result<Claim, String> {
     match &connection.local_auth {
@@ -79,22 +79,40 @@ pub(super) fn prove(
                 |octets: &Vec<u8>| Proof { method: METHOD_SHARED_KEY, data: key.sign(prf, octets) };
             Ok(Claim::Ready(octets.iter().map(proof).collect()))
         }
-        LocalAuth::Certificate { credential, padding } => {
-            let key = credential.key().clone();
-            let scheme = key.choose(hashes, *padding).map_err(|error| error.to_string())?;
+        LocalAuth::Certificate { credentials, padding } => {
+            let credential = wanted(connection, credentials, &opening.authorities);
+            let key = credential.ok_or("there is no certificate")?.key().clone();
+            let scheme = key.choose(opening.hashes, *padding).map_err(|error| error.to_string())?;
             Ok(Claim::Later(Work::Sign(Signing { key, scheme, octets })))
         }
     }
 }
 
-/// The certificates that go with our proof.
-pub(super) fn certificates(connection: &Connection) -> Vec<Payload> {
+/// The certificates that go with our proof, to a peer that names these authorities.
+pub(super) fn certificates(connection: &Connection, authorities: &[[u8; 20]]) -> Vec<Payload> {
     match &connection.local_auth {
         LocalAuth::Psk(_) => Vec::new(),
-        LocalAuth::Certificate { credential, .. } => {
-            credential.payloads().into_iter().map(Payload::Certificate).collect()
+        LocalAuth::Certificate { credentials, .. } => {
+            let credential = wanted(connection, credentials, authorities);
+            let payloads = credential.map_or(Vec::new(), Credential::payloads);
+            payloads.into_iter().map(Payload::Certificate).collect()
         }
     }
+}
+
+/// The first of our certificates that leads to one of these authorities, else the first of all. Whose
+/// the hash of an authority is, our own list of authorities tells, or the chain itself.
+fn wanted<'c>(
+    connection: &Connection,
+    credentials: &'c [Credential],
+    authorities: &[[u8; 20]],
+) -> Option<&'c Credential> {
+    let trust = match &connection.remote_auth {
+        RemoteAuth::Psk(_) => None,
+        RemoteAuth::Certificate(trust) => Some(&**trust),
+    };
+    let leads = |credential: &&Credential| credential.leads_to(authorities, trust);
+    credentials.iter().find(leads).or(credentials.first())
 }
 
 /// Asks the peer for a certificate, when it has to have one.

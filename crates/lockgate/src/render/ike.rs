@@ -113,8 +113,8 @@ fn peer_detail(peer: &IkePeerView, style: &Style) -> String {
         style.paint(tone(&peer.state), &peer.state),
         duration(peer.since_ms)
     );
-    line(&mut out, "we are", &peer.local_id);
-    line(&mut out, "peer is", &peer.remote_id);
+    line(&mut out, "we are", &format!("{}, {}", peer.local_id, peer.auth));
+    line(&mut out, "peer is", &format!("{}, {}", peer.remote_id, peer.remote_auth));
     line(&mut out, "start", &peer.start);
     sas(&mut out, peer, None);
     if let Some(what) = &peer.failure {

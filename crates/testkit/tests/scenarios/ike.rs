@@ -10,18 +10,23 @@ use lockgate_testkit::{
     sites::{self, Sites},
 };
 
-const SECOND: Duration = Duration::from_secs(1);
+pub(crate) const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
 
 /// A site's end: the peer, a tunnel with selectors, and what else is said of either.
-fn end(site: u8, peer: &str, tunnel: &str) -> String {
+pub(crate) fn end(site: u8, peer: &str, tunnel: &str) -> String {
     let other = 3 - site;
     let base = |key: &str, line: String| match peer.contains(key) {
         true => String::new(),
         false => line,
     };
     let remote = base("remote = ", format!("remote = \"203.0.113.{}\"\n", other + 1));
-    let psk = base("psk = ", "psk = \"a secret of both sites\"\n".to_owned());
+    let certificates = peer.contains("certificate = ") && peer.contains("ca = ");
+    let psk = if certificates {
+        String::new()
+    } else {
+        base("psk = ", "psk = \"a secret of both sites\"\n".to_owned())
+    };
     let selectors = match tunnel.contains("selectors = ") {
         true => String::new(),
         false => format!(
@@ -46,32 +51,32 @@ zone = "vpn"
     )
 }
 
-fn both(name: &str, peer: &str, tunnel: &str) -> Sites {
+pub(crate) fn both(name: &str, peer: &str, tunnel: &str) -> Sites {
     Sites::new(name, &end(1, peer, tunnel), &end(2, peer, tunnel))
 }
 
-fn tunnel(gateway: NodeId, sites: &mut Sites) -> TunnelView {
+pub(crate) fn tunnel(gateway: NodeId, sites: &mut Sites) -> TunnelView {
     match sites.net.answered(gateway, Request::ShowTunnels { limit: None, cursor: None }) {
         Response::Tunnels(view) => view.tunnels.into_iter().next().expect("a tunnel"),
         other => panic!("not tunnels: {other:?}"),
     }
 }
 
-fn peer(gateway: NodeId, sites: &mut Sites) -> IkePeerView {
+pub(crate) fn peer(gateway: NodeId, sites: &mut Sites) -> IkePeerView {
     match sites.net.answered(gateway, Request::ShowIke { peer: None, messages: true }) {
         Response::Ike(view) => view.peers.into_iter().next().expect("a peer"),
         other => panic!("not IKE: {other:?}"),
     }
 }
 
-fn sas(gateway: NodeId, sites: &mut Sites) -> Vec<SaView> {
+pub(crate) fn sas(gateway: NodeId, sites: &mut Sites) -> Vec<SaView> {
     match sites.net.answered(gateway, Request::ShowSas { pick: None, limit: None, cursor: None }) {
         Response::Sas(view) => view.sas,
         other => panic!("not SAs: {other:?}"),
     }
 }
 
-fn explained(gateway: NodeId, sites: &mut Sites) -> TunnelExplainedView {
+pub(crate) fn explained(gateway: NodeId, sites: &mut Sites) -> TunnelExplainedView {
     let request = Request::ExplainTunnel { name: "sites".into() };
     match sites.net.answered(gateway, request) {
         Response::TunnelExplained(view) => *view,
@@ -80,7 +85,7 @@ fn explained(gateway: NodeId, sites: &mut Sites) -> TunnelExplainedView {
 }
 
 /// Runs until both ends say that the tunnel is up.
-fn wait_until_up(sites: &mut Sites, limit: Duration) {
+pub(crate) fn wait_until_up(sites: &mut Sites, limit: Duration) {
     let (paris, oslo) = (sites.paris, sites.oslo);
     let mut left = limit;
     while tunnel(paris, sites).state != "up" || tunnel(oslo, sites).state != "up" {
@@ -92,7 +97,7 @@ fn wait_until_up(sites: &mut Sites, limit: Duration) {
 }
 
 /// A ping, datagrams and a stream from alice to bob; all must arrive whole.
-fn exercise(sites: &mut Sites) {
+pub(crate) fn exercise(sites: &mut Sites) {
     let bob = Sites::bob(false);
     let every = Duration::from_millis(10);
     let ping = sites.net.start(sites.alice, Ping::new(bob, 7, 5, every));

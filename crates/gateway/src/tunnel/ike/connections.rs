@@ -8,7 +8,7 @@ use ::ike::{
 };
 use config::{
     Config,
-    model::{ChildSpec, Peer, PeerId, Selector},
+    model::{self, ChildSpec, Peer, PeerId, Selector},
 };
 use ipnet::IpNet;
 
@@ -50,8 +50,8 @@ fn connection(config: &Config, id: PeerId, peer: &Peer) -> Connection {
         offers: peer.proposals.iter().map(|proposal| proposal.offer.clone()).collect(),
         local_identity: peer.local_id.clone(),
         remote_identity: peer.remote_id.clone(),
-        local_auth: LocalAuth::Psk(PresharedKey(peer.psk.clone())),
-        remote_auth: RemoteAuth::Psk(PresharedKey(peer.psk.clone())),
+        local_auth: local_auth(&peer.auth),
+        remote_auth: remote_auth(&peer.remote_auth),
         ppk: None,
         children: children.collect(),
         dpd_after: Some(peer.dpd).filter(|dpd| !dpd.is_zero()),
@@ -63,6 +63,23 @@ fn connection(config: &Config, id: PeerId, peer: &Peer) -> Connection {
         request_addresses: RequestAddresses::default(),
         pool: Vec::new(),
         dns: Vec::new(),
+    }
+}
+
+fn local_auth(of: &model::LocalAuth) -> LocalAuth {
+    match of {
+        model::LocalAuth::Psk(key) => LocalAuth::Psk(PresharedKey(key.clone())),
+        model::LocalAuth::Certificate { own, padding } => LocalAuth::Certificate {
+            credentials: own.iter().map(|own| own.credential.clone()).collect(),
+            padding: *padding,
+        },
+    }
+}
+
+fn remote_auth(of: &model::RemoteAuth) -> RemoteAuth {
+    match of {
+        model::RemoteAuth::Psk(key) => RemoteAuth::Psk(PresharedKey(key.clone())),
+        model::RemoteAuth::Certificate { trust, .. } => RemoteAuth::Certificate(trust.clone()),
     }
 }
 

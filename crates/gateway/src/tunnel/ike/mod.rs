@@ -143,6 +143,11 @@ impl Negotiation {
         }
     }
 
+    /// The time of day, for certificates; before 1970 none is valid anyway.
+    pub(crate) fn handle_wall_clock(&mut self, unix: i64, now: Time) {
+        self.endpoint.handle_wall_clock(now, u64::try_from(unix).unwrap_or(0));
+    }
+
     /// How it stands with a peer.
     pub(crate) fn standing(&self, peer: &str) -> Option<&Standing> {
         self.peers.get(peer)

@@ -23,11 +23,18 @@ const LONGEST_RETRY: Duration = Duration::from_secs(300);
 /// How often negotiated SAs are looked at: their age in packets and bytes, and whether the peer sends.
 const WATCH: Duration = Duration::from_secs(1);
 
+/// Keys of a peer that ask for no negotiation when they change.
+const RENEWABLE: [&str; 3] = ["certificate", "private-key", "crl"];
+
 /// Peers with which something is to be negotiated otherwise than before.
 pub(crate) fn renegotiated(old: &Config, new: &Config, diff: &ConfigDiff) -> BTreeSet<String> {
     let mut peers = BTreeSet::new();
     for change in diff.iter() {
         match change.section {
+            // a renewed certificate or list is for the next who authenticates
+            "phase1"
+                if change.kind == ChangeKind::Changed
+                    && change.fields.iter().all(|field| RENEWABLE.contains(&field.field)) => {}
             "phase1" => {
                 peers.insert(change.name.clone());
             }
