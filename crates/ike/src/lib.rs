@@ -29,7 +29,7 @@ mod selector;
 pub use connection::{
     ChildSettings, Connection, LocalAuth, PpkSettings, RemoteAuth, RequestAddresses, Settings, Side,
 };
-pub use endpoint::{Command, CommandError, Datagram, Endpoint, IkeView, Traffic};
+pub use endpoint::{Command, CommandError, Datagram, Endpoint, IkeView, Kept, Traffic};
 pub use error::DecodeError;
 pub use event::{ChildId, ChildSa, DownReason, Event, Failure, IkeId, IkeUp, MessageRecord, Path};
 pub use job::{Job, JobDone, JobId};

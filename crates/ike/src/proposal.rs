@@ -362,13 +362,26 @@ fn intersect(
         if let Some(sent) = sent.filter(|_| kind == KEY_EXCHANGE) {
             our.sort_by_key(|t| t.id != sent.id());
         }
-        match our.into_iter().find(|t| their.contains(t)) {
+        let shared = our.into_iter().find(|t| their.contains(t));
+        match shared.filter(|_| belongs(kind, ours.protocol)) {
             Some(t) if t.id == 0 && !theirs.transforms.contains(&t) => {}
             Some(t) => chosen.push(t),
             None => missed.push(kind),
         }
     }
     if missed.is_empty() { Ok(chosen) } else { Err(missed) }
+}
+
+/// Whether proposals for a protocol have this type of transform. One with a type that is not known makes
+/// its proposal unacceptable, even where it says none (RFC 7296 §3.3.6).
+const fn belongs(kind: u8, of: u8) -> bool {
+    match kind {
+        ENCRYPTION | INTEGRITY | KEY_EXCHANGE => true,
+        PRF => of == protocol::IKE,
+        SEQUENCE_NUMBERS => of == protocol::ESP,
+        ADDITIONAL_KEY_EXCHANGE_1..=ADDITIONAL_KEY_EXCHANGE_7 => true,
+        _ => false,
+    }
 }
 
 /// Parts of an offer's text.
@@ -717,8 +730,16 @@ mod tests {
         let mut theirs = their_ike(&["aes256gcm16-prfsha384-x25519"]);
         theirs[0].transforms[0].unknown_attribute = true;
         assert_eq!(choose_ike(&ours, &theirs, None).unwrap_err().kind, ENCRYPTION);
-        let mut theirs = their_ike(&["aes256gcm16-prfsha384-x25519"]);
-        theirs[0].transforms.push(Transform::new(99, 1));
-        assert_eq!(choose_ike(&ours, &theirs, None).unwrap_err().kind, 99);
+        for (kind, id) in [(99, 1), (99, 0), (SEQUENCE_NUMBERS, 0)] {
+            let mut theirs = their_ike(&["aes256gcm16-prfsha384-x25519"]);
+            theirs[0].transforms.push(Transform::new(kind, id));
+            assert_eq!(choose_ike(&ours, &theirs, None).unwrap_err().kind, kind, "{id}");
+        }
+        for pfs in [false, true] {
+            let mut theirs = [esp("aes256gcm16").proposal(1, 0x1234, pfs)];
+            theirs[0].transforms.push(Transform::new(PRF, 0));
+            let lost = choose_esp(&[esp("aes256gcm16")], &theirs, pfs, None).unwrap_err();
+            assert_eq!(lost.kind, PRF);
+        }
     }
 }

@@ -4,7 +4,7 @@ mod pair;
 
 use std::time::Duration;
 
-use lockgate_ike::{Command, DownReason, Event, Settings, Task, Traffic};
+use lockgate_ike::{Command, DownReason, Event, Kept, Settings, Task, Traffic};
 use pair::{A, B, Pair, name};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -245,4 +245,59 @@ fn a_connection_that_is_no_longer_configured_is_deleted() {
     pair.take(B);
     pair.run_for(SECOND);
     assert!(pair.ends.iter().all(|end| end.views().count() == 0));
+}
+
+/// Runs until `count` datagrams have been sent, or nothing happens any more.
+fn until_sent(pair: &mut Pair, count: usize) {
+    while pair.sent.len() < count && pair.step(pair.now + SECOND) {}
+}
+
+#[test]
+fn what_ends_halfway_leaves_nothing_behind() {
+    let pfs = |seed| {
+        Pair::with(seed, Settings { trace: true, ..Settings::default() }, |_, connection| {
+            connection.children[0].offers = vec!["aes256gcm16-x25519".parse().unwrap()];
+        })
+    };
+    for task in [None, Some(Task::RekeyIke), Some(Task::CreateChild(name("net")))] {
+        for count in 0..6 {
+            let mut pair = pfs(31);
+            let before = match &task {
+                None => {
+                    pair.connect(A);
+                    0
+                }
+                Some(task) => {
+                    pair = pair.up();
+                    pair.task(A, task.clone());
+                    pair.sent.len() - 1
+                }
+            };
+            until_sent(&mut pair, before + count);
+            pair.lose_all();
+            for end in [A, B] {
+                pair.ends[end].apply(pair.now, Vec::new());
+                pair.take(end);
+            }
+            pair.run_for(400 * SECOND);
+            for end in [A, B] {
+                assert_eq!(pair.ends[end].kept(), Kept::default(), "{end}: {task:?} {count}");
+            }
+        }
+    }
+}
+
+#[test]
+fn an_ike_sa_that_is_not_up_is_deleted_at_once() {
+    for count in 0..4 {
+        let mut pair = Pair::new(32);
+        let ike = pair.connect(A);
+        until_sent(&mut pair, count);
+        pair.command(A, Command::Ike { ike, task: Task::DeleteIke });
+        pair.lose_all();
+        let up = pair.count(A, |event| matches!(event, Event::IkeUp(_))) > 0;
+        assert_eq!(pair.ends[A].kept() == Kept::default(), !up, "{count}");
+        pair.run_for(400 * SECOND);
+        assert_eq!(pair.ends[A].kept(), Kept::default(), "{count}");
+    }
 }

@@ -12,6 +12,7 @@ use std::{
 
 use rand_core::CryptoRng;
 use wire::Time;
+use zeroize::Zeroizing;
 
 use self::admission::Admission;
 pub(crate) use self::output::{Effect, Output};
@@ -102,6 +103,27 @@ pub struct IkeView {
     pub children: Vec<ChildId>,
     /// Addresses that were given to us or by us.
     pub addresses: Vec<IpAddr>,
+}
+
+/// How much an endpoint keeps.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Kept {
+    /// IKE SAs, those that are not authenticated and those that were replaced too.
+    pub ike_sas: usize,
+    /// SPIs of IKE SAs.
+    pub ike_spis: usize,
+    /// Children.
+    pub children: usize,
+    /// SPIs of children, those that are being negotiated too.
+    pub child_spis: usize,
+    /// Jobs that were handed out and are not done.
+    pub jobs: usize,
+    /// Addresses that were given to peers.
+    pub leases: usize,
+    /// Connections that have an IKE SA.
+    pub present: usize,
+    /// Wake-ups.
+    pub timers: usize,
 }
 
 /// IKEv2 for one gateway.
@@ -291,6 +313,19 @@ impl Endpoint {
     /// The IKE SAs, oldest first.
     pub fn views(&self) -> impl Iterator<Item = IkeView> + '_ {
         self.sas.values().map(IkeSa::view)
+    }
+
+    /// How much is kept, for whoever looks for what is never forgotten.
+    pub fn kept(&self) -> Kept {
+        let kept = Kept { ike_sas: self.sas.len(), timers: self.timers.len(), ..Kept::default() };
+        self.out.kept(kept)
+    }
+
+    /// The row with which Wireshark decrypts and checks messages of an IKE SA. **It holds the keys.**
+    ///
+    /// `None` without such an IKE SA, before it has keys, and for algorithms Wireshark's table lacks.
+    pub fn wireshark_row(&self, ike: IkeId) -> Option<Zeroizing<String>> {
+        self.sas.get(&ike)?.wireshark_row()
     }
 
     /// IKE SAs that peers began and that are not authenticated.

@@ -8,7 +8,7 @@ use std::{
 
 use rand_core::CryptoRng;
 
-use super::Datagram;
+use super::{Datagram, Kept};
 use crate::{ChildId, DownReason, Event, IkeId, Job, JobId, Path, Settings, job::Work, sa::IkeSa};
 
 /// SPIs of children are drawn from here, so that they do not meet those of manual keys, which people
@@ -75,6 +75,18 @@ impl Output {
     /// A datagram that is no message.
     pub(crate) fn transmit_plain(&mut self, path: Path, bytes: &[u8]) {
         self.transmits.push_back(Datagram { path, bytes: bytes.to_vec() });
+    }
+
+    pub(super) fn kept(&self, kept: Kept) -> Kept {
+        Kept {
+            ike_spis: self.ike_spis.len(),
+            children: self.children.len(),
+            child_spis: self.child_spis.len(),
+            jobs: self.job_owners.len(),
+            leases: self.leases.len(),
+            present: self.present.len(),
+            ..kept
+        }
     }
 
     fn next_id(&mut self) -> u64 {

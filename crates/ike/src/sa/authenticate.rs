@@ -84,6 +84,7 @@ impl IkeSa {
             all.push(octets(&keys));
         }
         let offer = connection.children.first().map(|child| self.offer(ctx, child, false));
+        self.opening().child_spi = offer.as_ref().map(|offer| offer.spi);
         let request = AuthRequest { step: Step::Proving, offer, ppk: with_ppk };
         match proof::prove(&connection, keys.suite().prf(), self.opening(), all) {
             Ok(Claim::Ready(proofs)) => self.send_auth(ctx, request, proofs),
@@ -254,9 +255,16 @@ impl IkeSa {
     /// The responder is not who it should be: told to it and to the owner (RFC 7296 §2.21.2).
     fn reject_peer(&mut self, ctx: &mut Context<'_>, identity: String, why: String) {
         self.report(ctx, Failure::Authentication { identity, why });
-        self.opening = None;
+        self.forget_opening(ctx);
         self.phase = Phase::Closing(DownReason::Protocol("not authenticated".to_owned()));
         self.queue(ctx, super::Task::DeleteIke);
+    }
+
+    /// Nothing comes of it: neither of the first child.
+    pub(super) fn forget_opening(&mut self, ctx: &mut Context<'_>) {
+        if let Some(spi) = self.opening.take().and_then(|opening| opening.child_spi) {
+            ctx.out.forget_spi(spi);
+        }
     }
 
     /// It is authenticated.

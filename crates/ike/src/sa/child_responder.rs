@@ -29,6 +29,13 @@ pub(super) struct ChildAnswer {
     nonce: Nonce,
 }
 
+impl ChildAnswer {
+    /// The SPI that is reserved for it.
+    pub(super) fn inbound_spi(&self) -> u32 {
+        self.choice.agreed.inbound_spi
+    }
+}
+
 /// What a peer's wish came to.
 pub(super) struct Chosen {
     pub(super) agreed: Agreed,

@@ -25,6 +25,7 @@ use std::{collections::VecDeque, net::IpAddr, sync::Arc};
 
 use rand_core::CryptoRng;
 use wire::Time;
+use zeroize::Zeroizing;
 
 pub(crate) use child::Child;
 pub(crate) use init::InitQuestion;
@@ -35,7 +36,7 @@ pub use timers::Why;
 
 use crate::{
     ChildId, Connection, DownReason, Event, Failure, IkeId, IkeView, Path, Settings, Traffic, auth,
-    crypto::{IkeKeys, Nonce, Opener, Role, Sealer, Spis},
+    crypto::{IkeKeys, Nonce, Opener, Role, Sealer, Spis, wireshark_row},
     endpoint::{Effect, Output},
     job::{JobId, Outcome},
     message::{ExchangeType, Header, Payload, Proposal},
@@ -90,6 +91,8 @@ pub(crate) struct Opening {
     pub(crate) hashes: Option<auth::HashAlgorithms>,
     /// Hashes of the keys of authorities that the peer wants a certificate of (RFC 7296 §3.7).
     pub(crate) authorities: Vec<[u8; 20]>,
+    /// What we expect the first child by, while it is asked for.
+    pub(crate) child_spi: Option<u32>,
 }
 
 /// An IKE SA.
@@ -223,6 +226,7 @@ impl IkeSa {
                 use_ppk: false,
                 hashes: None,
                 authorities: Vec::new(),
+                child_spi: None,
             })),
             keys: None,
             fragmentation: false,
@@ -274,6 +278,10 @@ impl IkeSa {
 
     fn ike_keys(&self) -> &IkeKeys {
         &self.keys.as_ref().expect("invariant: there are keys after IKE_SA_INIT").ike
+    }
+
+    pub(crate) fn wireshark_row(&self) -> Option<Zeroizing<String>> {
+        wireshark_row(&self.keys.as_ref()?.ike, self.spis())
     }
 
     fn opening(&mut self) -> &mut Opening {
@@ -370,11 +378,16 @@ impl IkeSa {
         if self.phase == Phase::Up && self.successor.is_some() {
             // both ends were replacing it: its children are not to go with it
             self.yield_to_successor(ctx);
-            self.ours = None;
+            self.abandon(ctx);
             ctx.out.effect(Effect::End(self.id, reason));
             return;
         }
-        self.phase = Phase::Gone;
+        // another has its children already, so that whatever ends it now matters to nobody
+        let reason = match std::mem::replace(&mut self.phase, Phase::Gone) {
+            Phase::Replaced => DownReason::Replaced,
+            Phase::Closing(why @ (DownReason::Replaced | DownReason::Redundant)) => why,
+            Phase::Opening | Phase::Up | Phase::Closing(_) | Phase::Refused | Phase::Gone => reason,
+        };
         let why = match reason {
             DownReason::Deleted
             | DownReason::PeerDeleted
@@ -386,8 +399,9 @@ impl IkeSa {
         for child in std::mem::take(&mut self.children) {
             child.gone(ctx, why.clone());
         }
-        self.ours = None;
-        self.theirs = responses::Responder::default();
+        self.abandon(ctx);
+        std::mem::take(&mut self.theirs).abandon(ctx);
+        self.forget_opening(ctx);
         if !self.connection.pool.is_empty() {
             self.addresses.iter().for_each(|address| ctx.out.release(*address));
         }

@@ -28,7 +28,7 @@ use crate::{
 /// What the initiator keeps.
 pub(super) struct RekeyRequest {
     nonce: Nonce,
-    spi: u64,
+    pub(super) spi: u64,
     method: KeyExchangeMethod,
     private: Option<PrivateValue>,
     retried: bool,

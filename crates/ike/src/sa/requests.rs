@@ -59,7 +59,27 @@ impl Initiated {
     }
 }
 
+impl What {
+    /// Nothing comes of it.
+    fn abandon(&self, ctx: &mut Context<'_>) {
+        match self {
+            // what an opening IKE SA has reserved it knows itself
+            Self::Init(_) | Self::Intermediate(_) | Self::Auth(_) => {}
+            Self::Child(request) => ctx.out.forget_spi(request.offer.spi),
+            Self::RekeyIke(request) => ctx.out.forget_ike_spi(request.spi),
+            Self::DeleteChildren(_) | Self::DeleteIke | Self::Check => {}
+        }
+    }
+}
+
 impl IkeSa {
+    /// Our request comes to nothing.
+    pub(super) fn abandon(&mut self, ctx: &mut Context<'_>) {
+        if let Some(Initiated { what, .. }) = self.ours.take() {
+            what.abandon(ctx);
+        }
+    }
+
     /// Hands out a job; what it is for goes on when it is done.
     pub(super) fn prepare(&mut self, ctx: &mut Context<'_>, what: What, work: Work) {
         let job = ctx.out.job(self.id, work);
@@ -181,6 +201,7 @@ impl IkeSa {
         self.moved(ctx, path);
         let payloads = Payloads(&opened.payloads);
         if payloads.has(notify_type::INVALID_SYNTAX) && self.opening.is_none() {
+            what.abandon(ctx);
             self.broken(ctx, "it reports INVALID_SYNTAX".to_owned());
             return Ok(());
         }

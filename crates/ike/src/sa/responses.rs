@@ -44,6 +44,13 @@ impl Responder {
         self.pending.as_ref().map(|pending| pending.job)
     }
 
+    /// Nothing comes of what is being answered.
+    pub(super) fn abandon(self, ctx: &mut Context<'_>) {
+        if let Some(Pending { what: What::Child(answer), .. }) = self.pending.as_deref() {
+            ctx.out.forget_spi(answer.inbound_spi());
+        }
+    }
+
     /// Whether a child is being made for the peer.
     pub(super) fn makes_child(&self) -> bool {
         matches!(&self.pending, Some(pending) if matches!(pending.what, What::Child(_)))

@@ -38,6 +38,11 @@ pub(super) struct Queued {
 impl IkeSa {
     /// Does it as soon as the window allows. What waits already does not wait twice.
     pub(crate) fn queue(&mut self, ctx: &mut Context<'_>, task: Task) {
+        if task == Task::DeleteIke && matches!(self.phase, Phase::Opening | Phase::Refused) {
+            // to a peer that is not authenticated there is nothing to say
+            self.end(ctx, DownReason::Deleted);
+            return;
+        }
         if task == Task::DeleteIke
             && self.phase == Phase::Up
             && let Some(other) = self.successor

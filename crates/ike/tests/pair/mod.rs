@@ -272,7 +272,11 @@ impl Pair {
             Event::IkeDown { ike, reason, .. } => {
                 let gone = self.ikes[end].remove(ike);
                 let replaced = matches!(reason, DownReason::Replaced | DownReason::Redundant);
-                assert!(gone.is_some() || replaced, "{end}: {ike:?} down: {reason}");
+                assert!(
+                    gone.is_some() || replaced,
+                    "{end}: {ike:?} down: {reason}: {:#?}",
+                    self.log(end)
+                );
             }
             Event::PathChanged { .. } | Event::Failed { .. } | Event::Message(_) => {}
         }
@@ -309,7 +313,15 @@ impl Pair {
         self.datagrams.len()
     }
 
-    fn arrive(&mut self, from: usize, datagram: Datagram) {
+    /// Takes the `index`th datagram off the wire, counted from the oldest; they are counted round.
+    pub fn catch(&mut self, index: usize) -> Option<(usize, Datagram)> {
+        let count = self.datagrams.len();
+        let number = *self.datagrams.keys().nth(index.checked_rem(count)?)?;
+        self.datagrams.remove(&number)
+    }
+
+    /// A datagram comes in, as it would from `from`.
+    pub fn arrive(&mut self, from: usize, datagram: Datagram) {
         let Path { local: mut source, remote: mut destination } = datagram.path;
         if let Some(base) = self.nat {
             let nat: IpAddr = NAT.0.parse().unwrap();
@@ -322,10 +334,14 @@ impl Pair {
                 return;
             }
         }
-        let path = Path { local: destination, remote: source };
+        self.receive(1 - from, Path { local: destination, remote: source }, &datagram.bytes);
+    }
+
+    /// A datagram is at an end, by a path as that end sees it.
+    pub fn receive(&mut self, end: usize, path: Path, bytes: &[u8]) {
         // what is not taken is the network's doing, or a test's, which looks at the outcome
-        let _ = self.ends[1 - from].handle_datagram(self.now, path, &datagram.bytes);
-        self.take(1 - from);
+        let _ = self.ends[end].handle_datagram(self.now, path, bytes);
+        self.take(end);
     }
 
     /// Goes to the next thing that happens, at most to `until`; `false` when nothing does.

@@ -1,0 +1,7 @@
+//! See [`lockgate_fuzz::ike_identity`].
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
+    lockgate_fuzz::ike_identity(bytes);
+});

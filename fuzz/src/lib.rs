@@ -1,0 +1,22 @@
+//! Arbitrary bytes for whatever takes them from others: parsers, and the state machine of IKE.
+//!
+//! Each public function takes bytes and panics when something is wrong with what it feeds them to. It is
+//! a target of cargo-fuzz (`README.md` says how to run one), and the tests here run each with its
+//! corpus in the usual loop. What it returns says whether the bytes reached anything, so that a corpus
+//! that went stale fails its test.
+
+#![forbid(unsafe_code)]
+
+// the two ends of IKE that its own tests have
+extern crate ike as lockgate_ike;
+
+mod endpoint;
+mod input;
+mod packet;
+#[path = "../../crates/ike/tests/pair/mod.rs"]
+mod pair;
+mod parsers;
+mod sealed;
+
+pub use endpoint::{Reached, ike_endpoint};
+pub use parsers::{config_text, esp_open, filter_text, ike_identity, ike_message, wire_packet};
