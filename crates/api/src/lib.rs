@@ -84,6 +84,8 @@ pub enum Response {
     Ike(IkeView),
     /// To [`Request::ExplainTunnel`].
     TunnelExplained(Box<TunnelExplainedView>),
+    /// To [`Request::ShowUsers`], [`Request::UserLogin`] and [`Request::UserLogout`].
+    Users(UsersView),
     /// To [`Request::ShowNatVips`].
     NatVips(NatVipsView),
     /// To [`Request::ShowNatPools`].

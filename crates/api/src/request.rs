@@ -94,6 +94,18 @@ pub enum Request {
         #[serde(default)]
         messages: bool,
     },
+    /// One page of the addresses whose user is known.
+    ShowUsers {
+        /// Only of this user.
+        #[serde(default)]
+        user: Option<String>,
+        /// Most rows, at most [`crate::PAGE`].
+        #[serde(default)]
+        limit: Option<u32>,
+        /// Where to go on.
+        #[serde(default)]
+        cursor: Option<u64>,
+    },
     /// Virtual IPs.
     ShowNatVips,
     /// IP pools.
@@ -193,6 +205,30 @@ pub enum Request {
     CaptureStop {
         /// [`crate::CaptureStartedView::capture`].
         capture: u64,
+    },
+    /// A user is behind an address from now on; another who was there is gone.
+    UserLogin {
+        /// The address.
+        address: IpAddr,
+        /// Virtual router; `default` where absent.
+        #[serde(default)]
+        vr: Option<String>,
+        /// Name of the user.
+        user: String,
+        /// Groups that the user is in.
+        #[serde(default)]
+        groups: Vec<String>,
+        /// For how long, unless somebody says so again; until the logout where absent.
+        #[serde(default)]
+        seconds: Option<u32>,
+    },
+    /// Nobody is behind an address any more. Sessions of the user end.
+    UserLogout {
+        /// The address.
+        address: IpAddr,
+        /// Virtual router; `default` where absent.
+        #[serde(default)]
+        vr: Option<String>,
     },
     /// Ends sessions.
     ClearSessions {

@@ -32,6 +32,7 @@ pub use model::Config;
 pub use read::Files;
 pub use reference::reference_page;
 pub use services::PREDEFINED as PREDEFINED_SERVICES;
+pub use values::is_principal;
 
 /// What a text that is in order gives.
 #[derive(Clone, Debug)]

@@ -308,6 +308,24 @@ pub struct ServiceSet {
     pub any: bool,
 }
 
+/// Who may send what a policy matches.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Who {
+    /// Everybody whose user is known.
+    pub known: bool,
+    /// Users by name.
+    pub users: Vec<String>,
+    /// Groups by name: everybody who is in one of them.
+    pub groups: Vec<String>,
+}
+
+impl Who {
+    /// Whether it is not asked who sends.
+    pub fn is_anybody(&self) -> bool {
+        !self.known && self.users.is_empty() && self.groups.is_empty()
+    }
+}
+
 /// When a policy holds, in UTC unless the schedule names an offset.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Schedule {
@@ -381,6 +399,8 @@ pub struct Policy {
     pub to: Vec<ZoneId>,
     /// Source addresses.
     pub source: AddressSet,
+    /// Who must stand behind the source address.
+    pub who: Who,
     /// Destination addresses; after DNAT. A VIP's name stands for its mapped address.
     pub destination: AddressSet,
     /// Services.
@@ -608,6 +628,8 @@ pub struct Limits {
     pub flows: u32,
     /// SAs of the software engine, each direction counted.
     pub sas: u32,
+    /// Addresses whose user is known.
+    pub users: u32,
     /// TCP sessions whose handshake is not complete.
     pub half_open: u32,
     /// Neighbours over all interfaces.

@@ -45,6 +45,26 @@ pub(crate) fn name(text: &str) -> Result<String, Bad> {
     Err(Bad::new("not a name", expected, help))
 }
 
+/// Longest name of a user or group, in bytes.
+const PRINCIPAL: usize = 128;
+
+/// The name of a user or group: what directories allow, but nothing that steers a terminal.
+pub(crate) fn principal(text: &str) -> Result<String, Bad> {
+    if is_principal(text) && !matches!(text, "any" | "known") {
+        return Ok(text.to_owned());
+    }
+    let expected = format!("a name without spaces, commas and colons, 1 to {PRINCIPAL} bytes");
+    let help =
+        "write the name as the user logs in with it, such as \"alice\" or \"alice@example.com\"";
+    Err(Bad::new("not the name of a user or group", expected, help))
+}
+
+/// Whether a text can be the name of a user or group.
+pub fn is_principal(text: &str) -> bool {
+    let bad = |c: char| c.is_whitespace() || c.is_control() || matches!(c, ',' | ':');
+    (1..=PRINCIPAL).contains(&text.len()) && !text.contains(bad)
+}
+
 /// An address.
 pub(crate) fn ip(text: &str) -> Result<IpAddr, Bad> {
     text.parse().map_err(|_| {

@@ -12,7 +12,7 @@ use std::time::Duration;
 use config::model::{AddressSet, IpRange, Service, ServiceSet, ZoneId};
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use lockgate_gateway::{
-    policy::{Classifier, Key, RuleSpec},
+    policy::{Classifier, Key, RuleSpec, Sender},
     rng::Rng,
 };
 
@@ -87,6 +87,7 @@ fn spec(rule: &Rule) -> RuleSpec<'_> {
         from: &rule.from,
         to: &rule.to,
         source: &rule.source,
+        who: None,
         destination: &rule.destination,
         services: &rule.services,
     }
@@ -110,6 +111,7 @@ fn keys(rng: &mut Rng, rules: &[Rule]) -> Vec<Key> {
                 proto: service.map_or(6, |s| s.proto),
                 src_port: 1024 + rng.below(60_000) as u16,
                 dst_port: service.map_or(443, |s| *s.dst_ports.start()),
+                who: Sender::NOBODY,
             }
         })
         .collect()

@@ -34,6 +34,7 @@ impl Gateway {
         let mut policies = Policies::new(&config);
         policies.carry_over(&self.policies);
         policies.set_wall_clock(self.wall_clock(now));
+        self.users.reload(&mut policies, config.limits.users, |vr| moves.router(vr));
         self.policies = policies;
         self.nat.reload(&config);
         self.rebuild_routes(&config);

@@ -28,6 +28,9 @@ impl Gateway {
         if self.sessions.poll_timeout().is_some_and(|at| at <= now) {
             self.expire_sessions(now);
         }
+        if self.users.poll_timeout().is_some_and(|at| at <= now) {
+            self.expire_users(now);
+        }
         if self.ike_timeout().is_some_and(|at| at <= now) {
             self.handle_ike_timeout(now);
         }
@@ -68,6 +71,7 @@ impl Gateway {
             (self.reassembler.poll_timeout(), "fragments"),
             (self.sessions.poll_timeout(), "session timeouts"),
             (self.next_silence(), "silent tunnels"),
+            (self.users.poll_timeout(), "users"),
             (self.ike_timeout(), "IKE"),
             (schedule, "schedules"),
             (self.captures.due(), "captures"),

@@ -35,6 +35,10 @@ pub enum EventKind {
     TunnelUp,
     /// A negotiated tunnel carries no packets any more.
     TunnelDown,
+    /// A user is behind an address.
+    UserLogin,
+    /// A user is no longer behind an address.
+    UserLogout,
     /// A configuration was applied.
     ConfigApplied,
     /// Somebody began to capture packets.
@@ -71,6 +75,8 @@ impl EventKind {
             Self::IkeMoved => "ike-moved",
             Self::TunnelUp => "tunnel-up",
             Self::TunnelDown => "tunnel-down",
+            Self::UserLogin => "user-login",
+            Self::UserLogout => "user-logout",
             Self::ConfigApplied => "config-applied",
             Self::CaptureStarted => "capture-started",
             Self::KeysExported => "keys-exported",

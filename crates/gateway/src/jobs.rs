@@ -23,6 +23,8 @@ const AUDIT_SLICE: u32 = 4_096;
 pub(crate) struct Jobs {
     /// Sessions are evaluated again after a change, from this slot on.
     sweep: Option<u32>,
+    /// There was another change meanwhile: once more from the start.
+    sweep_again: bool,
     clear: Vec<Clear>,
     /// Flows are marked for the live trace, or unmarked, from this slot on.
     mark: Option<u32>,
@@ -48,6 +50,7 @@ impl Jobs {
     pub(crate) fn new(watch_at: Time) -> Self {
         Self {
             sweep: None,
+            sweep_again: false,
             clear: Vec::new(),
             mark: None,
             watch: None,
@@ -62,7 +65,8 @@ impl Jobs {
 
     /// Evaluates every session again, in slices.
     pub(crate) fn sweep(&mut self) {
-        self.sweep = Some(0);
+        self.sweep_again = self.sweep.is_some_and(|cursor| cursor > 0);
+        self.sweep.get_or_insert(0);
     }
 
     /// Marks the flows that the live trace wants, and unmarks the others, in slices.
@@ -114,7 +118,8 @@ impl Gateway {
                 // Only what the change made stale; the others were evaluated by their own packets.
                 let _ = self.reevaluate_if_stale(id, now);
             }
-            self.jobs.sweep = next;
+            let again = next.is_none() && std::mem::take(&mut self.jobs.sweep_again);
+            self.jobs.sweep = if again { Some(0) } else { next };
         }
         if let Some(clear) = self.jobs.clear.first() {
             let (ids, next) = self.slice(clear.cursor);

@@ -42,11 +42,13 @@ pub mod session;
 mod show;
 mod simulate;
 mod stages;
+pub mod tcp;
 #[cfg(test)]
 mod test_config;
 mod topology;
 pub mod trace;
 pub mod tunnel;
+pub mod users;
 
 use std::{collections::VecDeque, sync::Arc};
 
@@ -78,6 +80,7 @@ use crate::{
     topology::Topology,
     trace::{Trace, Tracer},
     tunnel::{Overlays, Tunnels},
+    users::Users,
 };
 
 pub use ike::{Job, JobDone};
@@ -115,6 +118,7 @@ pub struct Gateway {
     nat: Nat,
     routes: Routes,
     policies: Policies,
+    users: Users,
     neighbours: Neighbours<Box<Packet>>,
     tunnels: Tunnels,
     overlays: Overlays,
@@ -163,6 +167,7 @@ impl Gateway {
             nat: Nat::new(&config),
             routes: Routes::new(&config),
             policies: Policies::new(&config),
+            users: Users::new(config.limits.users, parts.seed),
             neighbours: Neighbours::new(&config, parts.seed),
             tunnels: Tunnels::new(&config, parts.ciphers, parts.seed, now),
             overlays: Overlays::new(&config, parts.seed),
@@ -358,7 +363,7 @@ impl Gateway {
     /// Puts a trace on a received packet that a live trace wants.
     fn maybe_trace(&mut self, packet: &mut Packet, now: Time) {
         let config = Arc::clone(&self.config);
-        let subject = show::PacketSubject { packet, config: &config };
+        let subject = show::PacketSubject { packet, users: &self.users, config: &config };
         let Some(running) = self.tracer.running() else { return };
         if !running.filter.matches(&subject) {
             return;

@@ -4,14 +4,15 @@
 //! packet (or the sweep, whichever comes first) does is ask again: is there still a route, does a
 //! policy still allow it, is its translation still ours?
 
-use config::model::{Action, IfId};
+use core::net::IpAddr;
+
+use config::model::{Action, IfId, VrId};
 use reason::{DemotionReason, DropReason};
 use wire::{Time, Tuple, proto};
 
 use crate::{
     Gateway,
-    policy::Key,
-    promote::EPOCH_SLOT,
+    policy::{Key, Sender},
     route::Lookup,
     session::{Kind, Session, SessionId},
     stages::admit,
@@ -24,6 +25,19 @@ impl Gateway {
         self.promotion.change = change;
         self.epochs.bump_all();
         self.jobs.sweep();
+    }
+
+    /// Somebody came to an address, or went: what is sent from there is asked again.
+    pub(crate) fn reevaluate_sender(&mut self, vr: VrId, address: IpAddr) {
+        self.promotion.change = DemotionReason::UserChanged;
+        self.epochs.bump(self.epoch_slot(vr, address));
+        self.jobs.sweep();
+    }
+
+    /// The slot that sessions from an address watch: any change asks every session again, since a policy
+    /// put first may take any of them, but who comes or goes concerns few.
+    pub(crate) fn epoch_slot(&self, vr: VrId, address: IpAddr) -> u16 {
+        self.users.hash(vr, address) as u16 % self.epochs.len()
     }
 
     /// Asks again if something the session was decided on has changed. An error means that the
@@ -45,9 +59,9 @@ impl Gateway {
             None => Ok(()),
             Some(Ok(fresh)) => {
                 self.account(id);
-                let epoch = self.epochs.now(EPOCH_SLOT);
                 if let Some(session) = self.sessions.get_mut(id) {
-                    session.epoch = epoch;
+                    session.epoch = self.epochs.now(session.epoch.slot);
+                    session.login = fresh.login;
                     session.egress = fresh.egress;
                     let (kind, before) = (session.kind, session.rule);
                     session.rule = fresh.rule;
@@ -76,12 +90,16 @@ impl Gateway {
         match session.kind {
             Kind::Forward => self.decide_forward(session),
             Kind::LocalIn => self.decide_local(session),
-            Kind::LocalOut => Ok(Fresh { rule: session.rule, egress: session.egress }),
+            Kind::LocalOut => Ok(Fresh { rule: session.rule, egress: session.egress, login: 0 }),
         }
     }
 
     fn decide_forward(&self, session: &Session) -> Result<Fresh, (DropReason, DemotionReason)> {
         let inner = session.inner();
+        let login = self.users.login(session.vr, inner.src);
+        if session.login != 0 && session.login != login {
+            return Err((DropReason::UserGone, DemotionReason::UserChanged));
+        }
         self.still_ours(session, &inner)?;
         let egress = self.route_again(session, &inner)?;
         let outward =
@@ -97,12 +115,13 @@ impl Gateway {
             proto: inner.proto,
             src_port: inner.src_port,
             dst_port: service_port(&inner),
+            who: self.users.sender(session.vr, inner.src),
         };
         let changed = DemotionReason::PolicyChanged;
         let index = self.policies.forward(&key).ok_or((DropReason::ImplicitDeny, changed))?;
         let policy = &self.config.policies[index];
         match policy.action {
-            Action::Allow => Ok(Fresh { rule: policy.id, egress }),
+            Action::Allow => Ok(Fresh { rule: policy.id, egress, login }),
             Action::Deny | Action::Reject => Err((DropReason::PolicyDeny, changed)),
         }
     }
@@ -121,14 +140,15 @@ impl Gateway {
             proto: tuple.proto,
             src_port: tuple.src_port,
             dst_port: service_port(&tuple),
+            who: Sender::NOBODY,
         };
         let changed = DemotionReason::PolicyChanged;
         let egress = session.egress;
         match self.policies.local_in(&key).map(|index| (index, self.config.local_in[index].action))
         {
-            Some((index, Action::Allow)) => Ok(Fresh { rule: index as u32, egress }),
+            Some((index, Action::Allow)) => Ok(Fresh { rule: index as u32, egress, login: 0 }),
             None if self.ike_listener(session.vr, &tuple).is_some() => {
-                Ok(Fresh { rule: u32::MAX, egress })
+                Ok(Fresh { rule: u32::MAX, egress, login: 0 })
             }
             Some((_, Action::Deny | Action::Reject)) | None => {
                 Err((DropReason::LocalInDeny, changed))
@@ -187,6 +207,7 @@ impl Gateway {
 struct Fresh {
     rule: u32,
     egress: IfId,
+    login: u32,
 }
 
 /// The port a policy looks at: for an ICMP query its type.

@@ -72,6 +72,7 @@ pub(crate) fn config() -> Config {
             sessions: 1000,
             flows: 1000,
             sas: 64,
+            users: 64,
             half_open: 100,
             neighbours: 64,
             neighbour_queue: 3,

@@ -6,7 +6,7 @@ use api::{ApiError, ConfigText, Document, ExitCode, Request, Response, SessionPi
 
 use crate::{
     capture,
-    cli::{Clear, Command, Explain, FlowArgs, Policy, Show, ShowNat, ShowOffload, TraceArgs},
+    cli::{Clear, Command, Explain, FlowArgs, Policy, Show, ShowNat, ShowOffload, TraceArgs, User},
     client::{Answer, Client, Failure},
     keys, packet,
     render::{self, Style},
@@ -85,6 +85,10 @@ async fn run(command: Command, socket: &Path, t: &mut Terminal<'_>) -> Result<()
         Command::Explain(Explain::Tunnel { name }) => Request::ExplainTunnel { name },
         Command::Explain(Explain::Flow { flow }) => Request::ExplainFlow(key(&flow)?),
         Command::Policy(Policy::Lookup { flow }) => Request::PolicyLookup(key(&flow)?),
+        Command::User(User::Login { address, user, groups, vr, seconds }) => {
+            Request::UserLogin { address, vr, user, groups, seconds }
+        }
+        Command::User(User::Logout { address, vr }) => Request::UserLogout { address, vr },
         Command::Clear(clear) => clear_request(clear),
         Command::Diff { file } => Request::ConfigDiff(read_config(&file)?),
         Command::Apply { file, confirm } => {
@@ -134,6 +138,14 @@ async fn shown(client: &mut Client, t: &mut Terminal<'_>, show: Show) -> Result<
         Show::Anomaly => Request::ShowAnomaly,
         Show::Policies { limit } => {
             let request = |limit, cursor| Request::ShowPolicies { limit: Some(limit), cursor };
+            return pages(client, t, limit, request, render::response).await;
+        }
+        Show::Users { limit, user } => {
+            let request = |limit, cursor| Request::ShowUsers {
+                user: user.clone(),
+                limit: Some(limit),
+                cursor,
+            };
             return pages(client, t, limit, request, render::response).await;
         }
         Show::Neighbours { limit } => {
@@ -211,6 +223,10 @@ fn join(whole: &mut Option<Response>, page: Response) -> Result<(u64, Option<u64
             all.routes.extend(page.routes);
             all.next = page.next;
         }
+        (Some(Response::Users(all)), Response::Users(page)) => {
+            all.users.extend(page.users);
+            all.next = page.next;
+        }
         (Some(Response::Neighbours(all)), Response::Neighbours(page)) => {
             all.neighbours.extend(page.neighbours);
             all.next = page.next;
@@ -232,6 +248,7 @@ fn join(whole: &mut Option<Response>, page: Response) -> Result<(u64, Option<u64
     match whole.as_ref() {
         Some(Response::Policies(all)) => Ok((all.policies.len() as u64, all.next)),
         Some(Response::Routes(all)) => Ok((all.routes.len() as u64, all.next)),
+        Some(Response::Users(all)) => Ok((all.users.len() as u64, all.next)),
         Some(Response::Tunnels(all)) => Ok((all.tunnels.len() as u64, all.next)),
         Some(Response::Sas(all)) => Ok((all.sas.len() as u64, all.next)),
         Some(Response::ExplainedSas(all)) => Ok((all.sas.len() as u64, all.next)),

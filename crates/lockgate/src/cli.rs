@@ -14,6 +14,7 @@ FILTER is one expression, with the words of pcap-filter where it has them:
   policy [in] N,A-B                                    the policy that let it pass
   state NAME, tier NAME, reason NAME                   where it stands, who serves it, why not faster
   in I, out I, interface I, [in|out] zone Z, vr V      the way it takes
+  user NAME, group NAME                                who sends
   id N                                                 one session
 Terms are joined by `and` (or by nothing), `or` and `not`, with parentheses; `and` binds tighter.
 Example: tcp dst port 443 and not (state established or reason fragment)";
@@ -151,6 +152,9 @@ pub enum Command {
     /// Ask the policy table
     #[command(subcommand)]
     Policy(Policy),
+    /// Say who is behind an address, for policies that name users or groups
+    #[command(subcommand)]
+    User(User),
     /// End sessions, forget neighbours, zero counters
     #[command(subcommand)]
     Clear(Clear),
@@ -308,6 +312,15 @@ pub enum Show {
         /// Only this peer
         peer: Option<String>,
     },
+    /// Users and the addresses they are behind
+    #[command(alias = "user")]
+    Users {
+        /// Most rows; 0 for all
+        #[arg(long, default_value_t = 0)]
+        limit: u64,
+        /// Only this user
+        user: Option<String>,
+    },
     /// Address translation
     #[command(subcommand)]
     Nat(ShowNat),
@@ -326,6 +339,35 @@ pub enum Show {
     System,
     /// Anomaly checks and rate sensors
     Anomaly,
+}
+
+/// `user …`
+#[derive(Debug, Subcommand)]
+pub enum User {
+    /// A user is behind an address from now on, as a single sign-on knows
+    Login {
+        /// Address
+        address: IpAddr,
+        /// Name of the user
+        user: String,
+        /// Group that the user is in; may be given several times
+        #[arg(long = "group", short, value_name = "NAME")]
+        groups: Vec<String>,
+        /// Virtual router
+        #[arg(long)]
+        vr: Option<String>,
+        /// For how long, unless said again; until the logout where absent
+        #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..))]
+        seconds: Option<u32>,
+    },
+    /// Nobody is behind an address any more; sessions of the user end
+    Logout {
+        /// Address
+        address: IpAddr,
+        /// Virtual router
+        #[arg(long)]
+        vr: Option<String>,
+    },
 }
 
 /// For which program keys are exported.

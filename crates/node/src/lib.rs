@@ -39,8 +39,8 @@ const BURST: usize = 64;
 /// Bursts taken from one port in one step before the next port has its turn.
 const BURSTS_PER_STEP: usize = 4;
 
-/// Slots for epochs: the gateway's sessions all watch one.
-const EPOCHS: u16 = 1;
+/// Slots for epochs: sessions are spread over them by the address that opened them.
+const EPOCHS: u16 = 1024;
 
 /// What a node needs besides its configuration.
 #[derive(Clone, Copy, Debug)]

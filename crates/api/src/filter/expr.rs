@@ -158,6 +158,10 @@ pub enum Term {
     Zone(Side, String),
     /// A virtual router by name.
     VirtualRouter(String),
+    /// The user behind the opener's address.
+    User(String),
+    /// A group of that user.
+    Group(String),
     /// A session's number.
     Id(u64),
 }
@@ -263,6 +267,8 @@ impl Term {
             Self::Interface(side, name) => subject.has_interface(*side, name),
             Self::Zone(side, name) => subject.has_zone(*side, name),
             Self::VirtualRouter(name) => subject.has_virtual_router(name),
+            Self::User(name) => subject.has_user(name),
+            Self::Group(name) => subject.has_group(name),
             Self::Id(id) => subject.id() == Some(*id),
         }
     }
@@ -338,6 +344,8 @@ impl fmt::Display for Term {
             Self::Zone(Side::Out, name) => write!(f, "out zone {}", Name(name)),
             Self::Zone(Side::Either, name) => write!(f, "zone {}", Name(name)),
             Self::VirtualRouter(name) => write!(f, "vr {}", Name(name)),
+            Self::User(name) => write!(f, "user {}", Name(name)),
+            Self::Group(name) => write!(f, "group {}", Name(name)),
             Self::Id(id) => write!(f, "id {id:x}"),
         }
     }

@@ -16,7 +16,7 @@ use super::{
     token::{Kind, Token, tokens},
 };
 
-const WORDS: [&str; 27] = [
+const WORDS: [&str; 29] = [
     "and",
     "or",
     "not",
@@ -43,6 +43,8 @@ const WORDS: [&str; 27] = [
     "interface",
     "zone",
     "vr",
+    "user",
+    "group",
     "id",
 ];
 
@@ -141,6 +143,8 @@ impl<'a> Parser<'a> {
             "out" => self.side(Side::Out),
             "zone" => Ok(Term::Zone(Side::Either, self.name("a zone")?)),
             "vr" => Ok(Term::VirtualRouter(self.name("a virtual router")?)),
+            "user" => Ok(Term::User(self.name("a user")?)),
+            "group" => Ok(Term::Group(self.name("a group")?)),
             "id" => self.id(),
             other => match prefix(other) {
                 Some(prefix) => Ok(Term::Address(End::Either, prefix)),

@@ -63,6 +63,18 @@ pub trait Subject {
         false
     }
 
+    /// Whether the user of that name sends.
+    fn has_user(&self, name: &str) -> bool {
+        let _ = name;
+        false
+    }
+
+    /// Whether somebody of that group sends.
+    fn has_group(&self, name: &str) -> bool {
+        let _ = name;
+        false
+    }
+
     /// Number of its session.
     fn id(&self) -> Option<u64> {
         None

@@ -268,6 +268,8 @@ fn any_term() -> impl Strategy<Value = Term> {
         (any_side(), name()).prop_map(|(side, name)| Term::Interface(side, name)),
         (any_side(), name()).prop_map(|(side, name)| Term::Zone(side, name)),
         name().prop_map(Term::VirtualRouter),
+        name().prop_map(Term::User),
+        name().prop_map(Term::Group),
         any::<u64>().prop_map(Term::Id),
     ]
 }

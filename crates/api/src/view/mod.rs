@@ -18,6 +18,7 @@ mod session;
 mod system;
 mod trace;
 mod tunnel;
+mod user;
 
 pub use capture::*;
 pub use config::*;
@@ -37,3 +38,4 @@ pub use session::*;
 pub use system::*;
 pub use trace::*;
 pub use tunnel::*;
+pub use user::*;

@@ -36,6 +36,12 @@ pub struct PolicyView {
     pub to: Vec<String>,
     /// Source addresses as written; `not` first when negated.
     pub source: Vec<String>,
+    /// Users that it asks for: names, or `known`.
+    #[serde(default)]
+    pub users: Vec<String>,
+    /// Groups that it asks for.
+    #[serde(default)]
+    pub groups: Vec<String>,
     /// Destination addresses as written.
     pub destination: Vec<String>,
     /// Services as written.
@@ -82,6 +88,9 @@ pub struct PolicyLookupView {
     pub egress: String,
     /// Its zone.
     pub to_zone: String,
+    /// The user behind the source address, with groups.
+    #[serde(default)]
+    pub user: Option<String>,
     /// The VIP that would translate the destination.
     pub dnat: Option<RuleRef>,
     /// Destination after that, which is what policies see.
@@ -100,7 +109,7 @@ pub struct PolicyLookupView {
 pub struct NearMissView {
     /// The rule.
     pub rule: RuleRef,
-    /// The conditions that fail: `enabled`, `schedule`, `from`, `to`, `source`, `destination`,
-    /// `service`.
+    /// The conditions that fail: `enabled`, `schedule`, `from`, `to`, `source`, `user`,
+    /// `destination`, `service`.
     pub failed: Vec<Name>,
 }

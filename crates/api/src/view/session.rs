@@ -182,6 +182,12 @@ pub struct SessionView {
     pub reply: TupleView,
     /// State word: `syn-sent`, `established`, `one-way`, …
     pub state: Name,
+    /// The user behind the opener's address.
+    #[serde(default)]
+    pub user: Option<String>,
+    /// Groups of that user.
+    #[serde(default)]
+    pub groups: Vec<String>,
     /// What allowed it.
     pub policy: RuleRef,
     /// Source translation.

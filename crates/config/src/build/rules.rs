@@ -10,7 +10,7 @@ use super::{
 use crate::{
     keys::{self, Section},
     model::{
-        Action, AddressSet, CentralSnat, Config, LocalRule, Policy, PoolId, SourceNat, ZoneId,
+        Action, AddressSet, CentralSnat, Config, LocalRule, Policy, PoolId, SourceNat, Who, ZoneId,
     },
     names::Names,
     read::{At, Span, Tab},
@@ -46,6 +46,7 @@ pub(super) fn policies(
             from: zones(scope, config, tab, "from"),
             to: zones(scope, config, tab, "to"),
             source: objects.addresses(tab, "source", false),
+            who: who(tab),
             destination: objects.addresses(tab, "destination", true),
             services: objects.services(tab, "service"),
             schedule: objects.schedule(tab),
@@ -191,6 +192,34 @@ fn zones(scope: &Scope<'_>, config: &Config, tab: &Tab<'_, '_>, key: &str) -> Ve
         zones.extend(zone.filter(|zone| !zones.contains(zone)));
     }
     zones
+}
+
+/// `users` and `groups`.
+fn who(tab: &Tab<'_, '_>) -> Who {
+    let mut who = Who::default();
+    let items = tab.list("users");
+    if !alone_any(tab, "users", &items) {
+        for item in &items {
+            match item.value {
+                "known" => who.known = true,
+                _ => {
+                    who.users.extend(tab.read("users", item, values::principal).map(|at| at.value))
+                }
+            }
+        }
+    }
+    let groups = tab.list("groups");
+    who.groups.extend(
+        groups
+            .iter()
+            .filter_map(|item| tab.read("groups", item, values::principal))
+            .map(|at| at.value),
+    );
+    for list in [&mut who.users, &mut who.groups] {
+        list.sort_unstable();
+        list.dedup();
+    }
+    who
 }
 
 fn action(tab: &Tab<'_, '_>) -> Action {

@@ -165,6 +165,7 @@ pub(super) fn limits(top: &Tab<'_, '_>) -> Limits {
         sessions,
         flows,
         sas: int("sas"),
+        users: int("users"),
         half_open,
         neighbours: int("neighbours"),
         neighbour_queue: int("neighbour-queue") as u8,

@@ -6,7 +6,7 @@
 use core::ops::RangeInclusive;
 
 use crate::{
-    model::{AddressSet, IpRange, Policy, Service, ServiceSet, ZoneId},
+    model::{AddressSet, IpRange, Policy, Service, ServiceSet, Who, ZoneId},
     read::Tab,
 };
 
@@ -42,12 +42,23 @@ fn covers(other: &Policy, policy: &Policy) -> bool {
         && zones_cover(&other.to, &policy.to)
         && services_cover(&other.services, &policy.services)
         && addresses_cover(&other.source, &policy.source)
+        && who_covers(&other.who, &policy.who)
         && addresses_cover(&other.destination, &policy.destination)
         && (other.schedule.is_none() || other.schedule == policy.schedule)
 }
 
 fn zones_cover(wide: &[ZoneId], narrow: &[ZoneId]) -> bool {
     wide.is_empty() || (!narrow.is_empty() && narrow.iter().all(|zone| wide.contains(zone)))
+}
+
+fn who_covers(wide: &Who, narrow: &Who) -> bool {
+    let holds = |wide: &[String], narrow: &[String]| narrow.iter().all(|name| wide.contains(name));
+    wide.is_anybody()
+        || (!narrow.is_anybody()
+            && (wide.known
+                || (!narrow.known
+                    && holds(&wide.users, &narrow.users)
+                    && holds(&wide.groups, &narrow.groups))))
 }
 
 fn addresses_cover(wide: &AddressSet, narrow: &AddressSet) -> bool {

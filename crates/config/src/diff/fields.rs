@@ -14,7 +14,7 @@ use crate::{
         Debug, Gre, Interface, Ipsec, Limits, Line, LocalAuth, LocalRule, Manual, ManualSa,
         Negotiated, NextHop, Offload, OuterRules, Peer, Policy, Pool, PoolKind, Port, PortKind,
         RemoteAuth, Route, Schedule, ScheduleKind, Sensor, ServiceSet, SourceNat, StaticNeighbour,
-        Timeouts, Tunnel, TunnelKind, Vip, VirtualRouter, Vxlan, ZoneId,
+        Timeouts, Tunnel, TunnelKind, Vip, VirtualRouter, Vxlan, Who, ZoneId,
     },
     values::show_duration,
 };
@@ -460,6 +460,7 @@ fn policy(config: &Config, of: &Policy) -> Item {
         from,
         to,
         source,
+        who: Who { known, users, groups },
         destination,
         services,
         schedule,
@@ -473,6 +474,7 @@ fn policy(config: &Config, of: &Policy) -> Item {
     let (destination, destination_ranges) = addresses(destination);
     let (services, service_list) = service_set(services);
     let (schedule, schedule_meaning) = schedule_of(schedule);
+    let known = known.then_some("known");
     let fields = vec![
         ("name", name.clone()),
         ("enabled", enabled.to_string()),
@@ -480,6 +482,8 @@ fn policy(config: &Config, of: &Policy) -> Item {
         ("to", zones(config, to)),
         ("source", source),
         ("source (resolved)", source_ranges),
+        ("users", joined(known.into_iter().chain(users.iter().map(String::as_str)))),
+        ("groups", joined(groups)),
         ("destination", destination),
         ("destination (resolved)", destination_ranges),
         ("service", services),
@@ -661,6 +665,7 @@ fn limits_fields(of: &Limits) -> Fields {
         sessions,
         flows,
         sas,
+        users,
         half_open,
         neighbours,
         neighbour_queue,
@@ -678,6 +683,7 @@ fn limits_fields(of: &Limits) -> Fields {
         ("sessions", text(sessions)),
         ("flows", text(flows)),
         ("sas", text(sas)),
+        ("users", text(users)),
         ("half-open", text(half_open)),
         ("neighbours", text(neighbours)),
         ("neighbour-queue", text(neighbour_queue)),

@@ -67,6 +67,8 @@ const CASES: &[(&str, &str)] = &[
         "[[neighbour]]\ninterface = \"lan\"\naddress = \"10.0.0.9\"\nmac = \"02-00-5E-00-00-01\"",
     ),
     ("bad-value", "[[port]]\nname = \"much-too-long-for-linux\""),
+    ("bad-value", "[[policy]]\nid = 1\naction = \"allow\"\nusers = \"alice bob\""),
+    ("bad-value", "[[policy]]\nid = 1\naction = \"allow\"\ngroups = [\"staff\", \"any\"]"),
     ("bad-value", "[[local-in]]\nname = \"let me in\"\naction = \"allow\""),
     ("bad-value", "[control]\nmetrics = \"9342\""),
     ("bad-value", "[[policy]]\nid = 1\naction = \"allow\"\nsource = [\"any\", \"10.0.0.5\"]"),
@@ -460,6 +462,10 @@ const DOUBTS: &[(&str, &str)] = &[
     (
         "shadowed-policy",
         "[[policy]]\nid = 1\naction = \"deny\"\nsource = \"10.0.0.0/16\"\n[[policy]]\nid = 2\naction = \"allow\"\nsource = \"10.0.0.0/24\"\nservice = \"http\"",
+    ),
+    (
+        "shadowed-policy",
+        "[[policy]]\nid = 1\naction = \"deny\"\nusers = \"known\"\n[[policy]]\nid = 2\naction = \"allow\"\nusers = \"alice\"\n[[policy]]\nid = 3\naction = \"allow\"",
     ),
     ("no-proxy-arp", "[[pool]]\nname = \"a\"\naddresses = \"203.0.113.20\"\nproxy-arp = false"),
     ("pool-takes-own-address", "[[pool]]\nname = \"a\"\naddresses = \"203.0.113.2\""),

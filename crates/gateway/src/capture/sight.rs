@@ -163,6 +163,7 @@ impl Gateway {
             vr,
             tier: sight.tier,
             reason: sight.reason.map(Why::name),
+            users: &self.users,
             config,
         };
         let wants = |wanted: &super::Wanted| {

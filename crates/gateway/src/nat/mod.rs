@@ -423,6 +423,7 @@ fn central_spec(rule: &CentralSnat) -> RuleSpec<'_> {
         from: &rule.from,
         to: &rule.to,
         source: &rule.source,
+        who: None,
         destination: &rule.destination,
         services: &rule.services,
     }

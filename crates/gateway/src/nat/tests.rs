@@ -353,6 +353,7 @@ fn the_central_table_goes_by_order() {
         proto: proto::TCP,
         src_port: 1,
         dst_port: 2,
+        who: Default::default(),
     };
     assert!(nat.has_central());
     assert_eq!(nat.central(&key("10.2.0.1")), Some(0));

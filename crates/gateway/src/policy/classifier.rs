@@ -12,6 +12,10 @@
 //! by the square of the rules (each of 2 N intervals naming all N rules), and is in practice
 //! proportional to the ranges written.
 //!
+//! Who sends is the last dimension. What a rule asks of it are names; a sender is looked up by names once,
+//! when it logs in ([`Classifier::enrol`]), and from then on it is a number with a set of its own, so
+//! a packet pays for no name. Senders that fulfil the same rules share a set.
+//!
 //! The protocol and destination port are one dimension, the source port another. A rule with
 //! several services may combine the source port of one with the destination port of the other,
 //! so rules that ask for source ports are checked against their list once more.
@@ -27,8 +31,8 @@ use super::rules::{Addresses, Condition, Key, Rule, RuleSpec};
 /// Zones on a side, up to which every pair of zones has a set of its own.
 const PAIRED_ZONES: usize = 64;
 
-/// Dimensions at most. The last two are left out where no rule asks about them.
-const MOST: usize = 6;
+/// Dimensions at most. The last three are left out where no rule asks about them.
+const MOST: usize = 7;
 const ZONES: usize = 0;
 const DESTINATION: usize = 1;
 const SOURCE: usize = 2;
@@ -36,6 +40,7 @@ const SERVICE: usize = 3;
 /// Outgoing zones, where there are too many for pairs.
 const TO: usize = 4;
 const SOURCE_PORT: usize = 5;
+const WHO: usize = 6;
 
 /// Rules in order, ready to be looked up.
 #[derive(Clone, Debug)]
@@ -54,10 +59,12 @@ pub struct Classifier {
     service: Intervals<u32>,
     /// Protocol in the upper bits, source port in the lower 16.
     source_port: Intervals<u32>,
-    /// Whether any rule asks about the last two dimensions.
+    /// Whether any rule asks about the last three dimensions.
     extra: bool,
+    senders: Senders,
     /// Sets one after the other, found by offset: summary words, then the words that are not zero.
-    pool: Box<[u64]>,
+    /// Those of senders come last, each in as many words as a set may have.
+    pool: Vec<u64>,
 }
 
 impl Classifier {
@@ -83,10 +90,14 @@ impl Classifier {
         any[SERVICE] = members(&rules, |rule| rule.services.is_none());
         any[TO] = any_to;
         any[SOURCE_PORT] = members(&rules, |rule| !rule.pairs_ports);
+        any[WHO] = members(&rules, |rule| rule.who.is_none());
         let active = members(&rules, |_| true);
         let cares = |dimension: usize| any[dimension].words != active.words;
+        let senders = Senders::new(&rules, pool.words.len());
+        // The set of nobody, and a word that may be read beyond a set without words.
+        let nobody = std::iter::repeat_n(0, senders.stride + 1);
         Self {
-            extra: cares(TO) || cares(SOURCE_PORT),
+            extra: cares(TO) || cares(SOURCE_PORT) || cares(WHO),
             any_summary: transposed(&any, |set| &set.summary),
             any_words: transposed(&any, |set| &set.words),
             active,
@@ -95,8 +106,8 @@ impl Classifier {
             destination,
             service,
             source_port,
-            // A word that may be read beyond a set without words.
-            pool: pool.words.into_iter().chain([0]).collect(),
+            pool: pool.words.into_iter().chain(nobody).collect(),
+            senders,
             rules,
         }
     }
@@ -125,7 +136,8 @@ impl Classifier {
         let service = self.service.get(port(key.dst_port));
         if self.extra {
             let source_port = self.source_port.get(port(key.src_port));
-            self.first(key, [zones, destination, source, service, to, source_port])
+            let who = self.senders.offset(key.who) as u32;
+            self.first(key, [zones, destination, source, service, to, source_port, who])
         } else {
             self.first(key, [zones, destination, source, service])
         }
@@ -174,7 +186,38 @@ impl Classifier {
     /// The conditions of rule `index` that `key` fails; nothing when the rule matches or is unknown.
     /// Whether the rule is active is the caller's business.
     pub fn failures(&self, index: usize, key: &Key) -> impl Iterator<Item = Condition> {
-        self.rules.get(index).into_iter().flat_map(move |rule| rule.failures(key))
+        let who = self.senders.fulfils(key.who, index);
+        self.rules.get(index).into_iter().flat_map(move |rule| rule.failures(key, who))
+    }
+
+    /// The number to ask with for a sender. It is the sender's until [`Classifier::discharge`].
+    pub fn enrol<'a>(&mut self, user: &str, groups: impl IntoIterator<Item = &'a str>) -> Sender {
+        let rules = self.senders.rules_of(user, groups);
+        let sender = self.senders.enter(rules);
+        let (at, stride) = (self.senders.offset(sender), self.senders.stride);
+        if self.pool.len() < at + stride + 1 {
+            self.pool.resize(at + stride + 1, 0);
+        }
+        let summaries = self.any_summary.len();
+        let set = &mut self.pool[at..at + stride];
+        set.fill(0);
+        let (summary, mut words) = set.split_at_mut(summaries);
+        let mut last = None;
+        for rule in self.senders.rules(sender) {
+            let w = *rule as usize / 64;
+            if last.is_some_and(|last| last != w) {
+                words = &mut words[1..];
+            }
+            last = Some(w);
+            summary[w / 64] |= 1 << (w % 64);
+            words[0] |= 1 << (rule % 64);
+        }
+        sender
+    }
+
+    /// A number is no longer used by the one it was given to.
+    pub fn discharge(&mut self, sender: Sender) {
+        self.senders.leave(sender);
     }
 
     /// Bytes on the heap, the rules' own lists included.
@@ -198,6 +241,109 @@ impl Classifier {
             + self.source_port.memory()
             + self.zones.memory()
             + self.pool.len() * 8
+            + self.senders.sets.iter().map(|(rules, _)| 2 * size_of_val(&**rules)).sum::<usize>()
+    }
+}
+
+/// A sender as look-ups know it; who is not known is [`Sender::NOBODY`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Sender(u32);
+
+impl Sender {
+    /// Fulfils no rule that asks who sends.
+    pub const NOBODY: Self = Self(0);
+}
+
+/// Which rules ask for whom, and the senders there are.
+#[derive(Clone, Debug)]
+struct Senders {
+    /// Rules that take everybody who is known.
+    known: Vec<u32>,
+    users: BTreeMap<Box<str>, Vec<u32>>,
+    groups: BTreeMap<Box<str>, Vec<u32>>,
+    /// By number: the rules fulfilled, and how many have the number.
+    sets: Vec<(Box<[u32]>, u32)>,
+    by_rules: BTreeMap<Box<[u32]>, u32>,
+    free: Vec<u32>,
+    /// Where the sets begin in the pool, and the words of each.
+    base: usize,
+    stride: usize,
+}
+
+impl Senders {
+    fn new(rules: &[Rule], base: usize) -> Self {
+        let mut senders = Self {
+            known: Vec::new(),
+            users: BTreeMap::new(),
+            groups: BTreeMap::new(),
+            sets: vec![(Box::default(), 1)],
+            by_rules: [(Box::default(), 0)].into(),
+            free: Vec::new(),
+            base,
+            stride: rules.len().div_ceil(64) + rules.len().div_ceil(64 * 64),
+        };
+        for (rule, index) in rules.iter().zip(0..) {
+            let Some(who) = &rule.who else { continue };
+            if who.known {
+                senders.known.push(index);
+            }
+            for (names, map) in
+                [(&who.users, &mut senders.users), (&who.groups, &mut senders.groups)]
+            {
+                for name in names {
+                    map.entry(name.as_str().into()).or_default().push(index);
+                }
+            }
+        }
+        senders
+    }
+
+    /// The rules that somebody fulfils, sorted.
+    fn rules_of<'a>(&self, user: &str, groups: impl IntoIterator<Item = &'a str>) -> Box<[u32]> {
+        let mut rules = self.known.clone();
+        rules.extend(self.users.get(user).into_iter().flatten());
+        groups
+            .into_iter()
+            .for_each(|name| rules.extend(self.groups.get(name).into_iter().flatten()));
+        rules.sort_unstable();
+        rules.dedup();
+        rules.into()
+    }
+
+    fn enter(&mut self, rules: Box<[u32]>) -> Sender {
+        if let Some(number) = self.by_rules.get(&rules) {
+            self.sets[*number as usize].1 += 1;
+            return Sender(*number);
+        }
+        let number = self.free.pop().unwrap_or(self.sets.len() as u32);
+        self.by_rules.insert(rules.clone(), number);
+        match self.sets.get_mut(number as usize) {
+            Some(set) => *set = (rules, 1),
+            None => self.sets.push((rules, 1)),
+        }
+        Sender(number)
+    }
+
+    fn leave(&mut self, Sender(number): Sender) {
+        let Some((rules, users)) = self.sets.get_mut(number as usize) else { return };
+        *users = users.saturating_sub(1);
+        if *users == 0 {
+            self.by_rules.remove(rules);
+            *rules = Box::default();
+            self.free.push(number);
+        }
+    }
+
+    fn rules(&self, Sender(number): Sender) -> &[u32] {
+        self.sets.get(number as usize).map_or(&[], |(rules, _)| rules)
+    }
+
+    fn fulfils(&self, sender: Sender, rule: usize) -> bool {
+        self.rules(sender).binary_search(&(rule as u32)).is_ok()
+    }
+
+    fn offset(&self, Sender(number): Sender) -> usize {
+        self.base + number as usize * self.stride
     }
 }
 

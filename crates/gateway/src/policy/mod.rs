@@ -25,7 +25,7 @@ use config::{
 };
 use wire::Time;
 
-pub use classifier::Classifier;
+pub use classifier::{Classifier, Sender};
 pub use rules::{Condition, Key, RuleSpec};
 
 /// Which table.
@@ -85,6 +85,7 @@ impl Policies {
                 from: &p.from,
                 to: &p.to,
                 source: &p.source,
+                who: Some(&p.who),
                 destination: &p.destination,
                 services: &p.services,
             }),
@@ -119,6 +120,17 @@ impl Policies {
     #[inline]
     pub fn local_out(&self, key: &Key) -> Option<usize> {
         self.local_out.classifier.lookup(key)
+    }
+
+    /// The sender to ask [`Policies::forward`] with for a user in these groups, until
+    /// [`Policies::discharge`].
+    pub fn enrol<'a>(&mut self, user: &str, groups: impl IntoIterator<Item = &'a str>) -> Sender {
+        self.forward.classifier.enrol(user, groups)
+    }
+
+    /// A sender is no longer used by the one it was given to.
+    pub fn discharge(&mut self, sender: Sender) {
+        self.forward.classifier.discharge(sender);
     }
 
     /// The index of the policy with this id.
@@ -361,6 +373,7 @@ fn local(rules: &[LocalRule], inwards: bool) -> Room {
                 from,
                 to,
                 source: &rule.source,
+                who: None,
                 destination: &rule.destination,
                 services: &rule.services,
             }

@@ -7,7 +7,9 @@
 
 use core::net::IpAddr;
 
-use config::model::{AddressSet, IpRange, Service, ServiceSet, ZoneId};
+use config::model::{AddressSet, IpRange, Service, ServiceSet, Who, ZoneId};
+
+use super::classifier::Sender;
 
 /// What is looked up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -26,6 +28,8 @@ pub struct Key {
     pub src_port: u16,
     /// Destination port; for ICMP and ICMPv6 the type; zero for other protocols without ports.
     pub dst_port: u16,
+    /// Who is behind the source address.
+    pub who: Sender,
 }
 
 /// A condition of a rule, as `policy lookup` names those that failed.
@@ -41,6 +45,8 @@ pub enum Condition {
     To,
     /// Source address.
     Source,
+    /// Who is behind the source address.
+    Who,
     /// Destination address.
     Destination,
     /// Protocol and ports.
@@ -56,6 +62,7 @@ impl Condition {
             Self::From => "from",
             Self::To => "to",
             Self::Source => "source",
+            Self::Who => "user",
             Self::Destination => "destination",
             Self::Service => "service",
         }
@@ -71,6 +78,8 @@ pub struct RuleSpec<'a> {
     pub to: &'a [ZoneId],
     /// Source addresses.
     pub source: &'a AddressSet,
+    /// Who must be behind them; anybody where absent.
+    pub who: Option<&'a Who>,
     /// Destination addresses.
     pub destination: &'a AddressSet,
     /// Services.
@@ -83,6 +92,8 @@ pub(super) struct Rule {
     pub(super) from: Box<[ZoneId]>,
     pub(super) to: Box<[ZoneId]>,
     pub(super) source: Addresses,
+    /// `None` is anybody.
+    pub(super) who: Option<Box<Who>>,
     pub(super) destination: Addresses,
     /// `None` is any.
     pub(super) services: Option<Box<[Service]>>,
@@ -100,16 +111,24 @@ impl Rule {
             from: spec.from.into(),
             to: spec.to.into(),
             source: addresses(spec.source),
+            who: spec.who.filter(|who| !who.is_anybody()).map(|who| Box::new(who.clone())),
             destination: addresses(spec.destination),
             pairs_ports: spec.services.services.iter().any(asks_source_port) && services.is_some(),
             services,
         }
     }
 
-    /// Whether all of it matches.
+    /// Whether all of it matches somebody of that name, in those groups.
     #[cfg(test)]
-    pub(super) fn matches(&self, key: &Key) -> bool {
-        self.failures(key).next().is_none()
+    pub(super) fn matches(&self, key: &Key, somebody: Option<(&str, &[&str])>) -> bool {
+        let is = |who: &Who| {
+            somebody.is_some_and(|(user, groups)| {
+                who.known
+                    || who.users.iter().any(|name| name == user)
+                    || who.groups.iter().any(|name| groups.contains(&name.as_str()))
+            })
+        };
+        self.failures(key, self.who.as_deref().is_some_and(is)).next().is_none()
     }
 
     pub(super) fn matches_services(&self, key: &Key) -> bool {
@@ -122,8 +141,9 @@ impl Rule {
         })
     }
 
-    /// The conditions that fail, in the order of [`Condition`].
-    pub(super) fn failures(&self, key: &Key) -> impl Iterator<Item = Condition> {
+    /// The conditions that fail, in the order of [`Condition`]. `who` says whether the sender is one
+    /// that the rule asks for, if it does.
+    pub(super) fn failures(&self, key: &Key, who: bool) -> impl Iterator<Item = Condition> {
         let zone = |zones: &[ZoneId], zone| zones.is_empty() || zones.contains(&zone);
         let address = |set: &Addresses, ip: IpAddr| {
             set.as_ref().is_none_or(|ranges| {
@@ -136,6 +156,7 @@ impl Rule {
             (Condition::From, zone(&self.from, key.from)),
             (Condition::To, zone(&self.to, key.to)),
             (Condition::Source, address(&self.source, key.src)),
+            (Condition::Who, who || self.who.is_none()),
             (Condition::Destination, address(&self.destination, key.dst)),
             (Condition::Service, self.matches_services(key)),
         ]

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use config::model::{
     Action, AddressSet, IpRange, Line, LocalRule, Policy, Schedule, ScheduleKind, Service,
-    ServiceSet, ZoneId,
+    ServiceSet, Who, ZoneId,
 };
 use proptest::prelude::*;
 use wire::{Time, proto};
@@ -73,17 +73,44 @@ fn zones() -> impl Strategy<Value = Vec<ZoneId>> {
     proptest::collection::vec((0_u16..4).prop_map(ZoneId), 0..3)
 }
 
+const USERS: [&str; 3] = ["alice", "bob", "carol"];
+const GROUPS: [&str; 4] = ["admins", "guests", "staff", "nobody-is-in-it"];
+
+fn names(of: &'static [&'static str]) -> impl Strategy<Value = Vec<String>> {
+    proptest::sample::subsequence(of, 0..=2)
+        .prop_map(|names| names.into_iter().map(str::to_owned).collect())
+}
+
+fn who() -> impl Strategy<Value = Who> {
+    prop_oneof![
+        1 => Just(Who::default()),
+        1 => (proptest::bool::weighted(0.1), names(&USERS), names(&GROUPS))
+            .prop_map(|(known, users, groups)| Who { known, users, groups }),
+    ]
+}
+
 fn rule() -> impl Strategy<Value = Policy> {
-    (zones(), zones(), address_set(), address_set(), service_set(), proptest::bool::weighted(0.9))
-        .prop_map(|(from, to, source, destination, services, enabled)| Policy {
+    let enabled = proptest::bool::weighted(0.9);
+    (zones(), zones(), address_set(), address_set(), service_set(), who(), enabled).prop_map(
+        |(from, to, source, destination, services, who, enabled)| Policy {
             enabled,
             from,
             to,
             source,
+            who,
             destination,
             services,
             ..fixture::policy(1)
-        })
+        },
+    )
+}
+
+/// Somebody, as the tables know them and as rules are written.
+type Somebody = Option<(&'static str, Vec<&'static str>)>;
+
+fn somebody() -> impl Strategy<Value = Somebody> {
+    let groups = proptest::sample::subsequence(&GROUPS[..3], 0..=3);
+    proptest::option::weighted(0.8, (proptest::sample::select(&USERS[..]), groups))
 }
 
 fn key() -> impl Strategy<Value = Key> {
@@ -96,6 +123,7 @@ fn key() -> impl Strategy<Value = Key> {
             proto,
             src_port,
             dst_port,
+            who: Sender::NOBODY,
         },
     )
 }
@@ -105,13 +133,15 @@ fn spec(p: &Policy) -> RuleSpec<'_> {
         from: &p.from,
         to: &p.to,
         source: &p.source,
+        who: Some(&p.who),
         destination: &p.destination,
         services: &p.services,
     }
 }
 
-fn naive(policies: &[Policy], key: &Key) -> Option<usize> {
-    policies.iter().position(|p| p.enabled && Rule::new(&spec(p)).matches(key))
+fn naive(policies: &[Policy], key: &Key, somebody: &Somebody) -> Option<usize> {
+    let somebody = somebody.as_ref().map(|(user, groups)| (*user, groups.as_slice()));
+    policies.iter().position(|p| p.enabled && Rule::new(&spec(p)).matches(key, somebody))
 }
 
 proptest! {
@@ -119,17 +149,29 @@ proptest! {
     #[test]
     fn the_tables_give_what_a_scan_gives(
         rules in proptest::collection::vec(rule(), 0..140),
-        keys in proptest::collection::vec(key(), 60),
+        keys in proptest::collection::vec((key(), 0_usize..8), 60),
+        people in proptest::collection::vec(somebody(), 8),
     ) {
         let mut config = fixture::empty();
         config.policies = rules;
         for (id, policy) in config.policies.iter_mut().enumerate() {
             policy.id = id as u32 + 1;
         }
-        let made = Policies::new(&config);
-        for key in &keys {
-            let expected = naive(&config.policies, key);
-            prop_assert_eq!(made.forward(key), expected, "{:?}", key);
+        let mut made = Policies::new(&config);
+        let enrol = |made: &mut Policies, somebody: &Somebody| match somebody {
+            Some((user, groups)) => made.enrol(user, groups.iter().copied()),
+            None => Sender::NOBODY,
+        };
+        // Numbers are given back and used again.
+        let mut senders: Vec<_> = people.iter().map(|somebody| enrol(&mut made, somebody)).collect();
+        for (n, sender) in senders.iter_mut().enumerate().filter(|(n, _)| n % 2 == 0) {
+            made.discharge(*sender);
+            *sender = enrol(&mut made, &people[n]);
+        }
+        for (key, n) in &keys {
+            let key = &Key { who: senders[*n], ..*key };
+            let expected = naive(&config.policies, key, &people[*n]);
+            prop_assert_eq!(made.forward(key), expected, "{:?} {:?}", key, people[*n]);
             let told = made.explain(Table::Forward, key, usize::MAX);
             prop_assert_eq!(told.iter().find(|r| r.matched).map(|r| r.index), expected);
             prop_assert_eq!(told.len(), expected.map_or(config.policies.len(), |i| i + 1));
@@ -161,6 +203,7 @@ fn many_rules_with_the_match_at_any_place() {
             proto: proto::TCP,
             src_port: 9,
             dst_port: (n % 7) as u16,
+            who: Sender::NOBODY,
         };
         assert_eq!(made.forward(&key), Some(n.min(N) as usize));
         key.dst_port = 8;
@@ -186,7 +229,7 @@ fn many_zones_are_two_dimensions_with_the_same_answer() {
     let made = Policies::new(&config);
     for n in 0..72 * 72 {
         let key = Key { from: ZoneId(n % 72), to: ZoneId(n / 72), ..tcp_key() };
-        assert_eq!(made.forward(&key), naive(&config.policies, &key), "{key:?}");
+        assert_eq!(made.forward(&key), naive(&config.policies, &key, &None), "{key:?}");
     }
 }
 
@@ -199,7 +242,39 @@ fn tcp_key() -> Key {
         proto: proto::TCP,
         src_port: 40_000,
         dst_port: 443,
+        who: Sender::NOBODY,
     }
+}
+
+/// Rules for one group in the last of many words, and numbers that are used again for somebody else.
+#[test]
+fn a_sender_is_a_number_and_the_number_is_used_again() {
+    const N: u32 = 5000;
+    let mut config = fixture::empty();
+    for n in 0..N {
+        let who = Who { groups: vec![format!("team-{n}")], ..Who::default() };
+        config.policies.push(Policy { who, ..fixture::policy(n + 1) });
+    }
+    let mut made = Policies::new(&config);
+    assert_eq!(made.forward(&tcp_key()), None, "nobody is known");
+    let mut before = Sender::NOBODY;
+    for n in (0..N).step_by(997) {
+        let (last, one) = (format!("team-{}", N - 1), format!("team-{n}"));
+        let who = made.enrol("alice", [last.as_str(), one.as_str(), "of-no-rule"]);
+        assert_eq!(made.forward(&Key { who, ..tcp_key() }), Some(n as usize));
+        let alone = made.enrol("bob", [last.as_str()]);
+        assert_eq!(made.forward(&Key { who: alone, ..tcp_key() }), Some(N as usize - 1));
+        assert!(before == Sender::NOBODY || before == who, "{before:?} was free for {who:?}");
+        before = who;
+        made.discharge(who);
+        assert_eq!(made.enrol("carol", ["of-no-rule"]), Sender::NOBODY);
+    }
+    let memory = made.memory();
+    for _ in 0..1000 {
+        let who = made.enrol("alice", ["team-1"]);
+        made.discharge(who);
+    }
+    assert_eq!(made.memory(), memory, "coming and going leaves nothing");
 }
 
 #[test]

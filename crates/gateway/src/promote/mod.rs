@@ -24,10 +24,6 @@ use crate::{Gateway, session::SessionId};
 /// The first engine. The gateway has one engine so far; the ledger already names it per direction.
 pub(crate) const ENGINE: EngineId = EngineId(0);
 
-/// The slot every session watches: any change asks every session again, since a policy put first may
-/// touch any of them.
-pub(crate) const EPOCH_SLOT: u16 = 0;
-
 /// History entries kept over all sessions.
 const HISTORY: usize = 16_384;
 

@@ -95,6 +95,8 @@ pub struct Session {
     pub rule: u32,
     /// Neighbour each direction is sent to, by its id; `u32::MAX` while there is none.
     pub next_hop: [u32; 2],
+    /// The login of the user behind the original source; zero where nobody is known to be.
+    pub login: u32,
     /// What it was last judged by.
     pub epoch: EpochRef,
     /// Where each direction stands with the engine.
@@ -137,6 +139,7 @@ impl Session {
             egress: IfId(0),
             rule: NONE,
             next_hop: [NONE; 2],
+            login: 0,
             epoch: EpochRef::default(),
             ledger: Entry::default(),
             last_seen: now,

@@ -19,6 +19,7 @@ mod system;
 mod tables;
 mod traces;
 mod tunnels;
+mod users;
 
 use api::{ApiError, ClearedView, Request, Response, StatisticsKind, filter::Filter};
 use wire::Time;
@@ -65,6 +66,17 @@ impl Gateway {
             }
             Request::ShowSas { pick, limit, cursor } => {
                 Response::Sas(self.show_sas(pick.as_deref(), limit, cursor, now)?)
+            }
+            Request::ShowUsers { user, limit, cursor } => {
+                Response::Users(self.show_users(user.as_deref(), limit, cursor, now))
+            }
+            Request::UserLogin { address, vr, user, groups, seconds } => {
+                let place = (self.router_named(vr.as_deref())?, address);
+                Response::Users(self.user_login(place, &user, groups, seconds, now)?)
+            }
+            Request::UserLogout { address, vr } => {
+                let place = (self.router_named(vr.as_deref())?, address);
+                Response::Users(self.user_logout(place, now)?)
             }
             Request::ShowNatVips => Response::NatVips(self.show_vips()),
             Request::ShowNatPools => Response::NatPools(self.show_pools()),

@@ -101,6 +101,7 @@ impl Gateway {
             from_zone: self.zone(from),
             egress: String::new(),
             to_zone: String::new(),
+            user: self.users.get(vr, key.src).map(ToString::to_string),
             dnat: vip.map(|vip| rule("vip", None, &vip.name, vip.line)),
             destination,
             destination_port: port,
@@ -115,6 +116,7 @@ impl Gateway {
             proto: key.proto,
             src_port: key.src_port,
             dst_port: port,
+            who: self.users.sender(vr, key.src),
         };
         match self.routes.lookup(vr, destination) {
             Lookup::Local(_) => {
@@ -202,6 +204,14 @@ impl Gateway {
             from: policy.from.iter().map(|z| self.zone(*z)).collect(),
             to: policy.to.iter().map(|z| self.zone(*z)).collect(),
             source: addresses(&policy.source),
+            users: policy
+                .who
+                .known
+                .then(|| "known".to_owned())
+                .into_iter()
+                .chain(policy.who.users.clone())
+                .collect(),
+            groups: policy.who.groups.clone(),
             destination: addresses(&policy.destination),
             services: services(&policy.services),
             schedule: policy.schedule.as_ref().map(|s| s.name.clone()),

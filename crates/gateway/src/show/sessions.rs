@@ -104,12 +104,15 @@ impl Gateway {
                 }
             }
         }
+        let login = self.users.of(session);
         SessionView {
             id: id.as_u64(),
             vr: self.config.virtual_router_name(session.vr).to_owned(),
             original: tuple(&session.original),
             reply: tuple(&session.reply),
             state: session.state().name().into(),
+            user: login.map(|login| login.user.to_string()),
+            groups: login.map_or_else(Vec::new, |login| login.groups.to_vec()),
             policy: self.rule_of(session),
             snat: self.snat_of(session),
             dnat: self.dnat_of(session),

@@ -14,12 +14,20 @@ use crate::{
     Gateway,
     packet::Packet,
     session::{Session, SessionId},
+    users::{Login, Users},
 };
 
 /// A packet that has just come in: nothing is decided about it yet.
 pub(crate) struct PacketSubject<'a> {
     pub(crate) packet: &'a Packet,
+    pub(crate) users: &'a Users,
     pub(crate) config: &'a Config,
+}
+
+impl PacketSubject<'_> {
+    fn login(&self) -> Option<&Login> {
+        self.users.get(self.packet.vr, self.packet.headers.tuple.src)
+    }
 }
 
 impl Subject for PacketSubject<'_> {
@@ -56,12 +64,21 @@ impl Subject for PacketSubject<'_> {
     fn has_virtual_router(&self, name: &str) -> bool {
         self.config.virtual_router_name(self.packet.vr) == name
     }
+
+    fn has_user(&self, name: &str) -> bool {
+        self.login().is_some_and(|login| *login.user == *name)
+    }
+
+    fn has_group(&self, name: &str) -> bool {
+        self.login().is_some_and(|login| login.is_in(name))
+    }
 }
 
 /// A session of the table.
 struct SessionSubject<'a> {
     id: SessionId,
     session: &'a Session,
+    users: &'a Users,
     config: &'a Config,
 }
 
@@ -138,6 +155,14 @@ impl Subject for SessionSubject<'_> {
         self.config.virtual_router_name(self.session.vr) == name
     }
 
+    fn has_user(&self, name: &str) -> bool {
+        self.users.of(self.session).is_some_and(|login| *login.user == *name)
+    }
+
+    fn has_group(&self, name: &str) -> bool {
+        self.users.of(self.session).is_some_and(|login| login.is_in(name))
+    }
+
     fn id(&self) -> Option<u64> {
         Some(self.id.as_u64())
     }
@@ -155,6 +180,7 @@ pub(crate) struct SeenSubject<'a> {
     pub(crate) vr: Option<VrId>,
     pub(crate) tier: &'a str,
     pub(crate) reason: Option<&'a str>,
+    pub(crate) users: &'a Users,
     pub(crate) config: &'a Config,
 }
 
@@ -184,7 +210,7 @@ impl SeenSubject<'_> {
 
     fn known(&self) -> Option<SessionSubject<'_>> {
         let (id, session, _) = self.session?;
-        Some(SessionSubject { id, session, config: self.config })
+        Some(SessionSubject { id, session, users: self.users, config: self.config })
     }
 }
 
@@ -238,6 +264,14 @@ impl Subject for SeenSubject<'_> {
         self.vr.is_some_and(|vr| self.config.virtual_router_name(vr) == name)
     }
 
+    fn has_user(&self, name: &str) -> bool {
+        self.known().is_some_and(|session| session.has_user(name))
+    }
+
+    fn has_group(&self, name: &str) -> bool {
+        self.known().is_some_and(|session| session.has_group(name))
+    }
+
     fn id(&self) -> Option<u64> {
         self.session.map(|(id, _, _)| id.as_u64())
     }
@@ -248,7 +282,12 @@ impl Gateway {
     pub(crate) fn matches(&self, id: SessionId, filter: &Filter) -> bool {
         self.sessions.get(id).is_some_and(|session| {
             filter.is_everything()
-                || filter.matches(&SessionSubject { id, session, config: &self.config })
+                || filter.matches(&SessionSubject {
+                    id,
+                    session,
+                    users: &self.users,
+                    config: &self.config,
+                })
         })
     }
 }

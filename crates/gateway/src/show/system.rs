@@ -174,6 +174,8 @@ const fn severity(kind: EventKind) -> Severity {
         | EventKind::IkeUp
         | EventKind::IkeMoved
         | EventKind::TunnelUp
+        | EventKind::UserLogin
+        | EventKind::UserLogout
         | EventKind::ConfigApplied
         | EventKind::ScheduleChanged => Severity::Info,
         EventKind::NeighbourLost | EventKind::IkeDown | EventKind::CaptureStarted => {

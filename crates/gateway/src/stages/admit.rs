@@ -10,7 +10,6 @@ use crate::{
     local::IcmpErrorKind,
     packet::{Destination, Packet, Verdict},
     policy::Table,
-    promote::EPOCH_SLOT,
     session::{InsertError, Kind, Observation, Session, transport},
     trace::Note,
 };
@@ -81,7 +80,10 @@ fn draft(gateway: &mut Gateway, packet: &Packet, now: Time) -> Result<Session, D
         Destination::Forward { egress, .. } => egress,
         Destination::Local | Destination::Undecided => packet.ingress,
     };
-    session.epoch = gateway.epochs.now(EPOCH_SLOT);
+    session.epoch = gateway.epochs.now(gateway.epoch_slot(packet.vr, original.src));
+    if kind == Kind::Forward {
+        session.login = gateway.users.login(packet.vr, original.src);
+    }
     session.set_binding(packet.snat.and_then(|grant| grant.binding));
     session.set_vip(packet.dnat.as_ref().map(|dnat| dnat.vip as u16));
     let policy = match kind {

@@ -33,17 +33,19 @@ pub(crate) fn run(gateway: &mut Gateway, packet: &mut Packet, now: Time) -> Verd
 fn forward(gateway: &mut Gateway, packet: &mut Packet, now: Time) -> Verdict {
     let key = key(gateway, packet);
     let Some(index) = gateway.policies.forward(&key) else {
-        packet.say(|_| Note::new(describe(gateway, &key), "no policy matches: implicit deny"));
+        packet.say(|p| {
+            Note::new(describe_sender(gateway, p, &key), "no policy matches: implicit deny")
+        });
         return Verdict::Drop(DropReason::ImplicitDeny);
     };
     let policy = &gateway.config.policies[index];
-    packet.say(|_| {
+    packet.say(|p| {
         let result = match policy.action {
             Action::Allow => "allowed",
             Action::Deny => "denied",
             Action::Reject => "rejected",
         };
-        Note::new(describe(gateway, &key), result).by_policy(policy)
+        Note::new(describe_sender(gateway, p, &key), result).by_policy(policy)
     });
     let action = policy.action;
     if !packet.is_simulated() {
@@ -156,6 +158,16 @@ pub(crate) fn key(gateway: &Gateway, packet: &Packet) -> Key {
         proto: tuple.proto,
         src_port: tuple.src_port,
         dst_port,
+        who: gateway.users.sender(packet.vr, tuple.src),
+    }
+}
+
+/// The same, and who sends if that is known.
+fn describe_sender(gateway: &Gateway, packet: &Packet, key: &Key) -> String {
+    let described = describe(gateway, key);
+    match gateway.users.get(packet.vr, key.src) {
+        Some(login) => format!("{described}, user {login}"),
+        None => described,
     }
 }
 

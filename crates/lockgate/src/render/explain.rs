@@ -14,6 +14,11 @@ use super::{
 pub fn explain(view: &ExplainView, style: &Style) -> String {
     let session = &view.session;
     let mut out = head(session, style);
+    if let Some(user) = &session.user {
+        let groups = session.groups.join(", ");
+        let groups = if groups.is_empty() { groups } else { format!(" ({groups})") };
+        out.push_str(&format!("  user     {user}{groups}\n"));
+    }
     if let Some(direction) = view.direction {
         out.push_str(&format!("  this flow is the {} direction\n", direction.name()));
     }

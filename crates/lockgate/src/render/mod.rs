@@ -25,6 +25,7 @@ mod tests;
 mod trace;
 mod tunnel;
 mod units;
+mod user;
 
 pub use capture::comment;
 pub use config::diagnostics;
@@ -74,6 +75,7 @@ pub fn response(response: &Response, style: &Style) -> String {
         Response::Sas(view) => tunnel::sas(view, style),
         Response::Ike(view) => ike::peers(view, style),
         Response::TunnelExplained(view) => ike::tunnel(view, style),
+        Response::Users(view) => user::users(view, style),
         Response::NatVips(view) => nat::vips(view, style),
         Response::NatPools(view) => nat::pools(view, style),
         Response::Engines(view) => engine::engines(view, style),

@@ -54,6 +54,7 @@ fn table(policies: &[&PolicyView], style: &Style) -> String {
         "FROM",
         "TO",
         "SOURCE",
+        "USERS",
         "DESTINATION",
         "SERVICE",
         "SCHEDULE",
@@ -85,6 +86,7 @@ fn table(policies: &[&PolicyView], style: &Style) -> String {
             any(&policy.from).into(),
             any(&policy.to).into(),
             any(&policy.source).into(),
+            who(policy).into(),
             any(&policy.destination).into(),
             any(&policy.services).into(),
             schedule.into(),
@@ -118,6 +120,9 @@ pub fn lookup(view: &PolicyLookupView, style: &Style) -> String {
         side(&view.ingress, &view.from_zone),
         side(&view.egress, &view.to_zone)
     ));
+    if let Some(user) = &view.user {
+        out.push_str(&format!("  user         {user}\n"));
+    }
     if let Some(dnat) = &view.dnat {
         let to = api::endpoint(view.destination, view.destination_port);
         out.push_str(&format!("  translated   destination becomes {to} by {}\n", rule(dnat)));
@@ -144,6 +149,12 @@ fn label(policy: &PolicyView) -> String {
         name: policy.name.clone(),
         line: policy.line,
     })
+}
+
+/// `alice,group staff`; empty where it is not asked who sends.
+fn who(policy: &PolicyView) -> String {
+    let groups = policy.groups.iter().map(|name| format!("group {name}"));
+    policy.users.iter().cloned().chain(groups).collect::<Vec<_>>().join(",")
 }
 
 fn any(names: &[String]) -> String {

@@ -5,6 +5,7 @@
 mod captures;
 mod changes;
 mod ikes;
+mod people;
 mod profiles;
 mod tunnels;
 mod views;
@@ -64,6 +65,10 @@ goldens! {
 
 goldens! {
     ikes: ike explain_tunnel
+}
+
+goldens! {
+    people: users
 }
 
 goldens! {

@@ -95,4 +95,8 @@ registry! {
         "The far end of a tunnel has another address or port."
         "Normal behind a NAT; `show ike` tells the path."
         "";
+    23 UserChanged "user-changed" Info
+        "The user behind the session's source address came, went, or is in other groups now."
+        "Nothing to do; `events` tells who came and went."
+        "FortiOS: dirty";
 }

@@ -475,4 +475,8 @@ registry! {
         "A DTLS record is of an epoch that the association does not have."
         "Find the sender; there is no renegotiation."
         "";
+    118 UserGone "user-gone" Info
+        "The packet is of a session of a user who is no longer behind its source address."
+        "Normal after a logout; `events` tells who went."
+        "";
 }

@@ -25,3 +25,4 @@ mod tcp;
 mod trace;
 mod transport;
 mod tunnel;
+mod users;

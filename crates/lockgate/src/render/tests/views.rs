@@ -91,6 +91,8 @@ fn session() -> SessionView {
         original: tuple(6, "10.1.1.5", 51_000, "8.8.8.8", 443),
         reply: tuple(6, "8.8.8.8", 443, "203.0.113.2", 51_000),
         state: "established".into(),
+        user: Some("alice".into()),
+        groups: vec!["admins".into(), "staff".into()],
         policy: rule("policy", Some(12), "lan-out", 88),
         snat: Some(TranslationView {
             address: ip("203.0.113.2"),
@@ -190,6 +192,8 @@ fn dns() -> SessionView {
         original: tuple(17, "2001:db8:1::5", 5353, "2001:db8:2::9", 53),
         reply: tuple(17, "2001:db8:2::9", 53, "2001:db8:1::5", 5353),
         state: "one-way".into(),
+        user: None,
+        groups: Vec::new(),
         policy: rule("local-in", None, "dns", 120),
         snat: None,
         egress: String::new(),
@@ -252,6 +256,8 @@ fn policy() -> PolicyView {
         from: vec!["inside".into()],
         to: vec!["outside".into()],
         source: vec!["office-net".into()],
+        users: Vec::new(),
+        groups: Vec::new(),
         destination: Vec::new(),
         services: vec!["https".into(), "dns".into()],
         schedule: None,
@@ -272,6 +278,8 @@ pub fn policies() -> Response {
     let helper = PolicyView {
         id: Some(20),
         name: "voice".into(),
+        users: vec!["alice".into()],
+        groups: vec!["staff".into()],
         schedule: Some("office-hours".into()),
         in_force: false,
         never_offloads: vec![FindingView {
@@ -304,6 +312,7 @@ pub fn policy_lookup() -> Response {
         from_zone: "outside".into(),
         egress: "lan".into(),
         to_zone: "inside".into(),
+        user: Some("alice (admins, staff)".into()),
         dnat: Some(rule("vip", None, "web", 60)),
         destination: ip("10.1.1.80"),
         destination_port: 8080,
