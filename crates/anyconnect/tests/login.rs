@@ -27,7 +27,7 @@ fn failures(pair: &mut Pair) -> Vec<LoginFailure> {
 #[test]
 fn a_password_lets_in_by_documents() {
     for versions in [&[&TLS12][..], &[&TLS13]] {
-        for piece in [usize::MAX, 1, 100] {
+        for piece in [usize::MAX, 1, 7, 50, 100] {
             let mut pair = Pair::new();
             pair.piece = piece;
             let conn = pair.connect_with(HOME, None, versions);
@@ -344,6 +344,26 @@ fn requests_in_a_row_are_answered_in_order_and_one_at_a_time() {
     let ids: Vec<_> =
         answers.match_indices("<auth id=\"").map(|(at, m)| &answers[at + m.len()..][..4]).collect();
     assert_eq!(ids, ["succ", "main", "succ"]);
+}
+
+#[test]
+fn what_comes_with_the_handshake_waits_until_there_is_room() {
+    use std::io::Write as _;
+    let mut pair = Pair::new();
+    let conn = pair.begin(HOME, None, rustls::DEFAULT_VERSIONS);
+    let login = "username=alice&password=secret1";
+    let mut text =
+        format!("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: {}\r\n\r\n{login}", login.len());
+    // more than there is room for while the password is checked
+    let get = format!("GET / HTTP/1.1\r\nHost: a\r\nX-Pad: {}\r\n\r\n", "x".repeat(9000));
+    text += &get.repeat(6);
+    for record in text.as_bytes().chunks(500) {
+        pair.client(conn).tls.writer().write_all(record).unwrap();
+    }
+    let answers = pair.ask(conn, "");
+    let count = |what: &str| answers.matches(what).count();
+    assert_eq!((count("<auth id=\"success\">"), count("<auth id=\"main\">")), (1, 6), "{answers}");
+    assert!(answers.find("success").unwrap() < answers.find("main").unwrap());
 }
 
 #[test]

@@ -67,6 +67,23 @@ fn each_frame_is_a_record_of_its_own() {
 }
 
 #[test]
+fn what_comes_behind_the_request_is_a_frame() {
+    let mut pair = Pair::new();
+    pair.grants = false;
+    let conn = pair.connect(HOME);
+    let cookie = pair.log_in(conn, "alice");
+    pair.tunnel(conn, &cookie, "\r\nSTF\x01\0\x05\0\0ear");
+    let client = pair.wanted[0].client;
+    let grant = pair.grant(client);
+    pair.send(conn, Kind::Data, b"more");
+    assert_eq!(pair.packets, []);
+    pair.endpoint.handle_grant(pair.now, client, Ok(grant));
+    pair.run();
+    // the helper ends a request with an empty line, which is the rest of the first frame
+    assert_eq!(pair.packets, [(client, b"ear\r\n".to_vec()), (client, b"more".to_vec())]);
+}
+
+#[test]
 fn control_frames_are_answered() {
     let mut pair = Pair::new();
     let (conn, _, client) = pair.established("alice");

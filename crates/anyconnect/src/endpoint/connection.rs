@@ -108,13 +108,17 @@ impl Conn {
         }
     }
 
-    fn has_record(&self) -> bool {
-        match *self.input {
-            [_, _, _, high, low, ref rest @ ..] => {
-                rest.len() >= usize::from(u16::from_be_bytes([high, low]))
+    /// How long the whole records are that its input begins with.
+    fn records(&self) -> usize {
+        let mut at = 0;
+        while let [_, _, _, high, low, rest @ ..] = &self.input[at..] {
+            let len = usize::from(u16::from_be_bytes([*high, *low]));
+            if rest.len() < len {
+                break;
             }
-            _ => false,
+            at += 5 + len;
         }
+        at
     }
 }
 
@@ -192,7 +196,8 @@ impl Endpoint {
     /// Gives what came of a handshake to a job, when a record of it is whole.
     fn handshake(&mut self, now: Time, id: ConnId) {
         let Some(conn) = self.conns.get_mut(&id) else { return };
-        if !conn.has_record() {
+        let len = conn.records();
+        if len == 0 {
             if conn.input.len() >= MAX_RECORD {
                 // no record is as long as this one says
                 self.abandon(now, id);
@@ -200,7 +205,9 @@ impl Endpoint {
             return;
         }
         let Some(tls) = conn.tls.take() else { return };
-        let input = std::mem::take(&mut conn.input);
+        // a record that is not whole stays, so that what comes next continues it
+        let behind = conn.input.split_off(len);
+        let input = std::mem::replace(&mut conn.input, behind);
         let job = self.job(Work::Handshake(tls, input, self.settings.certificate_name));
         self.handshakes.insert(job, id);
     }

@@ -8,7 +8,7 @@ use std::{
     io::{Read as _, Write as _},
     net::SocketAddr,
     sync::Arc,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use dtls::Path;
@@ -161,6 +161,8 @@ pub struct Pair {
     pub wanted: Vec<AddressWanted>,
     /// Bytes of a piece of TCP.
     pub piece: usize,
+    /// Time that the endpoint's end took.
+    pub spent: Duration,
 }
 
 /// The far end of a connection.
@@ -209,6 +211,7 @@ impl Pair {
             grants: true,
             wanted: Vec::new(),
             piece: usize::MAX,
+            spent: Duration::ZERO,
         }
     }
 
@@ -223,7 +226,20 @@ impl Pair {
         certificate: Option<&Certified>,
         versions: &[&'static rustls::SupportedProtocolVersion],
     ) -> ConnId {
-        let conn = self.endpoint.handle_connected(self.now, path(remote)).unwrap();
+        let conn = self.begin(remote, certificate, versions);
+        self.run();
+        conn
+    }
+
+    /// A client's TLS connection that has not said anything yet.
+    pub fn begin(
+        &mut self,
+        remote: &str,
+        certificate: Option<&Certified>,
+        versions: &[&'static rustls::SupportedProtocolVersion],
+    ) -> ConnId {
+        let now = self.now;
+        let conn = self.timed(|endpoint| endpoint.handle_connected(now, path(remote))).unwrap();
         let mut roots = RootCertStore::empty();
         roots.add(self.pki.ca.clone()).unwrap();
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
@@ -248,7 +264,6 @@ impl Pair {
             failed: None,
         };
         self.clients.insert(conn, client);
-        self.run();
         conn
     }
 
@@ -259,7 +274,8 @@ impl Pair {
             self.endpoint.handle_timeout(self.now);
             while let Some(job) = self.endpoint.poll_job() {
                 assert!(!format!("{job:?}").contains("secret1"));
-                self.endpoint.handle_job_done(self.now, job.run());
+                let now = self.now;
+                self.timed(|endpoint| endpoint.handle_job_done(now, job.run()));
                 quiet = false;
             }
             while let Some(event) = self.endpoint.poll_event() {
@@ -268,7 +284,8 @@ impl Pair {
                     self.wanted.push((**wanted).clone());
                     if self.grants {
                         let grant = self.grant(wanted.client);
-                        self.endpoint.handle_grant(self.now, wanted.client, Ok(grant));
+                        let now = self.now;
+                        self.timed(|endpoint| endpoint.handle_grant(now, wanted.client, Ok(grant)));
                     }
                     continue;
                 }
@@ -289,6 +306,14 @@ impl Pair {
                 return;
             }
         }
+    }
+
+    /// Does something at the endpoint's end, and takes the time.
+    fn timed<T>(&mut self, does: impl FnOnce(&mut Endpoint) -> T) -> T {
+        let begin = Instant::now();
+        let result = does(&mut self.endpoint);
+        self.spent += begin.elapsed();
+        result
     }
 
     /// Addresses by the client's number.
@@ -322,7 +347,9 @@ impl Pair {
         let len = client.unsent.len().min(self.piece);
         let packets = &mut self.packets;
         let mut sink = |id, packet: &[u8]| packets.push((id, packet.to_vec()));
+        let begin = Instant::now();
         let taken = self.endpoint.handle_stream(self.now, conn, &client.unsent[..len], &mut sink);
+        self.spent += begin.elapsed();
         client.unsent.drain(..taken);
         if self.endpoint.is_finished(conn)
             && !client.closed

@@ -131,6 +131,10 @@ pub struct Offer {
     pub compressions: Vec<u8>,
     pub extended: bool,
     pub extensions: Vec<u8>,
+    /// The pre-shared key.
+    pub psk: Vec<u8>,
+    /// The master secret of a session that is resumed.
+    pub master: Option<Vec<u8>>,
 }
 
 impl Offer {
@@ -142,12 +146,15 @@ impl Offer {
             compressions: vec![0],
             extended: false,
             extensions: vec![],
+            psk: PSK.to_vec(),
+            master: None,
         }
     }
 
     pub fn resumption(index: usize) -> Self {
         Self {
             session_id: [b"r", &[index as u8][..], b" session"].concat(),
+            master: Some(MASTER.to_vec()),
             ..Self::psk(Suite::RESUMED[index])
         }
     }
@@ -237,7 +244,7 @@ impl Client {
     }
 
     fn resumes(&self) -> bool {
-        self.offer.session_id.first() == Some(&b'r')
+        self.offer.master.is_some()
     }
 
     /// The first flight.
@@ -307,8 +314,8 @@ impl Client {
                 self.extended = rest.windows(4).any(|four| four == [0, 23, 0, 0]);
                 self.transcript.extend(message_bytes);
                 self.state = State::WaitDone;
-                if self.resumes() {
-                    self.master = MASTER.to_vec();
+                if let Some(master) = self.offer.master.clone() {
+                    self.master = master;
                     self.make_keys();
                     self.state = State::WaitFinished;
                 }
@@ -318,7 +325,7 @@ impl Client {
                 let exchange = message(16, self.messages, b"\0\x03psk");
                 self.transcript.extend(&exchange);
                 let hash = self.suite.unwrap().hash();
-                let pms = [&[0, 32][..], &[0; 32], &[0, 32], &PSK].concat();
+                let pms = [&[0, 32][..], &[0; 32], &[0, 32], &self.offer.psk].concat();
                 self.master = if self.extended {
                     let session = hashed(hash, &self.transcript);
                     prf(hash, &pms, b"extended master secret", &session, 48)
