@@ -116,10 +116,10 @@ fn pair(input: &mut Input<'_>) -> Pair {
         if has(6) && end == A {
             connection.request_addresses.v4 = true;
         } else if has(6) {
-            let pool = "192.0.2.10".parse().expect("an address");
-            connection.pool = vec![(pool, pool)];
+            connection.gives_addresses = true;
         }
     });
+    pair.pool = vec!["192.0.2.10".parse().expect("an address")];
     pair.nat = has(7).then_some(NAT.1);
     pair.hold_jobs = more & 2 != 0;
     if more & 4 == 0 {
@@ -490,6 +490,7 @@ impl Between<'_> {
             self.pair.take(end);
         }
         self.run(Duration::from_secs(2_000));
+        assert_eq!(self.pair.pool.len(), 1, "what was given is given back");
         for end in [A, B] {
             assert_eq!(self.pair.ends[end].kept(), Kept::default(), "{:#?}", self.pair.log(end));
             assert_eq!(self.pair.ends[end].poll_timeout(), None);

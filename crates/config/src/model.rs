@@ -15,7 +15,7 @@ use wire::{Mac, VlanId};
 
 pub use address_pool::{AddressPool, AddressPoolId};
 pub use ike::{
-    ChildSpec, DpdAction, LocalAuth, Negotiated, OwnCertificate, Peer, PeerId, Proposal,
+    ChildSpec, DpdAction, LocalAuth, Negotiated, OwnCertificate, Peer, PeerId, Ppk, Proposal,
     RemoteAuth, Start,
 };
 pub use tunnel::{

@@ -11,6 +11,9 @@ use pki::Pki;
 
 /// Things that the examples of the table refer to.
 const BASE: &str = r#"
+[[address-pool]]
+name = "staff"
+addresses = "10.99.0.0/24"
 [[virtual-router]]
 name = "guest"
 [[port]]
@@ -99,6 +102,21 @@ fn companions(section: &Section, key: &str) -> &'static [(&'static str, &'static
                 ("psk", "\"a secret of sixteen\""),
                 ("certificate", "\"/etc/lockgate/gw.pem\""),
                 ("private-key", "\"/etc/lockgate/gw.key\""),
+            ],
+            "ppk-id" | "ppk" | "ppk-required" => &[
+                ("name", "\"mine\""),
+                ("local", "\"203.0.113.2\""),
+                ("remote", "\"198.51.100.8\""),
+                ("psk", "\"a secret of sixteen\""),
+                ("ppk-id", "\"site-2\""),
+                ("ppk", "\"a secret of thirty-two, at the least\""),
+            ],
+            "ppk-file" => &[
+                ("name", "\"mine\""),
+                ("local", "\"203.0.113.2\""),
+                ("remote", "\"198.51.100.8\""),
+                ("psk", "\"a secret of sixteen\""),
+                ("ppk-id", "\"site-2\""),
             ],
             "crl" => &[
                 ("name", "\"mine\""),

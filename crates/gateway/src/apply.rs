@@ -23,6 +23,17 @@ impl Gateway {
     /// Puts a validated configuration into force. Table sizes ([`config::model::Limits`] of
     /// sessions, flows and frames) hold from the next start.
     pub fn apply(&mut self, config: Arc<Config>, now: Time) -> ConfigDiff {
+        let old = std::mem::replace(&mut self.written, config);
+        let diff = config::diff(&old, &self.written);
+        self.enforce(now);
+        let text = format!("{}: {} changes", self.written.source, diff.changes.len());
+        self.events.push(now, EventKind::ConfigApplied, text);
+        diff
+    }
+
+    /// Puts what was written into force, with what peers have given us.
+    pub(crate) fn enforce(&mut self, now: Time) {
+        let config = self.with_given_addresses(&self.written);
         let moves = Moves::between(&self.config, &config);
         if !moves.is_none() {
             self.drop_what_waits(now);
@@ -60,15 +71,12 @@ impl Gateway {
             self.switched = now;
         }
         self.promote_sas(of_sas, now);
-        if touches.tunnels || touches.interfaces {
+        if touches.tunnels || touches.interfaces || touches.address_pools {
             self.configure_ike(&tunnel::renegotiated(&old, &config, &diff), now);
         }
         if let Some(change) = reason_of(&touches) {
             self.reevaluate_all(change, now);
         }
-        let text = format!("{}: {} changes", config.source, diff.changes.len());
-        self.events.push(now, EventKind::ConfigApplied, text);
-        diff
     }
 
     /// SAs that stay what they are stay where they are. Those that stand elsewhere now leave the

@@ -112,6 +112,9 @@ pub struct Parts {
 
 /// The slow path of one gateway.
 pub struct Gateway {
+    /// The configuration as it was written.
+    written: Arc<Config>,
+    /// The one in force: what was written, and addresses that peers have given us.
     config: Arc<Config>,
     topology: Topology,
     sessions: SessionTable,
@@ -197,6 +200,7 @@ impl Gateway {
             started: now,
             switched: now,
             topology,
+            written: Arc::clone(&config),
             config,
         };
         gateway.publish_interfaces();

@@ -88,14 +88,16 @@ pub struct Connection {
     pub lifetime: Option<Duration>,
     /// Whether UDP encapsulation is used without a NAT too.
     pub force_encapsulation: bool,
+    /// Behind a NAT, a keepalive is sent after this time without a datagram (RFC 3948 §2.3).
+    pub keepalive_after: Option<Duration>,
     /// Whether messages may be fragmented (RFC 7383).
     pub fragmentation: bool,
     /// Whether we ask the peer for an address, of which versions (RFC 7296 §2.19).
     pub request_addresses: RequestAddresses,
-    /// Addresses to give to peers that ask for one: first and last of ranges, at most one of each
-    /// version to each peer.
-    pub pool: Vec<(IpAddr, IpAddr)>,
-    /// DNS servers to tell peers that ask.
+    /// Whether peers that ask are given addresses, at most one of each version. The owner of the
+    /// endpoint has them: see [`Event::AddressesWanted`](crate::Event::AddressesWanted).
+    pub gives_addresses: bool,
+    /// DNS servers to tell peers that are given an address.
     pub dns: Vec<IpAddr>,
 }
 
@@ -170,6 +172,8 @@ pub enum Side {
     /// The side's own addresses: those given by configuration payloads, or else the one it has on the
     /// path.
     Own,
+    /// What of the side's own addresses is in this.
+    OwnWithin(TrafficSelector),
 }
 
 impl Connection {
@@ -186,6 +190,7 @@ pub(crate) fn selectors(side: &[Side], addresses: &[IpAddr]) -> Vec<TrafficSelec
         .flat_map(|side| match side {
             Side::Fixed(selector) => vec![*selector],
             Side::Own => own().collect(),
+            Side::OwnWithin(bound) => own().filter_map(|own| own.intersect(bound)).collect(),
         })
         .collect()
 }

@@ -3,6 +3,7 @@
 use std::{fmt, net::SocketAddr, sync::Arc};
 
 use crate::{
+    JobId, RequestAddresses,
     crypto::ExchangeError,
     message::{ExchangeType, Proposal, TrafficSelector, notify_name},
     proposal::NoProposal,
@@ -133,6 +134,10 @@ pub enum Event {
         /// The path now.
         path: Path,
     },
+    /// A peer that has proved who it is asks for addresses. Its answer waits for
+    /// [`Endpoint::give_addresses`](crate::Endpoint::give_addresses); they are the peer's until
+    /// [`Event::IkeDown`], and stay so when the IKE SA is rekeyed.
+    AddressesWanted(Box<AddressesWanted>),
     /// Something was asked for, by us or by the peer, and did not come about.
     Failed {
         /// The IKE SA, if there is one.
@@ -146,6 +151,23 @@ pub enum Event {
     },
     /// A message was sent or received; only when traces are asked for.
     Message(Box<MessageRecord>),
+}
+
+/// Addresses that a peer asks for (RFC 7296 §2.19).
+#[derive(Clone, Debug)]
+pub struct AddressesWanted {
+    /// What to answer.
+    pub question: JobId,
+    /// The IKE SA.
+    pub ike: IkeId,
+    /// Name of the connection.
+    pub connection: Arc<str>,
+    /// Who the peer has proved to be.
+    pub identity: String,
+    /// Of which versions.
+    pub versions: RequestAddresses,
+    /// The peer says that it knows of no other IKE SA with us (INITIAL_CONTACT).
+    pub initial_contact: bool,
 }
 
 /// An IKE SA that is authenticated.
@@ -321,6 +343,9 @@ pub enum Failure {
     /// No address is left to be given.
     #[error("no address is left in the pool")]
     NoAddress,
+    /// The peer gave us none of the addresses we asked for.
+    #[error("the peer gives us no address")]
+    NoAddressGiven,
     /// Nothing came of it in time.
     #[error("not finished in time")]
     Expired,

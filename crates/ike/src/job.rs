@@ -1,6 +1,6 @@
 //! Expensive work, taken out of the state machine so that it can run on another thread.
 
-use std::fmt;
+use std::{fmt, net::IpAddr};
 
 use crate::{
     auth::Proof,
@@ -8,7 +8,7 @@ use crate::{
     sa::{Proved, Signing, Verification},
 };
 
-/// Names a job; never used twice by one endpoint.
+/// Names a job or a question to the owner; never used twice by one endpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct JobId(pub(crate) u64);
 
@@ -44,6 +44,8 @@ pub(crate) enum Outcome {
     Agreed(Result<SharedSecret, ExchangeError>),
     Signed(Result<Vec<Proof>, String>),
     Verified(Result<Proved, String>),
+    /// The owner of the endpoint gives addresses.
+    Given(Vec<IpAddr>),
 }
 
 impl Job {

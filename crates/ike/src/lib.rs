@@ -31,6 +31,9 @@ pub use connection::{
 };
 pub use endpoint::{Command, CommandError, Datagram, Endpoint, IkeView, Kept, Traffic};
 pub use error::DecodeError;
-pub use event::{ChildId, ChildSa, DownReason, Event, Failure, IkeId, IkeUp, MessageRecord, Path};
+pub use event::{
+    AddressesWanted, ChildId, ChildSa, DownReason, Event, Failure, IkeId, IkeUp, MessageRecord,
+    Path,
+};
 pub use job::{Job, JobDone, JobId};
 pub use sa::{Ignored, Task, Why};

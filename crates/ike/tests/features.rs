@@ -242,6 +242,9 @@ fn ml_kem_is_mixed_in_before_anybody_is_authenticated() {
     }
 }
 
+/// The addresses there are to give.
+const GIVEN: [&str; 2] = ["10.9.0.10", "2001:db8:9::10"];
+
 #[test]
 fn an_address_is_given_and_taken_back() {
     let mut pair = Pair::with(7, traced(), |end, connection| {
@@ -250,10 +253,7 @@ fn an_address_is_given_and_taken_back() {
             connection.request_addresses = RequestAddresses { v4: true, v6: true };
             child.local = vec![Side::Own];
         } else {
-            connection.pool = vec![
-                ("10.9.0.10".parse().unwrap(), "10.9.0.11".parse().unwrap()),
-                ("2001:db8:9::10".parse().unwrap(), "2001:db8:9::ffff".parse().unwrap()),
-            ];
+            connection.gives_addresses = true;
             connection.dns = vec!["10.2.0.53".parse().unwrap()];
             child.remote = vec![Side::Own];
             child.local.push(Side::Fixed(selector("2001:db8:2::/64")));
@@ -261,9 +261,11 @@ fn an_address_is_given_and_taken_back() {
         if end == A {
             child.remote.push(Side::Fixed(selector("2001:db8:2::/64")));
         }
-    })
-    .up();
-    let given = ["10.9.0.10", "2001:db8:9::10"].map(|a| a.parse::<std::net::IpAddr>().unwrap());
+    });
+    pair.pool = GIVEN.map(|address| address.parse().unwrap()).to_vec();
+    let mut pair = pair.up();
+    let given = GIVEN.map(|address| address.parse::<std::net::IpAddr>().unwrap());
+    assert!(pair.pool.is_empty());
     let up = &pair.ikes[A][&pair.ike(A)];
     assert_eq!(up.addresses, given);
     assert_eq!(up.dns[0].to_string(), "10.2.0.53");
@@ -291,31 +293,49 @@ fn an_address_is_given_and_taken_back() {
 fn an_empty_pool_is_told_and_leaves_the_ike_sa() {
     let mut pair = Pair::with(8, traced(), |end, connection| {
         connection.request_addresses.v4 = end == A;
-        if end == B {
-            // the first peer takes the only one
-            let only = "10.9.0.10".parse().unwrap();
-            connection.pool = vec![(only, only)];
-        }
-    })
-    .up();
-    // B believes that the first is still there when the next one comes
-    let fresh = Pair::with(9, traced(), |end, connection| {
-        connection.request_addresses.v4 = end == A;
-        connection.local_identity = "other.test".parse().unwrap();
+        connection.gives_addresses = end == B;
     });
-    pair.ends[A] = fresh.ends.into_iter().next().unwrap();
-    (pair.children[A], pair.ikes[A]) = Default::default();
-    let now = pair.now;
-    let mut any = pair::connection(B);
-    any.remote_identity = "*".parse().unwrap();
-    let only = "10.9.0.10".parse().unwrap();
-    any.pool = vec![(only, only)];
-    pair.ends[B].apply(now, vec![any]);
     pair.connect(A);
     pair.run_for(SECOND);
-    assert_eq!(pair.failures(A)[0].to_string(), "no address is left in the pool");
-    assert_eq!(pair.failures(B)[0].to_string(), "no address is left in the pool");
-    assert!(pair.children[A].is_empty() && pair.ikes[A].len() == 1);
+    for end in [A, B] {
+        assert_eq!(pair.failures(end)[0].to_string(), "no address is left in the pool");
+        assert!(pair.children[end].is_empty() && pair.ikes[end].len() == 1);
+    }
+}
+
+#[test]
+fn who_asks_for_an_address_and_gets_none_is_told() {
+    let mut pair = Pair::with(8, traced(), |end, connection| {
+        connection.request_addresses.v4 = end == A;
+    });
+    pair.connect(A);
+    pair.run_for(SECOND);
+    assert_eq!(pair.failures(A)[0].to_string(), "the peer gives us no address");
+    assert_eq!(pair.children[A].len(), 1);
+}
+
+#[test]
+fn own_addresses_are_narrowed_to_what_they_may_be() {
+    let mut pair = Pair::with(11, traced(), |end, connection| {
+        let child = &mut connection.children[0];
+        let within = |text: &str| Side::OwnWithin(selector(text));
+        if end == A {
+            connection.request_addresses = RequestAddresses { v4: true, v6: true };
+            child.local = vec![within("0.0.0.0/0")];
+        } else {
+            connection.gives_addresses = true;
+            child.remote = vec![within("10.9.0.0/24"), within("10.8.0.0/24"), within("::/0")];
+        }
+    });
+    pair.pool = GIVEN.map(|address| address.parse().unwrap()).to_vec();
+    let mut pair = pair.up();
+    // what was given of IPv6 is not among what the initiator has this child for
+    let child = pair.child(A).sa.id;
+    pair.command(A, Command::RekeyChild(child));
+    pair.run_for(SECOND);
+    pair.assert_agreed(1);
+    let local: Vec<_> = pair.child(A).sa.local.iter().map(|s| s.to_string()).collect();
+    assert_eq!(local, ["10.9.0.10/32"]);
 }
 
 #[test]

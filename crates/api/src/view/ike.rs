@@ -73,6 +73,10 @@ pub struct IkeSaView {
     pub path: String,
     /// Where a NAT is: `none`, `local`, `remote` or `both`.
     pub nat: Name,
+    /// Addresses that the initiator of the two was given.
+    pub addresses: Vec<String>,
+    /// DNS servers that it was told.
+    pub dns: Vec<String>,
     /// Since it is up, in milliseconds.
     pub age_ms: u64,
     /// Pairs of SAs under it.

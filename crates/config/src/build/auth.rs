@@ -20,7 +20,7 @@ use zeroize::Zeroizing;
 
 use super::network::unfitting;
 use crate::{
-    model::{LocalAuth, OwnCertificate, RemoteAuth},
+    model::{LocalAuth, OwnCertificate, Ppk, RemoteAuth},
     read::{At, Span, Tab},
     values::Bad,
 };
@@ -28,6 +28,9 @@ use crate::{
 /// A pre-shared key below this is guessed offline by whoever records one exchange as the far end
 /// (RFC 7296 §2.15).
 const SHORT_PSK: usize = 16;
+
+/// Bytes of a postquantum pre-shared key that resists Grover's algorithm (RFC 8784 §6).
+const SHORT_PPK: usize = 32;
 
 /// Seconds before the end of a certificate from which on that is told.
 const SOON: u64 = 14 * 86_400;
@@ -291,28 +294,7 @@ fn file(tab: &Tab<'_, '_>, key: &str, path: &At<&str>) -> Option<Zeroizing<Vec<u
 
 /// The pre-shared key, from where it stands.
 fn psk(tab: &Tab<'_, '_>) -> Option<Secret> {
-    let (text, named) = (tab.text("psk"), tab.text("psk-file"));
-    let (key, span) = match (text, named) {
-        (Some(_), Some(_)) => {
-            unfitting(tab, "psk-file", "`psk`");
-            return None;
-        }
-        (None, None) => {
-            if tab.get("psk").is_none() && tab.get("psk-file").is_none() {
-                tab.missing("psk");
-            }
-            return None;
-        }
-        (Some(text), None) => {
-            (tab.read("psk", &text, |text| secret(text.as_bytes()))?.value, text.span)
-        }
-        (None, Some(path)) => {
-            let bytes = file(tab, "psk-file", &path)?;
-            let line = bytes.strip_suffix(b"\n").unwrap_or(&bytes);
-            let line = line.strip_suffix(b"\r").unwrap_or(line);
-            (tab.read("psk-file", &path, |_| secret(line))?.value, path.span)
-        }
-    };
+    let At { value: key, span } = secret_of(tab, "psk", "psk-file")?;
     if key.expose().len() < SHORT_PSK {
         tab.doc
             .warning("short-psk", &span, "the pre-shared key is short")
@@ -322,6 +304,61 @@ fn psk(tab: &Tab<'_, '_>) -> Option<Secret> {
             .emit();
     }
     Some(key)
+}
+
+/// A postquantum pre-shared key, where there is one.
+pub(super) fn ppk(tab: &Tab<'_, '_>) -> Option<Ppk> {
+    let keys = ["ppk-id", "ppk", "ppk-file", "ppk-required"];
+    if keys.iter().all(|key| tab.get(key).is_none()) {
+        return None;
+    }
+    let id = tab.required("ppk-id").and_then(|at| tab.read("ppk-id", &at, name_of_key));
+    let key = secret_of(tab, "ppk", "ppk-file");
+    let required = tab.flag("ppk-required");
+    let (id, At { value: key, span }) = (id?, key?);
+    if key.expose().len() < SHORT_PPK {
+        tab.doc
+            .warning("short-ppk", &span, "the postquantum pre-shared key is short")
+            .found(format!("{} bytes", key.expose().len()))
+            .expected(format!("{SHORT_PPK} bytes or more, made at random (RFC 8784 §6)"))
+            .help("make one with `openssl rand -hex 32` and write it behind `0x`")
+            .emit();
+    }
+    Some(Ppk { id: id.value, key, required })
+}
+
+fn name_of_key(text: &str) -> Result<String, Bad> {
+    match text.is_empty() || text.chars().count() > 64 || text.contains(char::is_control) {
+        false => Ok(text.to_owned()),
+        true => Err(Bad::new(
+            "that is no name of a key",
+            "1 to 64 characters",
+            "write a name such as \"site-2\", the same at the peer",
+        )),
+    }
+}
+
+/// A key under `inline`, or in the file that `named` names; one of the two must be there.
+fn secret_of(tab: &Tab<'_, '_>, inline: &str, named: &str) -> Option<At<Secret>> {
+    match (tab.text(inline), tab.text(named)) {
+        (Some(_), Some(_)) => {
+            unfitting(tab, named, &format!("`{inline}`"));
+            None
+        }
+        (None, None) => {
+            if tab.get(inline).is_none() && tab.get(named).is_none() {
+                tab.missing(inline);
+            }
+            None
+        }
+        (Some(text), None) => tab.read(inline, &text, |text| secret(text.as_bytes())),
+        (None, Some(path)) => {
+            let bytes = file(tab, named, &path)?;
+            let line = bytes.strip_suffix(b"\n").unwrap_or(&bytes);
+            let line = line.strip_suffix(b"\r").unwrap_or(line);
+            tab.read(named, &path, |_| secret(line))
+        }
+    }
 }
 
 /// A text as it is, or hexadecimal digits behind `0x`.

@@ -1,18 +1,20 @@
 //! `[[phase1]]` and `[[ipsec.phase2]]`: IKEv2 peers, and the pairs of SAs negotiated with them.
 
-use core::str::FromStr;
+use core::{str::FromStr, time::Duration};
 
 use ike::{
+    RequestAddresses,
     algorithm::{Encryption, Integrity, KeyExchangeMethod, Prf},
     auth::{Identity, IdentityPattern, IdentitySyntax},
     proposal::OfferError,
 };
 
-use super::{Scope, auth, network, network::unfitting, tunnel};
+use super::{Scope, auth, nat::meet, network, network::unfitting, tunnel};
 use crate::{
     keys,
     model::{
-        ChildSpec, DpdAction, Ipsec, Negotiated, Peer, PeerId, Proposal, Selector, Start, Tunnel,
+        AddressPoolId, ChildSpec, Config, DpdAction, Ipsec, Negotiated, Peer, PeerId, Proposal,
+        Selector, Start, Tunnel,
     },
     names::Names,
     read::{At, Tab},
@@ -249,7 +251,86 @@ fn peer(scope: &Scope<'_>, tab: &Tab<'_, '_>, name: &str, weak: &[&str]) -> Opti
         },
         start,
         fragmentation: tab.flag("fragmentation"),
+        ppk: auth::ppk(tab),
+        request_addresses: request_addresses(tab, remote.value.is_none()),
+        address_pool: address_pool(scope, tab),
+        force_encapsulation: tab.flag("force-encapsulation"),
+        nat_keepalive: Duration::from_secs(tab.int_or_default("nat-keepalive")),
     })
+}
+
+/// Versions of addresses that we ask for.
+fn request_addresses(tab: &Tab<'_, '_>, only_answers: bool) -> RequestAddresses {
+    let mut asks = RequestAddresses::default();
+    for at in tab.list("request-address") {
+        match tab.pick("request-address", &at, &["ipv4", "ipv6"]) {
+            Some("ipv4") => asks.v4 = true,
+            Some(_) => asks.v6 = true,
+            None => {}
+        }
+    }
+    if tab.get("request-address").is_some() {
+        if only_answers {
+            unfitting(tab, "request-address", "`remote = \"any\"`: who begins asks");
+        }
+        if tab.get("address-pool").is_some() {
+            unfitting(tab, "request-address", "`address-pool`: one end gives, the other asks");
+        }
+    }
+    asks
+}
+
+fn address_pool(scope: &Scope<'_>, tab: &Tab<'_, '_>) -> Option<AddressPoolId> {
+    let at = tab.text("address-pool")?;
+    scope.address_pools.find(tab.doc, &at).map(|id| AddressPoolId(id as u16))
+}
+
+/// Addresses by negotiation need a tunnel that can have them.
+pub(super) fn addresses(tabs: &[Tab<'_, '_>], config: &Config) {
+    let asks = |peer: &Peer| peer.request_addresses != RequestAddresses::default();
+    let named =
+        |id: PeerId| config.peer(id).filter(|peer| asks(peer) || peer.address_pool.is_some());
+    let mut first: Vec<(PeerId, &Tab<'_, '_>)> = Vec::new();
+    for (tab, tunnel) in tabs.iter().zip(&config.tunnels) {
+        let Some(negotiated) = tunnel.negotiated() else { continue };
+        let Some(peer) = named(negotiated.peer) else { continue };
+        if negotiated.children.iter().any(|child| child.mode == esp::Mode::Transport) {
+            unfitting(tab, "mode", "addresses that are given: they are inside of a tunnel");
+            continue;
+        }
+        if asks(peer) {
+            if let Some((_, other)) = first.iter().find(|(id, _)| *id == negotiated.peer) {
+                tab.doc
+                    .error(
+                        "two-tunnels-one-address",
+                        &tab.span,
+                        "two tunnels would have the address",
+                    )
+                    .found(format!("`phase1 = \"{}\"` in both, with `request-address`", peer.name))
+                    .expected("one tunnel, whose interface has the address")
+                    .help(
+                        "give one tunnel several [[ipsec.phase2]], or each a [[phase1]] of its own",
+                    )
+                    .related(&other.span, "the other is here")
+                    .emit();
+            }
+            first.push((negotiated.peer, tab));
+        }
+        let Some(pool) = peer.address_pool.and_then(|id| config.address_pool(id)) else { continue };
+        let mut selectors = negotiated.children.iter().flat_map(|child| &child.selectors);
+        let reached = |selector: &Selector| {
+            pool.ranges.iter().any(|range| meet(range, &values::net_range(&selector.remote)))
+        };
+        let all = negotiated.children.iter().any(|child| child.selectors.is_empty());
+        if !all && !selectors.any(reached) {
+            tab.doc
+                .error("pool-outside-selectors", &tab.span_of("selectors"), "nobody could use an address")
+                .found(format!("`remote` holds none of address pool `{}`", pool.name))
+                .expected("selectors whose `remote` holds the pool")
+                .help("write the prefix of the pool as `remote`; each peer is held to its own address")
+                .emit();
+        }
+    }
 }
 
 fn refuse_version_1(tab: &Tab<'_, '_>) {

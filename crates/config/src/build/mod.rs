@@ -129,6 +129,9 @@ pub(crate) fn config<'d>(doc: &'d Doc<'d>, root: &'d DeTable<'_>) -> Config {
     config.vips = vips;
     config.address_pools =
         address_pool::pools(&scope, &address_pool_tabs, &address_pool_list, &config);
+    if config.peers.len() == peer_tabs.len() && config.tunnels.len() == tunnel_tabs.len() {
+        ike::addresses(&tunnel_tabs, &config);
+    }
     let objects = objects::Objects::read(&scope, &top, &vip_names, &config.vips);
     config.central_snat = rules::central_snat(&scope, &top, &objects, &config);
     config.policies = rules::policies(&scope, &top, &objects, &config);

@@ -2,19 +2,18 @@
 //!
 //! Structures are taken apart without `..`, so a new field of the model cannot be forgotten here.
 
+mod peer;
+
 use core::fmt::Display;
 use core::time::Duration;
-use std::path::PathBuf;
-
-use ike::{auth::RsaPadding, crypto::Secret};
 
 use crate::{
     model::{
         AddressPool, AddressSet, Anomaly, Attachment, CentralSnat, ChildSpec, Config, Control,
-        Debug, Gre, Interface, Ipsec, Limits, Line, LocalAuth, LocalRule, Manual, ManualSa,
-        Negotiated, NextHop, Offload, OuterRules, Peer, Policy, Pool, PoolKind, Port, PortKind,
-        RemoteAuth, Route, Schedule, ScheduleKind, Sensor, ServiceSet, SourceNat, StaticNeighbour,
-        Timeouts, Tunnel, TunnelKind, Vip, VirtualRouter, Vxlan, Who, ZoneId,
+        Debug, Gre, Interface, Ipsec, Limits, Line, LocalRule, Manual, ManualSa, Negotiated,
+        NextHop, Offload, OuterRules, Policy, Pool, PoolKind, Port, PortKind, Route, Schedule,
+        ScheduleKind, Sensor, ServiceSet, SourceNat, StaticNeighbour, Timeouts, Tunnel, TunnelKind,
+        Vip, VirtualRouter, Vxlan, Who, ZoneId,
     },
     values::show_duration,
 };
@@ -86,7 +85,7 @@ pub(super) fn lists(config: &Config) -> Vec<List> {
         list("virtual-router", true, virtual_routers, virtual_router),
         list("port", true, ports, port),
         list("interface", true, interfaces, |of| interface(config, of)),
-        list("phase1", true, peers, |of| peer(config, of)),
+        list("phase1", true, peers, |of| peer::item(config, of)),
         kind("ipsec", tunnels, config),
         kind("gre", tunnels, config),
         kind("vxlan", tunnels, config),
@@ -334,94 +333,6 @@ fn child(of: &ChildSpec) -> String {
         lifetime(soft),
         lifetime(hard),
     )
-}
-
-fn peer(config: &Config, of: &Peer) -> Item {
-    let Peer {
-        name,
-        line,
-        local,
-        remote,
-        vr,
-        local_id,
-        remote_id,
-        proposals,
-        auth,
-        remote_auth,
-        rekey,
-        dpd,
-        dpd_action,
-        start,
-        fragmentation,
-    } = of;
-    let fields = vec![
-        ("local", local.to_string()),
-        ("remote", remote.map_or_else(|| "any".to_owned(), |ip| ip.to_string())),
-        ("virtual-router", config.virtual_router_name(*vr).to_owned()),
-        ("local-id", local_id.to_string()),
-        ("remote-id", remote_id.to_string()),
-        ("proposals", joined(proposals)),
-        ("rekey", show_duration(*rekey)),
-        ("dpd", show_duration(*dpd)),
-        ("dpd-action", dpd_action.to_string()),
-        ("start", start.to_string()),
-        ("fragmentation", fragmentation.to_string()),
-    ];
-    let (proof, psk) = proof_fields(auth, remote_auth);
-    let psk = psk.map_or_else(
-        || esp::KeyMaterial::from_bytes(&[]),
-        |psk| esp::KeyMaterial::from_bytes(psk.expose()),
-    );
-    let fields = fields.into_iter().chain(proof).collect();
-    Item { secrets: vec![("psk", psk)], ..named(name, *line, fields) }
-}
-
-/// How both ends prove themselves, and the key where one of them has it. Files are told by what is in
-/// them too, for that is what matters.
-fn proof_fields<'a>(
-    auth: &'a LocalAuth,
-    remote_auth: &'a RemoteAuth,
-) -> (Fields, Option<&'a Secret>) {
-    let paths = |files: &[PathBuf]| joined(files.iter().map(|file| file.display()));
-    let (word, certificate, key, padding, of_ours) = match auth {
-        LocalAuth::Psk(psk) => ("psk", String::new(), String::new(), String::new(), Some(psk)),
-        LocalAuth::Certificate { own, padding } => {
-            let certificates = joined(own.iter().map(|own| own.file.display()));
-            let padding = match padding {
-                RsaPadding::Pkcs1 => "pkcs1",
-                RsaPadding::Pss => "pss",
-            };
-            (
-                "certificate",
-                format!("{certificates}: {auth}"),
-                joined(own.iter().map(|own| own.key_file.display())),
-                padding.to_owned(),
-                None,
-            )
-        }
-    };
-    let (remote_word, ca, crl, of_theirs) = match remote_auth {
-        RemoteAuth::Psk(psk) => ("psk", String::new(), String::new(), Some(psk)),
-        RemoteAuth::Certificate { ca, crl, trust } => {
-            let certificates =
-                trust.authorities().map(|ca| format!("{}, serial {}", ca.name(), ca.serial()));
-            let lists = match crl.as_slice() {
-                [] => String::new(),
-                files => format!("{}: {}", paths(files), joined(trust.revocation_lists())),
-            };
-            ("certificate", format!("{}: {}", paths(ca), joined(certificates)), lists, None)
-        }
-    };
-    let fields = vec![
-        ("auth", word.to_owned()),
-        ("certificate", certificate),
-        ("private-key", key),
-        ("rsa-padding", padding),
-        ("remote-auth", remote_word.to_owned()),
-        ("ca", ca),
-        ("crl", crl),
-    ];
-    (fields, of_ours.or(of_theirs))
 }
 
 fn manual_sa(ManualSa { line: _, spi, suite, key: _ }: &ManualSa) -> String {

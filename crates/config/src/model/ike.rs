@@ -4,13 +4,14 @@ use core::{fmt, net::IpAddr, time::Duration};
 use std::{path::PathBuf, sync::Arc};
 
 use ike::{
+    RequestAddresses,
     auth::{Credential, Identity, IdentityPattern, RsaPadding, Trust, utc},
     crypto::Secret,
     proposal::{EspOffer, IkeOffer},
 };
 use wire::Tuple;
 
-use super::{Line, VrId};
+use super::{AddressPoolId, Line, VrId};
 
 /// Index of a peer in [`Config::peers`](super::Config::peers).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -39,6 +40,12 @@ pub struct Peer {
     pub auth: LocalAuth,
     /// How the peer has to.
     pub remote_auth: RemoteAuth,
+    /// A postquantum pre-shared key (RFC 8784).
+    pub ppk: Option<Ppk>,
+    /// Addresses that we ask the peer for.
+    pub request_addresses: RequestAddresses,
+    /// What the peer is given addresses of, if it asks.
+    pub address_pool: Option<AddressPoolId>,
     /// When the keys of IKE itself are made anew.
     pub rekey: Duration,
     /// After how long without a packet the peer is asked whether it lives; zero for never.
@@ -49,6 +56,21 @@ pub struct Peer {
     pub start: Start,
     /// IKE messages may be cut below IP.
     pub fragmentation: bool,
+    /// ESP goes in UDP without a NAT too.
+    pub force_encapsulation: bool,
+    /// Behind a NAT, a keepalive is sent after this time without an IKE message; zero for never.
+    pub nat_keepalive: Duration,
+}
+
+/// A postquantum pre-shared key (RFC 8784).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ppk {
+    /// Its name, the same at both ends.
+    pub id: String,
+    /// The key; never shown.
+    pub key: Secret,
+    /// Whether a peer that does not have it is refused.
+    pub required: bool,
 }
 
 /// How we prove who we are.

@@ -489,6 +489,20 @@ name = "t"
 phase1 = "p"
 selectors = [{ local = "10.0.0.0/24", remote = "10.9.0.0/16" }]"##,
     ),
+    (
+        "short-ppk",
+        r##"[[phase1]]
+name = "p"
+local = "203.0.113.2"
+remote = "198.51.100.7"
+psk = "a secret of sixteen"
+ppk-id = "site"
+ppk = "a secret of sixteen"
+[[ipsec]]
+name = "t"
+phase1 = "p"
+selectors = [{ local = "10.0.0.0/24", remote = "10.9.0.0/16" }]"##,
+    ),
     ("nat-without-allow", "[[policy]]\nid = 1\naction = \"deny\"\nnat = \"interface\""),
     (
         "manual-aead",

@@ -555,4 +555,125 @@ name = "t"
 proposals = "aes256gcm16"
 selectors = [{ local = "10.0.0.0/24", remote = "10.9.0.0/16" }]"##,
     ),
+    (
+        "missing-key",
+        r##"[[phase1]]
+name = "p"
+local = "203.0.113.2"
+remote = "198.51.100.7"
+psk = "a secret of sixteen"
+ppk = "0x00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff""##,
+    ),
+    (
+        "missing-key",
+        r##"[[phase1]]
+name = "p"
+local = "203.0.113.2"
+remote = "198.51.100.7"
+psk = "a secret of sixteen"
+ppk-id = "site""##,
+    ),
+    (
+        "bad-value",
+        r##"[[phase1]]
+name = "p"
+local = "203.0.113.2"
+remote = "198.51.100.7"
+psk = "a secret of sixteen"
+ppk-id = ""
+ppk = "0x00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff""##,
+    ),
+    (
+        "unknown-word",
+        r##"[[phase1]]
+name = "p"
+local = "203.0.113.2"
+remote = "198.51.100.7"
+psk = "a secret of sixteen"
+request-address = "v4""##,
+    ),
+    (
+        "unfitting-key",
+        r##"[[phase1]]
+name = "p"
+local = "203.0.113.2"
+remote = "any"
+psk = "a secret of sixteen"
+remote-id = "*"
+request-address = "ipv4""##,
+    ),
+    (
+        "unfitting-key",
+        r##"[[phase1]]
+name = "p"
+local = "203.0.113.2"
+remote = "198.51.100.7"
+psk = "a secret of sixteen"
+request-address = "ipv4"
+address-pool = "staff"
+[[address-pool]]
+name = "staff"
+addresses = "10.9.0.0/24""##,
+    ),
+    (
+        "unknown-name",
+        r##"[[phase1]]
+name = "p"
+local = "203.0.113.2"
+remote = "198.51.100.7"
+psk = "a secret of sixteen"
+address-pool = "stuff"
+[[address-pool]]
+name = "staff"
+addresses = "10.9.0.0/24""##,
+    ),
+    (
+        "pool-outside-selectors",
+        r##"[[phase1]]
+name = "p"
+local = "203.0.113.2"
+remote = "198.51.100.7"
+psk = "a secret of sixteen"
+address-pool = "staff"
+[[ipsec]]
+name = "t"
+phase1 = "p"
+selectors = [{ local = "10.0.0.0/24", remote = "10.8.0.0/16" }]
+[[address-pool]]
+name = "staff"
+addresses = "10.9.0.0/24""##,
+    ),
+    (
+        "unfitting-key",
+        r##"[[phase1]]
+name = "p"
+local = "203.0.113.2"
+remote = "198.51.100.7"
+psk = "a secret of sixteen"
+address-pool = "staff"
+[[ipsec]]
+name = "t"
+phase1 = "p"
+mode = "transport"
+[[address-pool]]
+name = "staff"
+addresses = "10.9.0.0/24""##,
+    ),
+    (
+        "two-tunnels-one-address",
+        r##"[[phase1]]
+name = "p"
+local = "203.0.113.2"
+remote = "198.51.100.7"
+psk = "a secret of sixteen"
+request-address = "ipv4"
+[[ipsec]]
+name = "t"
+phase1 = "p"
+selectors = [{ local = "10.0.0.0/24", remote = "10.8.0.0/16" }]
+[[ipsec]]
+name = "u"
+phase1 = "p"
+selectors = [{ local = "10.0.0.0/24", remote = "10.7.0.0/16" }]"##,
+    ),
 ];

@@ -112,6 +112,8 @@ impl Gateway {
                 (true, true) => "both",
             }
             .into(),
+            addresses: words(&up.addresses),
+            dns: words(&up.dns),
             age_ms: ago(now, at),
             children: children.collect(),
         }
@@ -256,6 +258,7 @@ fn sides(failure: &Failure) -> (Vec<String>, Vec<String>, Option<String>) {
         | Failure::Protocol(_)
         | Failure::Ppk(_)
         | Failure::NoAddress
+        | Failure::NoAddressGiven
         | Failure::Expired => (Vec::new(), Vec::new(), None),
     }
 }
@@ -292,7 +295,10 @@ fn remedy(failure: &Failure) -> &'static str {
         }
         Failure::Peer(_) => "The peer's log tells more.",
         Failure::Ppk(_) => "Give both ends the same postquantum preshared key.",
-        Failure::NoAddress => "Make the pool of addresses larger.",
+        Failure::NoAddress => "Make the [[address-pool]] larger, at the end that gives.",
+        Failure::NoAddressGiven => {
+            "Configure addresses for us at the peer, or leave `request-address` out."
+        }
         Failure::Expired => "The peer began and did not go on; its log tells why.",
     }
 }

@@ -17,8 +17,8 @@ use zeroize::Zeroizing;
 use self::admission::Admission;
 pub(crate) use self::output::{Effect, Output};
 use crate::{
-    ChildId, Connection, DownReason, Event, Ignored, IkeId, Job, JobDone, Path, Settings, Task,
-    Why,
+    ChildId, Connection, DownReason, Event, Ignored, IkeId, Job, JobDone, JobId, Path, Settings,
+    Task, Why,
     message::{Delete, ExchangeType, Message, Payload},
     sa::{Context, IkeSa, Phase},
 };
@@ -116,10 +116,8 @@ pub struct Kept {
     pub children: usize,
     /// SPIs of children, those that are being negotiated too.
     pub child_spis: usize,
-    /// Jobs that were handed out and are not done.
+    /// Jobs and questions that were handed out and are not done.
     pub jobs: usize,
-    /// Addresses that were given to peers.
-    pub leases: usize,
     /// Connections that have an IKE SA.
     pub present: usize,
     /// Wake-ups.
@@ -238,6 +236,15 @@ impl Endpoint {
         if let Some(id) = self.out.job_done(done.id) {
             self.with(now, id, |sa, ctx| sa.handle_done(ctx, done.id, done.outcome));
         }
+    }
+
+    /// Answers [`Event::AddressesWanted`]: with an address of each version that is asked for, as far as
+    /// there are. `false` says that the asker is gone, and nobody has them.
+    pub fn give_addresses(&mut self, now: Time, question: JobId, given: Vec<IpAddr>) -> bool {
+        let asker = self.out.job_done(question);
+        let answered = asker
+            .and_then(|id| self.with(now, id, |sa, ctx| sa.give_addresses(ctx, question, given)));
+        answered.unwrap_or(false)
     }
 
     /// Does what the owner wants; of [`Command::Connect`] the new IKE SA is returned.

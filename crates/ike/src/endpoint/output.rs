@@ -2,7 +2,6 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
-    net::{IpAddr, Ipv4Addr, Ipv6Addr},
     sync::Arc,
 };
 
@@ -47,7 +46,6 @@ pub(crate) struct Output {
     ike_spis: BTreeSet<u64>,
     child_spis: BTreeSet<u32>,
     children: BTreeMap<ChildId, IkeId>,
-    leases: BTreeSet<IpAddr>,
     /// How many IKE SAs of a connection are authenticated.
     present: BTreeMap<Arc<str>, usize>,
 }
@@ -83,7 +81,6 @@ impl Output {
             children: self.children.len(),
             child_spis: self.child_spis.len(),
             jobs: self.job_owners.len(),
-            leases: self.leases.len(),
             present: self.present.len(),
             ..kept
         }
@@ -98,6 +95,13 @@ impl Output {
         let id = JobId(self.next_id());
         self.job_owners.insert(id, owner);
         self.jobs.push_back(Job { id, work });
+        id
+    }
+
+    /// A question that the owner answers.
+    pub(crate) fn question(&mut self, asker: IkeId) -> JobId {
+        let id = JobId(self.next_id());
+        self.job_owners.insert(id, asker);
         id
     }
 
@@ -156,24 +160,6 @@ impl Output {
         self.forget_spi(spi);
     }
 
-    /// The first free address of these ranges.
-    pub(crate) fn lease<'a>(
-        &mut self,
-        ranges: impl Iterator<Item = &'a (IpAddr, IpAddr)>,
-    ) -> Option<IpAddr> {
-        for (first, last) in ranges {
-            // no more can be taken than there are leases, so that is how far a free one can be
-            let mut address = *first;
-            while address <= *last {
-                if self.leases.insert(address) {
-                    return Some(address);
-                }
-                address = after(address)?;
-            }
-        }
-        None
-    }
-
     /// An IKE SA of this connection is authenticated.
     pub(crate) fn present(&mut self, connection: &Arc<str>) {
         *self.present.entry(connection.clone()).or_default() += 1;
@@ -193,15 +179,4 @@ impl Output {
     pub(crate) fn is_absent(&self, connection: &Arc<str>) -> bool {
         !self.present.contains_key(connection)
     }
-
-    pub(crate) fn release(&mut self, address: IpAddr) {
-        self.leases.remove(&address);
-    }
-}
-
-fn after(address: IpAddr) -> Option<IpAddr> {
-    Some(match address {
-        IpAddr::V4(ip) => Ipv4Addr::from(u32::from(ip).checked_add(1)?).into(),
-        IpAddr::V6(ip) => Ipv6Addr::from(u128::from(ip).checked_add(1)?).into(),
-    })
 }

@@ -1,6 +1,6 @@
 //! IKE_AUTH (RFC 7296 §1.2, §2.15, §2.16), both roles.
 
-use std::sync::Arc;
+use std::{net::IpAddr, sync::Arc};
 
 use super::{
     Context, IkeSa, Phase,
@@ -12,7 +12,7 @@ use super::{
     responses,
 };
 use crate::{
-    Connection, DownReason, Event, Failure, IkeUp, Path,
+    AddressesWanted, Connection, DownReason, Event, Failure, IkeUp, Path, RequestAddresses,
     auth::{Identity, Proof, Signed},
     crypto::{IkeKeys, Nonces, PPK_ID_FIXED, Role},
     endpoint::Effect,
@@ -44,6 +44,8 @@ pub(super) struct AuthAnswer {
     remote: Identity,
     keys: Option<IkeKeys>,
     checked: Option<String>,
+    /// Our proof, while the owner looks for addresses.
+    proofs: Vec<Proof>,
 }
 
 /// The keys an initiator proves itself with, when they are not those of IKE_SA_INIT, and its proof:
@@ -226,6 +228,10 @@ impl IkeSa {
         let given = configuration::reply(payloads);
         let nonces = self.opening().nonces.clone();
         self.up(ctx, identity, &proved, &given);
+        let asks = self.connection.request_addresses != RequestAddresses::default();
+        if asks && given.addresses.is_empty() && payloads.error().is_none() {
+            self.report(ctx, Failure::NoAddressGiven);
+        }
         let Some(offer) = offer else { return };
         if let Some(error) = payloads.error() {
             ctx.out.forget_spi(offer.spi);
@@ -345,6 +351,7 @@ impl IkeSa {
             remote: remote.clone(),
             keys,
             checked: None,
+            proofs: Vec::new(),
         };
         match proof::check(ctx, &self.connection, prf, remote, auth, octets, payloads) {
             proof::Check::Ready(proved) => self.auth_checked(ctx, path, header, answer, proved),
@@ -411,6 +418,7 @@ impl IkeSa {
         match outcome {
             Outcome::Verified(proved) => self.auth_checked(ctx, path, header, answer, proved),
             Outcome::Signed(Ok(proofs)) => self.auth_proved(ctx, path, header, answer, proofs),
+            Outcome::Given(given) => self.answer_auth(ctx, path, header, answer, Some(given)),
             Outcome::Signed(Err(why)) => {
                 self.refuse(ctx, path, &header, notify_type::AUTHENTICATION_FAILED);
                 self.refused(ctx, Failure::LocalAuthentication(why));
@@ -465,11 +473,39 @@ impl IkeSa {
         ctx: &mut Context<'_>,
         path: Path,
         header: Header,
-        answer: AuthAnswer,
+        mut answer: AuthAnswer,
         proofs: Vec<Proof>,
     ) {
+        answer.proofs = proofs;
+        let asked = Payloads(&answer.payloads);
+        let versions = configuration::asked(asked);
+        if !self.connection.gives_addresses || versions == RequestAddresses::default() {
+            self.answer_auth(ctx, path, header, answer, None);
+            return;
+        }
+        let question = ctx.out.question(self.id);
+        ctx.out.event(Event::AddressesWanted(Box::new(AddressesWanted {
+            question,
+            ike: self.id,
+            connection: self.connection.name.clone(),
+            identity: answer.remote.to_string(),
+            versions,
+            initial_contact: asked.has(notify_type::INITIAL_CONTACT),
+        })));
+        self.answer_on(question, path, header, responses::What::Auth(Box::new(answer)));
+    }
+
+    /// The responder's answer; `given` are the addresses that the peer asked for.
+    fn answer_auth(
+        &mut self,
+        ctx: &mut Context<'_>,
+        path: Path,
+        header: Header,
+        answer: AuthAnswer,
+        given: Option<Vec<IpAddr>>,
+    ) {
         let connection = self.connection.clone();
-        let Some(Proof { method, data }) = proofs.into_iter().next() else { return };
+        let Some(Proof { method, data }) = answer.proofs.into_iter().next() else { return };
         let asked = Payloads(&answer.payloads);
         let mut payloads = vec![Payload::IdResponder(connection.local_identity.to_payload())];
         payloads.extend(proof::certificates(&connection, &self.opening().authorities));
@@ -478,17 +514,18 @@ impl IkeSa {
             payloads.push(notify(notify_type::PPK_IDENTITY, []));
         }
         let nonces = self.opening().nonces.clone();
-        let given = configuration::give(ctx, &connection, asked);
         let mut failure = None;
         let given = match given {
-            Ok((given, reply)) => {
-                payloads.extend(reply);
-                given
-            }
-            Err(why) => {
+            None => Given::default(),
+            Some(addresses) if addresses.is_empty() => {
                 payloads.push(notify(notify_type::INTERNAL_ADDRESS_FAILURE, []));
-                failure = Some(why);
+                failure = Some(Failure::NoAddress);
                 Given::default()
+            }
+            Some(addresses) => {
+                let given = Given { addresses, dns: connection.dns.clone() };
+                payloads.push(given.reply());
+                given
             }
         };
         let method = answer.checked.unwrap_or_default();

@@ -15,7 +15,7 @@ use super::{
     timers,
 };
 use crate::{
-    ChildId, ChildSa, DownReason, Event, Failure,
+    ChildId, ChildSa, DownReason, Event, Failure, RequestAddresses,
     algorithm::KeyExchangeMethod,
     connection::{ChildSettings, Side, selectors},
     crypto::{ChildKeys, Draw, ExchangeError, Nonce, Nonces, PrivateValue, Role, SharedSecret},
@@ -178,6 +178,26 @@ impl Offer {
     }
 }
 
+/// A side whose own addresses may be any of the versions that are asked for.
+fn own_is_anything(side: &[Side], asks: RequestAddresses) -> Vec<Side> {
+    let any = [(asks.v4, IpAddr::from([0; 4])), (asks.v6, IpAddr::from([0; 16]))];
+    let any = any.map(|(asks, any)| asks.then(|| TrafficSelector::prefix(any, 0)));
+    let within = |bound: Option<TrafficSelector>| {
+        any.iter().flatten().filter_map(move |any| match bound {
+            Some(bound) => any.intersect(&bound),
+            None => Some(*any),
+        })
+    };
+    let of = |side: &Side| -> Vec<Side> {
+        match side {
+            Side::Fixed(_) => vec![*side],
+            Side::Own => within(None).map(Side::Fixed).collect(),
+            Side::OwnWithin(bound) => within(Some(*bound)).map(Side::Fixed).collect(),
+        }
+    };
+    side.iter().flat_map(of).collect()
+}
+
 impl IkeSa {
     /// Our addresses and the peer's, for selectors that follow them: `[local, remote]`.
     pub(super) fn own_addresses(&self) -> [Vec<IpAddr>; 2] {
@@ -196,13 +216,12 @@ impl IkeSa {
         let spi = ctx.out.child_spi(ctx.rng);
         let [local, remote] = self.own_addresses();
         let asks = self.connection.request_addresses;
-        let mut local = selectors(&child.local, &local);
-        if (asks.v4 || asks.v6) && self.addresses.is_empty() && child.local.contains(&Side::Own) {
+        let local = if (asks.v4 || asks.v6) && self.addresses.is_empty() {
             // the address is not known yet: the responder narrows to the one it gives
-            let all = [(asks.v4, IpAddr::from([0; 4])), (asks.v6, IpAddr::from([0; 16]))];
-            let all = all.into_iter().filter(|(asks, _)| *asks);
-            local = all.map(|(_, any)| TrafficSelector::prefix(any, 0)).collect();
-        }
+            selectors(&own_is_anything(&child.local, asks), &[])
+        } else {
+            selectors(&child.local, &local)
+        };
         Offer {
             name: child.name.clone(),
             spi,

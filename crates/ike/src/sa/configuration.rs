@@ -2,9 +2,9 @@
 
 use std::net::IpAddr;
 
-use super::{Context, payloads::Payloads};
+use super::payloads::Payloads;
 use crate::{
-    Connection, Failure, RequestAddresses,
+    RequestAddresses,
     message::{
         Configuration, ConfigurationAttribute, ConfigurationKind, Payload,
         configuration_attribute::{
@@ -53,49 +53,28 @@ pub(super) fn reply(payloads: Payloads<'_>) -> Given {
     given
 }
 
-/// Gives a peer what it asks for out of the pool of its connection.
-pub(super) fn give(
-    ctx: &mut Context<'_>,
-    connection: &Connection,
-    payloads: Payloads<'_>,
-) -> Result<(Given, Option<Payload>), Failure> {
-    let mut given = Given::default();
-    let asked = payloads.configuration().filter(|c| c.kind == ConfigurationKind::Request);
-    let Some(asked) = asked.filter(|_| !connection.pool.is_empty()) else {
-        return Ok((given, None));
-    };
-    let mut attributes = Vec::new();
-    let mut add = |kind, value| attributes.push(ConfigurationAttribute { kind, value });
-    let mut short = false;
-    for v4 in [true, false] {
-        let kind = if v4 { INTERNAL_IP4_ADDRESS } else { INTERNAL_IP6_ADDRESS };
-        let ranges = || connection.pool.iter().filter(move |(first, _)| first.is_ipv4() == v4);
-        let wanted = asked.attributes.iter().find(|attribute| attribute.kind == kind);
-        if wanted.is_none() || ranges().next().is_none() {
-            continue;
-        }
-        match ctx.out.lease(ranges()) {
-            Some(IpAddr::V4(ip)) => {
-                given.addresses.push(ip.into());
-                add(kind, ip.octets().to_vec());
+/// The versions of addresses that an initiator asks for.
+pub(super) fn asked(payloads: Payloads<'_>) -> RequestAddresses {
+    let request = payloads.configuration().filter(|c| c.kind == ConfigurationKind::Request);
+    let asks = |kind| request.is_some_and(|r| r.attributes.iter().any(|a| a.kind == kind));
+    RequestAddresses { v4: asks(INTERNAL_IP4_ADDRESS), v6: asks(INTERNAL_IP6_ADDRESS) }
+}
+
+impl Given {
+    /// What a responder gives.
+    pub(super) fn reply(&self) -> Payload {
+        let attribute = |kind, value| ConfigurationAttribute { kind, value };
+        let addresses = self.addresses.iter().map(|address| match address {
+            IpAddr::V4(ip) => attribute(INTERNAL_IP4_ADDRESS, ip.octets().to_vec()),
+            IpAddr::V6(ip) => {
+                attribute(INTERNAL_IP6_ADDRESS, [ip.octets().as_slice(), &[128]].concat())
             }
-            Some(IpAddr::V6(ip)) => {
-                given.addresses.push(ip.into());
-                add(kind, [ip.octets().as_slice(), &[128]].concat());
-            }
-            None => short = true,
-        }
+        });
+        let dns = self.dns.iter().map(|server| match server {
+            IpAddr::V4(ip) => attribute(INTERNAL_IP4_DNS, ip.octets().to_vec()),
+            IpAddr::V6(ip) => attribute(INTERNAL_IP6_DNS, ip.octets().to_vec()),
+        });
+        let attributes = addresses.chain(dns).collect();
+        Payload::Configuration(Configuration { kind: ConfigurationKind::Reply, attributes })
     }
-    if given.addresses.is_empty() && short {
-        return Err(Failure::NoAddress);
-    }
-    for server in &connection.dns {
-        match server {
-            IpAddr::V4(ip) => add(INTERNAL_IP4_DNS, ip.octets().to_vec()),
-            IpAddr::V6(ip) => add(INTERNAL_IP6_DNS, ip.octets().to_vec()),
-        }
-    }
-    given.dns = connection.dns.clone();
-    let kind = ConfigurationKind::Reply;
-    Ok((given, Some(Payload::Configuration(Configuration { kind, attributes }))))
 }

@@ -354,6 +354,18 @@ impl IkeSa {
         self.start_tasks(ctx);
     }
 
+    /// The owner gives addresses; whether anybody waited for them.
+    pub(crate) fn give_addresses(
+        &mut self,
+        ctx: &mut Context<'_>,
+        question: JobId,
+        given: Vec<IpAddr>,
+    ) -> bool {
+        let waits = self.theirs.job() == Some(question);
+        self.handle_done(ctx, question, Outcome::Given(given));
+        waits
+    }
+
     /// Ends it because it could not be opened; a failure is told.
     fn fail(&mut self, ctx: &mut Context<'_>, failure: Failure) {
         self.report(ctx, failure);
@@ -402,9 +414,6 @@ impl IkeSa {
         self.abandon(ctx);
         std::mem::take(&mut self.theirs).abandon(ctx);
         self.forget_opening(ctx);
-        if !self.connection.pool.is_empty() {
-            self.addresses.iter().for_each(|address| ctx.out.release(*address));
-        }
         if self.announced {
             ctx.out.absent(&self.connection.name);
             let (ike, connection) = (self.id, self.connection.name.clone());

@@ -134,6 +134,11 @@ impl IkeSa {
         work: Work,
     ) {
         let job = ctx.out.job(self.id, work);
+        self.answer_on(job, path, header, what);
+    }
+
+    /// The answer follows when that job is done, or that question answered.
+    pub(super) fn answer_on(&mut self, job: JobId, path: Path, header: Header, what: What) {
         self.theirs.pending = Some(Box::new(Pending { job, path, header, what }));
     }
 

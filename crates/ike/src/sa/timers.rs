@@ -121,8 +121,10 @@ impl IkeSa {
                 .filter(|_| !opening && self.phase != Phase::Refused)
                 .map(|at| (at, Why::Lifetime)),
             self.next_task().map(|at| (at, Why::Task)),
-            (up && self.nat.local)
-                .then_some((self.times.sent + esp::nat_t::KEEPALIVE_INTERVAL, Why::Keepalive)),
+            self.connection
+                .keepalive_after
+                .filter(|_| up && self.nat.local)
+                .map(|after| (self.times.sent + after, Why::Keepalive)),
         ];
         for child in self.children.iter().filter(|child| !child.closing) {
             if child.may_be_rekeyed() && up && !self.will_rekey_child(child.id()) {

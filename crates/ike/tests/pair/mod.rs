@@ -95,6 +95,8 @@ pub struct Pair {
     pub rng: Chaos,
     /// The first end is behind one: its ports there.
     pub nat: Option<u16>,
+    /// Addresses that nobody has been given.
+    pub pool: Vec<IpAddr>,
     /// Jobs wait until a test runs them.
     pub hold_jobs: bool,
     pub held: [Vec<Job>; 2],
@@ -144,9 +146,10 @@ pub fn connection(end: usize) -> Connection {
         rekey_after: None,
         lifetime: None,
         force_encapsulation: false,
+        keepalive_after: Some(Duration::from_secs(20)),
         fragmentation: true,
         request_addresses: RequestAddresses::default(),
-        pool: Vec::new(),
+        gives_addresses: false,
         dns: Vec::new(),
     }
 }
@@ -171,6 +174,7 @@ impl Pair {
             network: Network::default(),
             rng: Chaos(seed ^ 0x5eed),
             nat: None,
+            pool: Vec::new(),
             hold_jobs: false,
             held: Default::default(),
             events: Default::default(),
@@ -271,12 +275,23 @@ impl Pair {
             }
             Event::IkeDown { ike, reason, .. } => {
                 let gone = self.ikes[end].remove(ike);
+                let given = gone.iter().filter(|up| !up.initiator);
+                self.pool.extend(given.flat_map(|up| &up.addresses));
                 let replaced = matches!(reason, DownReason::Replaced | DownReason::Redundant);
                 assert!(
                     gone.is_some() || replaced,
                     "{end}: {ike:?} down: {reason}: {:#?}",
                     self.log(end)
                 );
+            }
+            Event::AddressesWanted(wanted) => {
+                let mut given = Vec::new();
+                for (v4, asked) in [(true, wanted.versions.v4), (false, wanted.versions.v6)] {
+                    let free = self.pool.iter().position(|ip| ip.is_ipv4() == v4);
+                    given.extend(free.filter(|_| asked).map(|at| self.pool.remove(at)));
+                }
+                let taken = self.ends[end].give_addresses(self.now, wanted.question, given);
+                assert!(taken, "the answer waits for it");
             }
             Event::PathChanged { .. } | Event::Failed { .. } | Event::Message(_) => {}
         }

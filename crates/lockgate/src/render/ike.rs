@@ -148,6 +148,13 @@ fn sas(out: &mut String, peer: &IkePeerView, only: Option<&str>) {
             },
         );
         line(out, "proved", &format!("{} by {}", sa.remote_id, sa.authentication));
+        if !sa.addresses.is_empty() {
+            let whose = if sa.initiator { "given to us" } else { "given to the peer" };
+            line(out, "addresses", &format!("{} {whose}", sa.addresses.join(", ")));
+        }
+        if !sa.dns.is_empty() {
+            line(out, "dns", &sa.dns.join(", "));
+        }
         let wanted = |child: &&IkeChildView| only.is_none_or(|name| child.tunnel == name);
         for child in sa.children.iter().filter(wanted) {
             let role = if child.sends { "" } else { ", only receives" };

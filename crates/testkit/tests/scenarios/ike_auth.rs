@@ -1,5 +1,6 @@
-//! Two gateways that prove who they are by certificates: what they accept, what they refuse and how they
-//! say so. The keys are of Ed25519, whose signatures are the same in every replay.
+//! Two gateways that prove who they are by certificates, with a postquantum key beside: what they accept,
+//! what they refuse and how they say so. The keys of certificates are of Ed25519, whose signatures are the
+//! same in every replay.
 
 use std::{fs, path::PathBuf};
 
@@ -175,4 +176,39 @@ fn a_certificate_that_was_revoked_or_has_expired_is_refused_in_words() {
         why.contains("CN=site-1.example expired at 2027-01-01T00:00:00Z; it is 2028-"),
         "{why}"
     );
+}
+
+/// The lines of a peer with a postquantum pre-shared key.
+fn ppk(key: &str, required: bool) -> String {
+    format!("ppk-id = \"sites\"\nppk = \"{key}\"\nppk-required = {required}\n")
+}
+
+#[test]
+fn a_postquantum_key_is_mixed_in_where_both_have_it() {
+    let ca = Authority::new("ike-ppk", "Site CA");
+    let more = |site: u64| {
+        let ours = ca.ours(&format!("site-{site}.example"), site);
+        format!("{ours}{}{}", ca.theirs(99), ppk("a key of the time after", true))
+    };
+    let mut sites = sites("ike-ppk", &more(1), &more(2));
+    wait_until_up(&mut sites, 5 * SECOND);
+    exercise(&mut sites);
+    for gateway in [sites.paris, sites.oslo] {
+        let peer = peer(gateway, &mut sites);
+        assert!(peer.sas[0].ppk && !format!("{peer:?}").contains("time after"), "{peer:?}");
+    }
+}
+
+#[test]
+fn without_a_common_postquantum_key_it_depends_on_whether_one_is_required() {
+    let one = ppk("a key of the time after", false);
+    let mut both = sites("ike-ppk-optional", &one, "");
+    wait_until_up(&mut both, 5 * SECOND);
+    assert!(!peer(both.paris, &mut both).sas[0].ppk);
+    let one = ppk("a key of the time after", true);
+    let mut sites = sites("ike-ppk-required", "", &format!("{one}start = \"wait\"\n"));
+    sites.net.run_for(3 * SECOND);
+    let why = explained(sites.oslo, &mut sites);
+    assert!(why.verdict.contains("a PPK is required: the peer uses none"), "{why:?}");
+    assert!(why.remedy.contains("postquantum"), "{why:?}");
 }

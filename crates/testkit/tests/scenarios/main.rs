@@ -11,6 +11,7 @@ mod esp;
 mod esp_settings;
 mod guards;
 mod ike;
+mod ike_addresses;
 mod ike_auth;
 mod nat;
 mod neighbour;

@@ -3,14 +3,16 @@
 use std::time::Duration;
 
 use ::ike::{
-    ChildSettings, Connection, LocalAuth, RemoteAuth, RequestAddresses, Settings, Side,
-    auth::PresharedKey, message::TrafficSelector,
+    ChildSettings, Connection, LocalAuth, PpkSettings, RemoteAuth, Settings, Side,
+    auth::PresharedKey, crypto::Ppk, message::TrafficSelector,
 };
 use config::{
     Config,
     model::{self, ChildSpec, Peer, PeerId, Selector},
 };
 use ipnet::IpNet;
+
+use super::addresses;
 
 /// Settings of the endpoint.
 pub(super) fn settings() -> Settings {
@@ -41,8 +43,9 @@ fn connection(config: &Config, id: PeerId, peer: &Peer) -> Connection {
     let children = config.tunnels.iter().flat_map(|tunnel| {
         let negotiated = tunnel.negotiated().filter(|negotiated| negotiated.peer == id);
         let children = negotiated.map_or(&[][..], |negotiated| &negotiated.children);
-        children.iter().map(|spec| child(&tunnel.name, spec))
+        children.iter().map(|spec| child(&tunnel.name, sides(config, peer, spec), spec))
     });
+    let pool = peer.address_pool.and_then(|id| config.address_pool(id));
     Connection {
         name: peer.name.as_str().into(),
         local: Some(peer.local),
@@ -52,17 +55,22 @@ fn connection(config: &Config, id: PeerId, peer: &Peer) -> Connection {
         remote_identity: peer.remote_id.clone(),
         local_auth: local_auth(&peer.auth),
         remote_auth: remote_auth(&peer.remote_auth),
-        ppk: None,
+        ppk: peer.ppk.as_ref().map(|ppk| PpkSettings {
+            id: ppk.id.clone().into_bytes(),
+            key: Ppk(ppk.key.clone()),
+            required: ppk.required,
+        }),
         children: children.collect(),
         dpd_after: Some(peer.dpd).filter(|dpd| !dpd.is_zero()),
         rekey_after: Some(peer.rekey),
         // what should be replaced and is not ends a tenth later
         lifetime: Some(peer.rekey + peer.rekey / 10),
-        force_encapsulation: false,
+        force_encapsulation: peer.force_encapsulation,
+        keepalive_after: Some(peer.nat_keepalive).filter(|after| !after.is_zero()),
         fragmentation: peer.fragmentation,
-        request_addresses: RequestAddresses::default(),
-        pool: Vec::new(),
-        dns: Vec::new(),
+        request_addresses: peer.request_addresses,
+        gives_addresses: pool.is_some(),
+        dns: pool.map_or_else(Vec::new, |pool| pool.dns.clone()),
     }
 }
 
@@ -83,8 +91,7 @@ fn remote_auth(of: &model::RemoteAuth) -> RemoteAuth {
     }
 }
 
-fn child(tunnel: &str, spec: &ChildSpec) -> ChildSettings {
-    let [local, remote] = sides(spec);
+fn child(tunnel: &str, [local, remote]: [Vec<Side>; 2], spec: &ChildSpec) -> ChildSettings {
     let seconds = |of: &esp::Lifetime| of.seconds.map(Duration::from_secs);
     ChildSettings {
         name: ike_name(tunnel, &spec.name).into(),
@@ -97,18 +104,45 @@ fn child(tunnel: &str, spec: &ChildSpec) -> ChildSettings {
     }
 }
 
-/// Our side and the far side of a child.
-fn sides(spec: &ChildSpec) -> [Vec<Side>; 2] {
+/// Our side and the far side of a child. Who is given an address is held to it.
+fn sides(config: &Config, peer: &Peer, spec: &ChildSpec) -> [Vec<Side>; 2] {
+    let [local, remote] = selectors(spec);
+    let local = local.into_iter().map(match addresses::asks(peer) {
+        true => Side::OwnWithin,
+        false => Side::Fixed,
+    });
+    let pool = peer.address_pool.and_then(|id| config.address_pool(id));
+    let remote = match pool {
+        None => remote.into_iter().map(Side::Fixed).collect(),
+        Some(pool) => {
+            let whole = pool.ranges.iter().map(|range| TrafficSelector {
+                first: range.first,
+                last: range.last,
+                protocol: 0,
+                first_port: 0,
+                last_port: u16::MAX,
+            });
+            let within = |bound: TrafficSelector| {
+                remote.iter().filter_map(move |side| Some(Side::OwnWithin(side.intersect(&bound)?)))
+            };
+            whole.flat_map(within).collect()
+        }
+    };
+    [local.collect(), remote]
+}
+
+/// What may pass, by side; nothing stands twice.
+fn selectors(spec: &ChildSpec) -> [Vec<TrafficSelector>; 2] {
     if spec.selectors.is_empty() {
         let all = ["0.0.0.0/0", "::/0"].map(|net| {
             let net: IpNet = net.parse().expect("invariant: a prefix");
-            Side::Fixed(selector(&net, None, &(0..=u16::MAX)))
+            selector(&net, None, &(0..=u16::MAX))
         });
         return [all.to_vec(), all.to_vec()];
     }
     let list = |side: &dyn Fn(&Selector) -> TrafficSelector| {
-        let mut list: Vec<Side> = Vec::new();
-        for side in spec.selectors.iter().map(|s| Side::Fixed(side(s))) {
+        let mut list: Vec<TrafficSelector> = Vec::new();
+        for side in spec.selectors.iter().map(side) {
             if !list.contains(&side) {
                 list.push(side);
             }

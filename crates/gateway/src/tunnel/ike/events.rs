@@ -18,7 +18,9 @@ impl Gateway {
         match event {
             Event::IkeUp(up) => self.ike_up(*up, now),
             Event::IkeRekeyed { old, new } => self.ike_rekeyed(old, new),
+            Event::AddressesWanted(wanted) => self.addresses_wanted(&wanted, now),
             Event::IkeDown { ike, connection, reason } => {
+                self.release_addresses(ike, now);
                 self.ike_down(ike, &connection, &reason, now);
             }
             Event::ChildInboundReady(sa) => self.child_agreed(&sa, now),
@@ -53,7 +55,12 @@ impl Gateway {
     fn ike_up(&mut self, up: IkeUp, now: Time) {
         let Some(standing) = self.ike.peers.get_mut(&*up.connection) else { return };
         let (connection, initiator) = (Arc::clone(&up.connection), up.initiator);
-        let text = format!("{connection}: {} with {}", up.algorithms, up.remote_identity);
+        let mut text = format!("{connection}: {} with {}", up.algorithms, up.remote_identity);
+        for address in &up.addresses {
+            let way = if initiator { "we are" } else { "it is" };
+            text.push_str(&format!(", {way} {address}"));
+        }
+        self.ike.given_changed |= initiator && !up.addresses.is_empty();
         standing.enter(Phase::Up, now);
         (standing.failure, standing.retry, standing.tries) = (None, None, 0);
         standing.sas.insert(up.ike, (up, now));
@@ -85,6 +92,9 @@ impl Gateway {
     }
 
     fn ike_rekeyed(&mut self, old: IkeId, new: IkeId) {
+        if let Some(leases) = self.ike.leases.remove(&old) {
+            self.ike.leases.insert(new, leases);
+        }
         for standing in self.ike.peers.values_mut() {
             if let Some((mut up, at)) = standing.sas.remove(&old) {
                 up.ike = new;
@@ -97,7 +107,10 @@ impl Gateway {
     fn ike_down(&mut self, ike: IkeId, connection: &str, reason: &DownReason, now: Time) {
         let config = Arc::clone(&self.config);
         let Some(standing) = self.ike.peers.get_mut(connection) else { return };
-        let was_up = standing.sas.remove(&ike).is_some();
+        let gone = standing.sas.remove(&ike);
+        let was_up = gone.is_some();
+        self.ike.given_changed |=
+            gone.is_some_and(|(up, _)| up.initiator && !up.addresses.is_empty());
         let peer = config.peers.iter().find(|peer| peer.name == connection);
         let Some(peer) = peer.filter(|_| standing.sas.is_empty()) else { return };
         if was_up {

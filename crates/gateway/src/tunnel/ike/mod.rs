@@ -6,6 +6,7 @@
 //! failure. Expensive work leaves by [`Gateway::poll_job`] and comes back by
 //! [`Gateway::handle_job_done`], on whatever thread it was done.
 
+mod addresses;
 mod connections;
 mod events;
 mod upkeep;
@@ -24,7 +25,7 @@ use config::{
 use rand_core::CryptoRng;
 use wire::{Time, Tuple, proto};
 
-use crate::{Gateway, packet::Packet};
+use crate::{Gateway, addresses::Lease, packet::Packet};
 
 pub(super) use connections::child_name;
 pub(crate) use upkeep::renegotiated;
@@ -57,6 +58,10 @@ pub(crate) struct Negotiation {
     pub(crate) strangers: VecDeque<Failed>,
     /// Datagrams that were not taken, by cause.
     pub(crate) ignored: BTreeMap<String, u64>,
+    /// Addresses that peers were given.
+    leases: BTreeMap<IkeId, Vec<Lease>>,
+    /// The addresses that peers have given us are not what they were.
+    given_changed: bool,
     /// The gateway ends: nothing is tried again.
     ending: bool,
     /// When negotiated SAs are looked at next.
@@ -138,6 +143,8 @@ impl Negotiation {
             waiting: Waiting::default(),
             strangers: VecDeque::new(),
             ignored: BTreeMap::new(),
+            leases: BTreeMap::new(),
+            given_changed: false,
             ending: false,
             watch_at: None,
         }
@@ -242,6 +249,9 @@ impl Gateway {
             let Path { local, remote } = datagram.path;
             let Some(vr) = self.ike.routers.get(&local.ip()).copied() else { continue };
             self.send_udp(vr, (local, remote), &[&datagram.bytes], now);
+        }
+        if std::mem::take(&mut self.ike.given_changed) {
+            self.enforce(now);
         }
     }
 }

@@ -38,6 +38,15 @@ pub(crate) fn renegotiated(old: &Config, new: &Config, diff: &ConfigDiff) -> BTr
             "phase1" => {
                 peers.insert(change.name.clone());
             }
+            "address-pool" if change.fields.iter().any(|field| field.field == "addresses") => {
+                for config in [old, new] {
+                    let of = |peer: &&Peer| {
+                        let pool = peer.address_pool.map(|id| config.address_pool_name(id));
+                        pool == Some(&change.name)
+                    };
+                    peers.extend(config.peers.iter().filter(of).map(|peer| peer.name.clone()));
+                }
+            }
             "ipsec" => {
                 for config in [old, new] {
                     let tunnel = config.tunnels.iter().find(|tunnel| tunnel.name == change.name);

@@ -36,6 +36,8 @@ fn up() -> IkePeerView {
             ppk: false,
             path: "192.0.2.1:4500 -> 198.51.100.7:61000".into(),
             nat: "remote".into(),
+            addresses: vec!["10.9.0.5".into(), "2001:db8:9::5".into()],
+            dns: vec!["10.2.0.53".into()],
             age_ms: 3_700_000,
             children: vec![
                 child(false, "0xcb331645", "0xcf6c67e8"),
