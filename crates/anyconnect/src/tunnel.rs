@@ -30,7 +30,7 @@ const BASE_MTU: std::ops::RangeInclusive<u16> = 576..=9216;
 /// What a link has when clients do not say.
 const DEFAULT_BASE_MTU: u16 = 1500;
 /// What IPv6 needs (RFC 8200 §5).
-const MIN_IPV6_MTU: u16 = 1280;
+pub(crate) const MIN_IPV6_MTU: u16 = 1280;
 /// The least MTU we give: what every IPv4 host takes (RFC 791).
 const MIN_MTU: u16 = 576;
 /// Bytes of a TCP header with timestamps.
@@ -161,6 +161,8 @@ pub(crate) struct Terms<'a> {
     pub(crate) dtls: Option<(u16, &'a [u8; SESSION_ID_LEN])>,
     /// What is left of the session's time.
     pub(crate) session_left: Option<Duration>,
+    /// How long the client may be away.
+    pub(crate) away: Duration,
 }
 
 /// The answer that begins a tunnel.
@@ -179,7 +181,7 @@ pub(crate) fn accept(request: &TunnelRequest, grant: &Grant, terms: &Terms<'_>) 
         let mask = Ipv4Addr::from_bits(u32::MAX.checked_shl(32 - u32::from(prefix)).unwrap_or(0));
         answer = answer.header("X-CSTP-Address", address).header("X-CSTP-Netmask", mask);
     }
-    if let Some((address, prefix)) = grant.ipv6.filter(|_| terms.mtu >= MIN_IPV6_MTU) {
+    if let Some((address, prefix)) = grant.ipv6 {
         let network = format!("{address}/{prefix}");
         answer = match request.full_ipv6 {
             true => answer.header("X-CSTP-Address-IP6", network),
@@ -220,7 +222,7 @@ pub(crate) fn accept(request: &TunnelRequest, grant: &Grant, terms: &Terms<'_>) 
         .header("X-CSTP-Keepalive", secs(tunnel.keepalive))
         .header("X-CSTP-Idle-Timeout", limit(tunnel.idle_timeout))
         .header("X-CSTP-Session-Timeout", limit(tunnel.session_timeout))
-        .header("X-CSTP-Disconnected-Timeout", limit(tunnel.idle_timeout))
+        .header("X-CSTP-Disconnected-Timeout", secs(terms.away))
         .header("X-CSTP-Keep", "true")
         .header("X-CSTP-Smartcard-Removal-Disconnect", "true");
     if let Some(left) = terms.session_left {
@@ -306,7 +308,12 @@ mod tests {
         let request = request(&offer);
         let left = Some(Duration::from_secs(1800));
         let id = [0xab; SESSION_ID_LEN];
-        let terms = Terms { mtu: 1434, dtls: Some((4443, &id)), session_left: left };
+        let terms = Terms {
+            mtu: 1434,
+            dtls: Some((4443, &id)),
+            session_left: left,
+            away: Duration::from_secs(300),
+        };
         let text = answer(&request, &terms);
         let mut lines = text.lines();
         assert_eq!(lines.next(), Some("HTTP/1.1 200 CONNECTED"));
@@ -329,6 +336,7 @@ mod tests {
             "X-CSTP-DPD: 30",
             "X-CSTP-Keepalive: 20",
             "X-CSTP-Idle-Timeout: 600",
+            "X-CSTP-Disconnected-Timeout: 300",
             "X-CSTP-Session-Timeout: 36000",
             "X-CSTP-Session-Timeout-Remaining: 1800",
             "X-CSTP-Rekey-Time: 3600",
@@ -351,15 +359,13 @@ mod tests {
         let old = request("X-CSTP-MTU: 1300\r\nX-CSTP-Address-Type: IPv4\r\n");
         assert!(old.ipv4 && !old.ipv6);
         assert_eq!(old.mtu(V4, 22, &TunnelSettings::default(), true), 1300);
-        let terms = Terms { mtu: 1300, dtls: None, session_left: None };
+        let away = Duration::from_secs(300);
+        let terms = Terms { mtu: 1300, dtls: None, session_left: None, away };
         let text = answer(&old, &terms);
         assert!(
             text.contains("X-CSTP-Address: 2001:db8:99::50\r\nX-CSTP-Netmask: 2001:db8:99::50/64")
         );
         assert!(!text.contains("X-DTLS"), "{text}");
-        // IPv6 is not for links that are too small for it
-        let text = answer(&old, &Terms { mtu: 1279, ..terms });
-        assert!(!text.contains("2001:db8:99::50"), "{text}");
     }
 
     #[test]

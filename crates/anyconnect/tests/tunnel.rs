@@ -256,6 +256,29 @@ fn no_address_is_said_so() {
 }
 
 #[test]
+fn a_link_that_is_too_small_for_ipv6_has_none() {
+    let mut pair = Pair::new();
+    pair.tunnel.mtu = Some(1279);
+    let (_, _, client) = pair.established("alice");
+    let events = pair.events();
+    let Some(Event::Connected(connected)) = events.last() else { panic!("{events:?}") };
+    assert!(connected.grant.ipv4.is_some() && connected.grant.ipv6.is_none());
+    assert_eq!(pair.endpoint.view(client).unwrap().mtu, Some(1279));
+    pair.grants = false;
+    let conn = pair.connect(HOME);
+    let cookie = pair.log_in(conn, "alice");
+    pair.tunnel(conn, &cookie, "");
+    let client = pair.wanted[1].client;
+    let grant = lockgate_anyconnect::Grant { ipv4: None, ..pair.grant(client) };
+    pair.endpoint.handle_grant(pair.now, client, Ok(grant));
+    let answer = pair.ask(conn, "");
+    assert!(answer.contains("X-Reason: the link is too small for IPv6\r\n"), "{answer}");
+    assert!(pair.is_closed(conn));
+    pair.pass(Duration::from_secs(1000));
+    assert_eq!(pair.endpoint.connections(), 0);
+}
+
+#[test]
 fn a_client_that_does_not_read_gets_no_more() {
     let mut pair = Pair::new();
     let (conn, _, client) = pair.established("alice");

@@ -31,7 +31,7 @@ const MAX_RECORD: usize = 5 + 16_384 + 256;
 /// What a connection has to say, in bytes, beyond which it takes no packets and reads nothing more.
 const OUTPUT_LIMIT: usize = 48 * 1024;
 /// Capacity of an empty buffer in bytes that is kept.
-const KEPT: usize = 4096;
+const KEPT: usize = 1024;
 
 /// A connection.
 pub(super) struct Conn {
@@ -70,6 +70,11 @@ pub(super) enum Phase {
 }
 
 impl Phase {
+    /// Nothing is read until it is known what it becomes.
+    pub(super) fn busy() -> Self {
+        Self::Http { parser: Box::default(), busy: true }
+    }
+
     fn http() -> Self {
         Self::Http { parser: Box::default(), busy: false }
     }

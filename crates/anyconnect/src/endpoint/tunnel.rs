@@ -19,7 +19,7 @@ use crate::{
     cstp::{self, Frame, Kind},
     http::{Request, Response},
     tls,
-    tunnel::{self, DtlsOffer, SESSION_ID_LEN, Terms, TunnelRequest},
+    tunnel::{self, DtlsOffer, MIN_IPV6_MTU, SESSION_ID_LEN, Terms, TunnelRequest},
 };
 
 /// How long DTLS may be silent while packets come by CSTP, before they go by CSTP too: the client would not
@@ -106,22 +106,25 @@ impl Endpoint {
         let grant = match grant {
             Ok(grant) => Arc::new(grant),
             Err(reason) => {
-                let answer = Response::new(503).header("X-Reason", reason);
-                self.say(conn_id, &[&answer.header("Connection", "close").body("")]);
-                self.finish(now, conn_id);
+                self.unavailable(now, conn_id, &reason);
                 return;
             }
         };
         self.begin_tunnel(now, id, conn_id, grant);
     }
 
+    fn unavailable(&mut self, now: Time, conn: ConnId, reason: &str) {
+        let answer = Response::new(503).header("X-Reason", reason).header("Connection", "close");
+        self.say(conn, &[&answer.body("")]);
+        self.finish(now, conn);
+    }
+
     fn begin_tunnel(&mut self, now: Time, id: ClientId, conn_id: ConnId, grant: Arc<Grant>) {
         let Some(conn) = self.conns.get_mut(&conn_id) else { return };
-        let Phase::Granting { request, .. } = std::mem::replace(&mut conn.phase, Phase::Closing)
+        let Phase::Granting { request, .. } = std::mem::replace(&mut conn.phase, Phase::busy())
         else {
             return;
         };
-        conn.phase = Phase::Tunnel(id);
         let mut request = request;
         let remote = conn.path.remote;
         let Some(connection) = conn.tls() else { return };
@@ -136,6 +139,15 @@ impl Endpoint {
         let mut session_id = [0; SESSION_ID_LEN];
         self.rng.fill_bytes(&mut session_id);
         let mtu = request.mtu(remote.ip(), overhead, &grant.tunnel, port.is_some());
+        // IPv6 does not go through links that are too small for it
+        let grant = match grant.ipv6 {
+            Some(_) if mtu < MIN_IPV6_MTU => Arc::new(Grant { ipv6: None, ..(*grant).clone() }),
+            _ => grant,
+        };
+        if grant.ipv4.is_none() && grant.ipv6.is_none() {
+            self.unavailable(now, conn_id, "the link is too small for IPv6");
+            return;
+        }
         let client = self.clients.get(&id);
         let first = client.and_then(|client| client.first_connected).unwrap_or(now);
         let end = grant.tunnel.session_timeout.map(|timeout| first + timeout);
@@ -143,9 +155,9 @@ impl Endpoint {
             mtu,
             dtls: port.map(|port| (port, &session_id)),
             session_left: end.map(|end| end.since(now)),
+            away: self.settings.cookie_lifetime,
         };
         let answer = tunnel::accept(&request, &grant, &terms);
-        // the phase before is counted among connections without a tunnel
         self.becomes_tunnel(conn_id, id);
         self.say(conn_id, &[&answer]);
         self.leave_for_another(now, id);
