@@ -5,7 +5,8 @@ mod pair;
 use std::time::Duration;
 
 use lockgate_anyconnect::{
-    ClientCertificates, Event, Group, HandshakeFailure, LoginFailure, LoginMethod,
+    Authorities, ClientCertificates, Event, Group, HandshakeFailure, LoginFailure, LoginMethod,
+    Tls, TlsError,
 };
 use pair::{HOME, Pair, cookie_of, named};
 use rustls::version::{TLS12, TLS13};
@@ -364,6 +365,69 @@ fn what_comes_with_the_handshake_waits_until_there_is_room() {
     let count = |what: &str| answers.matches(what).count();
     assert_eq!((count("<auth id=\"success\">"), count("<auth id=\"main\">")), (1, 6), "{answers}");
     assert!(answers.find("success").unwrap() < answers.find("main").unwrap());
+}
+
+#[test]
+fn secrets_of_tls_are_told_to_a_log_where_there_is_one() {
+    use std::sync::{Arc, Mutex};
+
+    #[derive(Debug, Default)]
+    struct Log(Mutex<Vec<String>>);
+    impl rustls::KeyLog for Log {
+        fn log(&self, label: &str, _: &[u8], _: &[u8]) {
+            self.0.lock().unwrap().push(label.to_owned());
+        }
+    }
+    let log = Arc::new(Log::default());
+    let logs = log.clone();
+    let mut pair = Pair::with(move |settings, pki| {
+        let own = pki.issue("gw.test", &["gw.test"]);
+        let (pem, key) = (own.pem.as_bytes(), own.key_pem.as_bytes());
+        settings.tls = Tls::from_pem(pem, key, ClientCertificates::None, Some(logs)).unwrap();
+    });
+    pair.connect_with(HOME, None, &[&TLS12]);
+    assert_eq!(*log.0.lock().unwrap(), ["CLIENT_RANDOM"]);
+    pair.connect_with(HOME, None, &[&TLS13]);
+    let labels = log.0.lock().unwrap();
+    assert!(labels.contains(&"SERVER_TRAFFIC_SECRET_0".to_owned()), "{labels:?}");
+}
+
+#[test]
+fn files_that_do_not_fit_are_refused() {
+    let pki = pair::Pki::new();
+    let (own, other) = (pki.issue("gw.test", &[]), pki.issue("other.test", &[]));
+    let make = |pem: &str, key: &str| {
+        let made = Tls::from_pem(pem.as_bytes(), key.as_bytes(), ClientCertificates::None, None);
+        made.map(|_| ()).unwrap_err()
+    };
+    assert_eq!(make("", &own.key_pem), TlsError::NoCertificate);
+    assert_eq!(make(&own.key_pem, &own.key_pem), TlsError::NoCertificate);
+    assert_eq!(make(&own.pem, &own.pem), TlsError::NoKey);
+    let refused = make(&own.pem, &other.key_pem).to_string();
+    assert!(refused.contains("keys may not be consistent: KeyMismatch"), "{refused}");
+    assert_eq!(Authorities::from_pem(b"", &[]).unwrap_err(), TlsError::NoCertificate);
+    let damaged = own.pem.replace("BEGIN CERTIFICATE-----\nM", "BEGIN CERTIFICATE-----\n!");
+    let error = Authorities::from_pem(damaged.as_bytes(), &[]).unwrap_err();
+    assert!(matches!(error, TlsError::Authority(1, _)), "{error}");
+}
+
+#[test]
+fn a_revoked_certificate_is_refused() {
+    let mut pair = Pair::with_clients(
+        |pki| {
+            let list = pki.revoke(7);
+            let authorities = Authorities::from_pem(pki.ca_pem.as_bytes(), &[list.as_bytes()]);
+            ClientCertificates::Required(authorities.unwrap())
+        },
+        |settings, _| settings.method = LoginMethod::Certificate,
+    );
+    for (serial, good) in [(7_u64, false), (8, true)] {
+        let mut params = named("alice", &[]);
+        params.serial_number = Some(serial.into());
+        let certificate = pair.pki.issue_with(params);
+        let conn = pair.connect_with(HOME, Some(&certificate), rustls::DEFAULT_VERSIONS);
+        assert_eq!(!pair.is_closed(conn), good, "serial {serial}: {:?}", pair.events());
+    }
 }
 
 #[test]

@@ -103,6 +103,8 @@ impl Pki {
         let key = rcgen::KeyPair::generate().unwrap();
         let mut params = named("Test CA", &[]);
         params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+        params.key_usages =
+            vec![rcgen::KeyUsagePurpose::KeyCertSign, rcgen::KeyUsagePurpose::CrlSign];
         let certificate = params.self_signed(&key).unwrap();
         let (ca_pem, ca) = (certificate.pem(), certificate.der().clone());
         Self { ca_pem, ca, issuer: rcgen::Issuer::new(params, key) }
@@ -121,6 +123,25 @@ impl Pki {
             der: certificate.der().clone(),
             key: key.serialize_der(),
         }
+    }
+
+    /// A revocation list with a serial number on it.
+    pub fn revoke(&self, serial: u64) -> String {
+        let revoked = rcgen::RevokedCertParams {
+            serial_number: serial.into(),
+            revocation_time: rcgen::date_time_ymd(2026, 1, 1),
+            reason_code: None,
+            invalidity_date: None,
+        };
+        let params = rcgen::CertificateRevocationListParams {
+            this_update: rcgen::date_time_ymd(2026, 1, 1),
+            next_update: rcgen::date_time_ymd(2040, 1, 1),
+            crl_number: 1_u64.into(),
+            issuing_distribution_point: None,
+            revoked_certs: vec![revoked],
+            key_identifier_method: rcgen::KeyIdMethod::Sha256,
+        };
+        params.signed_by(&self.issuer).unwrap().pem().unwrap()
     }
 
     pub fn authorities(&self) -> Authorities {
