@@ -220,7 +220,7 @@ pub enum Event {
     },
     /// Somebody did not.
     LoginFailed {
-        /// The name that was given; whatever the client says.
+        /// The name that was given, up to 64 characters of it and no control characters.
         user: String,
         /// Where it is.
         remote: SocketAddr,
@@ -229,7 +229,7 @@ pub enum Event {
     },
     /// The failure before was one too many.
     UserLocked {
-        /// The name.
+        /// The name, as in [`Event::LoginFailed`].
         user: String,
         /// Where the last attempt came from.
         remote: SocketAddr,

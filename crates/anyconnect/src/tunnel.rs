@@ -173,10 +173,8 @@ pub(crate) fn accept(request: &TunnelRequest, grant: &Grant, terms: &Terms<'_>) 
         Some(limit) => secs(limit).to_string(),
         None => "none".to_owned(),
     };
-    let mut answer = Response::connected()
-        .header("X-CSTP-Version", 1)
-        .header("X-CSTP-Server-Name", "lockgate")
-        .header("X-CSTP-Protocol", "Copyright (c) 2004 Cisco Systems, Inc.");
+    let mut answer =
+        Response::connected().header("X-CSTP-Version", 1).header("X-CSTP-Server-Name", "lockgate");
     if let Some((address, prefix)) = grant.ipv4 {
         let mask = Ipv4Addr::from_bits(u32::MAX.checked_shl(32 - u32::from(prefix)).unwrap_or(0));
         answer = answer.header("X-CSTP-Address", address).header("X-CSTP-Netmask", mask);

@@ -107,6 +107,17 @@ fn who_guesses_too_often_is_locked_out_for_a_while() {
 }
 
 #[test]
+fn names_of_strangers_are_told_in_a_way_that_can_be_shown() {
+    let mut pair = Pair::new();
+    let conn = pair.connect(HOME);
+    let name = format!("%1b[31m\u{e4}{}", "x".repeat(100));
+    pair.post(conn, "/", &format!("username={name}&password=x"));
+    let events = pair.events();
+    let [Event::LoginFailed { user, .. }] = &events[..] else { panic!("{events:?}") };
+    assert_eq!(*user, format!("\u{fffd}[31m\u{e4}{}", "x".repeat(58)));
+}
+
+#[test]
 fn parallel_guesses_count_before_they_are_checked() {
     let mut pair = Pair::new();
     let conns: Vec<_> = (0..8).map(|i| pair.connect(&format!("198.51.100.{i}:5000"))).collect();

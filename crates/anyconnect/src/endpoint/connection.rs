@@ -339,7 +339,7 @@ impl Endpoint {
         }
     }
 
-    /// Handles the whole frames at the start of `bytes`: how long they are.
+    /// Handles the whole frames at the start of `bytes`, while there is room for answers: how long they are.
     fn frames(
         &mut self,
         now: Time,
@@ -350,6 +350,10 @@ impl Endpoint {
     ) -> usize {
         let mut at = 0;
         loop {
+            // each may have an answer
+            if self.conns.get(&id).is_none_or(Conn::is_full) {
+                return at;
+            }
             match Frame::from_stream(&bytes[at..]) {
                 Ok(Some((frame, len))) => {
                     at += len;

@@ -16,6 +16,8 @@ use crate::{
 
 /// Failed logins of a connection after which it is closed.
 const MAX_FAILURES: u32 = 3;
+/// Characters of a name that failed that are told.
+const MAX_SHOWN: usize = 64;
 /// Where a tunnel is asked for.
 const TUNNEL: &str = "/CSCOSSLC/tunnel";
 /// Where forms go, where no group is chosen by the path.
@@ -110,7 +112,7 @@ impl Endpoint {
                     return;
                 }
                 let failure = LoginFailure::NoCertificate;
-                self.failed(String::new(), remote, failure);
+                self.failed("", remote, failure);
                 self.answer(id, &dialect.refusal("A certificate is needed."), None);
             }
             (LoginMethod::Password | LoginMethod::CertificateOrPassword, _)
@@ -188,6 +190,7 @@ impl Endpoint {
                 self.login_failed(now, login, LoginFailure::Credentials);
                 if self.lockout.is_locked(now, &user) {
                     self.stats.locked += 1;
+                    let user = shown(&user);
                     self.out.events.push_back(Event::UserLocked { user, remote });
                 }
                 return;
@@ -284,7 +287,7 @@ impl Endpoint {
             LoginFailure::Busy | LoginFailure::Full | LoginFailure::Unavailable(_)
         );
         let locked = matches!(failure, LoginFailure::Locked { .. });
-        self.failed(user, remote, failure);
+        self.failed(&user, remote, failure);
         let Some(conn) = self.conns.get_mut(&id) else { return };
         conn.failures += 1;
         if busy {
@@ -302,8 +305,9 @@ impl Endpoint {
         }
     }
 
-    fn failed(&mut self, user: String, remote: SocketAddr, failure: LoginFailure) {
+    fn failed(&mut self, user: &str, remote: SocketAddr, failure: LoginFailure) {
         self.stats.logins_failed += 1;
+        let user = shown(user);
         self.out.events.push_back(Event::LoginFailed { user, remote, failure });
     }
 
@@ -345,4 +349,10 @@ impl Endpoint {
     fn status(&mut self, id: ConnId, status: u16) {
         self.say(id, &[&Response::new(status).body("")]);
     }
+}
+
+/// A name as a stranger gave it, for people to look at.
+fn shown(user: &str) -> String {
+    let character = |c: char| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c };
+    user.chars().take(MAX_SHOWN).map(character).collect()
 }
