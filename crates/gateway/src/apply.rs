@@ -56,6 +56,7 @@ impl Gateway {
         self.reload_tunnels(&old, now);
         if !moves.is_none() {
             self.renumber(&moves, now);
+            self.renumber_clients(&moves, now);
         }
         self.neighbours.reload(&config, now);
         self.handle_neighbour_events(now);
@@ -71,6 +72,7 @@ impl Gateway {
             self.switched = now;
         }
         self.promote_sas(of_sas, now);
+        self.promote_clients(of_sas, now);
         if touches.tunnels || touches.interfaces || touches.address_pools {
             self.configure_ike(&tunnel::renegotiated(&old, &config, &diff), now);
         }
@@ -151,7 +153,7 @@ fn carrier_name<'a>(config: &'a Config, interface: &Interface) -> Option<&'a str
 }
 
 /// Where interfaces and virtual routers of one configuration are in the next; nowhere if they went.
-struct Moves {
+pub(crate) struct Moves {
     interfaces: Vec<Option<IfId>>,
     routers: Vec<Option<VrId>>,
 }
@@ -184,11 +186,11 @@ impl Moves {
             && routers.into_iter().all(|(i, new)| *new == Some(VrId(i as u16)))
     }
 
-    fn interface(&self, id: IfId) -> Option<IfId> {
+    pub(crate) fn interface(&self, id: IfId) -> Option<IfId> {
         self.interfaces.get(usize::from(id.0)).copied().flatten()
     }
 
-    fn router(&self, id: VrId) -> Option<VrId> {
+    pub(crate) fn router(&self, id: VrId) -> Option<VrId> {
         self.routers.get(usize::from(id.0)).copied().flatten()
     }
 

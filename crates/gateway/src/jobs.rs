@@ -9,8 +9,13 @@ use reason::DemotionReason;
 use wire::Time;
 
 use crate::{
-    Gateway, events::EventKind, neighbour::NeighbourId, promote::ENGINE, session::SessionId,
-    show::Census, tunnel::ChildId,
+    Gateway,
+    events::EventKind,
+    neighbour::NeighbourId,
+    promote::ENGINE,
+    session::SessionId,
+    show::Census,
+    tunnel::{ChildId, ClientNumber},
 };
 
 /// Session slots looked at in one slice.
@@ -39,6 +44,8 @@ pub(crate) struct Jobs {
     audit: DriftAudit,
     /// SAs are looked at, from this one on; follows the audit.
     sas: Option<ChildId>,
+    /// Clients are looked at, from this one on; with the SAs.
+    clients: Option<ClientNumber>,
 }
 
 struct Clear {
@@ -60,6 +67,7 @@ impl Jobs {
             auditing: false,
             audit: DriftAudit::default(),
             sas: None,
+            clients: None,
         }
     }
 
@@ -82,6 +90,7 @@ impl Jobs {
             || self.watch.is_some()
             || self.auditing
             || self.sas.is_some()
+            || self.clients.is_some()
     }
 
     /// Sessions as the last whole walk counted them, and when it ended.
@@ -162,6 +171,14 @@ impl Gateway {
             let last = ids.last().filter(|_| ids.len() == SLICE as usize);
             self.jobs.sas = last.map(|id| ChildId(id.0 + 1));
         }
+        if let Some(from) = self.jobs.clients {
+            let numbers = self.clients.slice(from, SLICE as usize);
+            for number in &numbers {
+                self.watch_client(*number, now);
+            }
+            let last = numbers.last().filter(|_| numbers.len() == SLICE as usize);
+            self.jobs.clients = last.map(|number| ClientNumber(number.0 + 1));
+        }
     }
 
     fn slice(&self, cursor: u32) -> (Vec<SessionId>, Option<u32>) {
@@ -185,6 +202,7 @@ impl Gateway {
             self.audits += 1;
             self.audited = Some(now);
             self.jobs.sas = Some(ChildId(0));
+            self.jobs.clients = Some(ClientNumber(0));
             if self.overlays.forget_path_mtus(now) {
                 self.reevaluate_all(DemotionReason::PathMtuChanged, now);
             }

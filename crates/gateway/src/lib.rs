@@ -79,7 +79,7 @@ use crate::{
     session::SessionTable,
     topology::Topology,
     trace::{Trace, Tracer},
-    tunnel::{Overlays, Tunnels},
+    tunnel::{Clients, Overlays, Tunnels},
     users::Users,
 };
 
@@ -124,6 +124,7 @@ pub struct Gateway {
     users: Users,
     neighbours: Neighbours<Box<Packet>>,
     tunnels: Tunnels,
+    clients: Clients,
     overlays: Overlays,
     ike: tunnel::Negotiation,
     addresses: AddressBook,
@@ -173,6 +174,7 @@ impl Gateway {
             users: Users::new(config.limits.users, parts.seed),
             neighbours: Neighbours::new(&config, parts.seed),
             tunnels: Tunnels::new(&config, parts.ciphers, parts.seed, now),
+            clients: Clients::new(parts.seed),
             overlays: Overlays::new(&config, parts.seed),
             ike: tunnel::Negotiation::new(parts.random),
             addresses: AddressBook::default(),

@@ -61,7 +61,9 @@ impl Gateway {
     /// The gateway address of a tuple's route on an interface; none when its destination is on the
     /// link.
     fn gateway_towards(&self, vr: VrId, tuple: &Tuple, egress: IfId) -> Option<IpAddr> {
-        if self.tunnel_of(egress).is_some_and(|(_, tunnel)| !tunnel.is_ethernet()) {
+        if self.clients.are_behind(egress)
+            || self.tunnel_of(egress).is_some_and(|(_, tunnel)| !tunnel.is_ethernet())
+        {
             return None;
         }
         match self.routes.lookup(vr, tuple.dst) {

@@ -102,7 +102,8 @@ impl Gateway {
     /// Link-local destinations have no route: they are on the link they came from. What is said of a
     /// packet that came out of an IPsec tunnel quotes it, and goes back into the tunnel or nowhere.
     fn way_back(&self, interface: IfId, headers: &Headers) -> Destination {
-        let tunnel = self.tunnel_of(interface).is_some_and(|(_, t)| t.ipsec().is_some());
+        let tunnel = self.clients.are_behind(interface)
+            || self.tunnel_of(interface).is_some_and(|(_, t)| t.ipsec().is_some());
         if tunnel || crate::anomaly::is_link_local(headers.dst()) {
             Destination::Forward { egress: interface, gateway: None }
         } else {

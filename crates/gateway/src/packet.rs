@@ -187,6 +187,13 @@ impl Packet {
         }
     }
 
+    /// What is inside is another packet than the one whose SA the engine did not have.
+    pub(crate) fn asks_for_no_sa(&mut self) {
+        if self.cause == PuntCause::SaMiss {
+            self.cause = PuntCause::FlowMiss;
+        }
+    }
+
     /// The packet has been wrapped by a tunnel and goes on to the far end. Nothing that was decided
     /// about what is inside holds for it.
     pub(crate) fn enter_underlay(&mut self, wrapped: Wrapped, destination: Destination) {

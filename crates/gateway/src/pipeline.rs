@@ -89,6 +89,7 @@ impl Gateway {
             return self.finish(&EXIT, packet, now);
         };
         let stages: &[Stage] = match self.tunnel_of(egress) {
+            None if self.clients.are_behind(egress) => &WRAP,
             None => return self.finish(&EXIT, packet, now),
             Some((_, tunnel)) if tunnel.is_ethernet() => &WRAP_LINK,
             Some(_) => &WRAP,

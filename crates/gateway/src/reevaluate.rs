@@ -22,6 +22,7 @@ impl Gateway {
     /// Makes every decision stale; sessions are asked again in slices.
     pub(crate) fn reevaluate_all(&mut self, change: DemotionReason, now: Time) {
         self.forget_moved_far_ends(change, now);
+        self.forget_moved_clients(change, now);
         self.promotion.change = change;
         self.epochs.bump_all();
         self.jobs.sweep();

@@ -248,6 +248,10 @@ impl Node {
         // The slow path works after the fast path and before the next burst, so that a flow that
         // is promoted now has no packet of this burst left behind.
         for punt in self.output.punts.drain(..) {
+            if let Some(client) = punt.control {
+                self.gateway.handle_client_message(client, punt.frame.bytes());
+                continue;
+            }
             if capturing {
                 let place =
                     punt.tunnel.map_or(Place::Port(punt.port), |id| Place::Interface(IfId(id)));

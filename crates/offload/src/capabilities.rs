@@ -5,6 +5,7 @@
 //! its evidence beside its reason, which is only put into words when somebody asks.
 
 mod allowed;
+mod dtls;
 mod ipsec;
 mod properties;
 
@@ -14,6 +15,7 @@ use reason::{NotEligible, ReasonSet};
 use wire::proto;
 
 pub use allowed::Allowed;
+pub use dtls::{DtlsCapabilities, DtlsFacts, DtlsVersion};
 pub use ipsec::{IpsecCapabilities, Keying, SaFacts};
 
 /// What an engine, or the device a profile stands for, can do. Pure data.
@@ -43,17 +45,8 @@ pub struct Capabilities {
     pub flows: u64,
     /// Which SAs it serves.
     pub ipsec: IpsecCapabilities,
-    /// Which DTLS records it serves.
-    pub dtls: Allowed<DtlsVersion>,
-}
-
-/// A version of DTLS.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum DtlsVersion {
-    /// RFC 4347.
-    V1_0,
-    /// RFC 6347.
-    V1_2,
+    /// Which DTLS associations it serves.
+    pub dtls: DtlsCapabilities,
 }
 
 /// Called for each thing that stands against a flow or an SA, with the evidence.
@@ -88,7 +81,12 @@ impl Capabilities {
                 compression: false,
                 ..IpsecCapabilities::EVERYTHING
             },
-            dtls: Allowed::Only(&[]),
+            // Clients that speak no 1.2, or compress, are refused by the handshake already.
+            dtls: DtlsCapabilities {
+                versions: Allowed::Only(&[DtlsVersion::V1_2]),
+                compression: false,
+                ..DtlsCapabilities::EVERYTHING
+            },
         }
     }
 

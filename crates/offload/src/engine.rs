@@ -1,7 +1,6 @@
 //! What an engine is, to the slow path.
 
 use core::fmt;
-use std::sync::Arc;
 
 use reason::{DemotionReason, DropReason, PuntCause, Reason, RefusalReason};
 use wire::{Mac, Time, Tuple, VlanId};
@@ -207,13 +206,8 @@ pub trait Engine: Send {
     fn move_sa(&mut self, handle: Handle, adjacency: AdjacencyId) -> bool;
 
     /// Puts another outgoing SA in the place of one, so that flows that go into it go on by the new
-    /// one; false if the handle is stale.
-    fn replace_sa(
-        &mut self,
-        handle: Handle,
-        sa: Arc<esp::Outbound>,
-        adjacency: AdjacencyId,
-    ) -> bool;
+    /// one; false if the handle is stale, or either is no outgoing one.
+    fn replace_sa(&mut self, handle: Handle, program: SaProgram) -> bool;
 
     /// Takes an SA out; false if the handle is stale. Flows that go into it punt with `sa-miss`.
     fn remove_sa(&mut self, handle: Handle) -> bool;

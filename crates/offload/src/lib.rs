@@ -29,7 +29,8 @@ mod sa;
 pub mod tcp_window;
 
 pub use capabilities::{
-    Allowed, Capabilities, DtlsVersion, Eligibility, FlowFacts, IpsecCapabilities, Keying, SaFacts,
+    Allowed, Capabilities, DtlsCapabilities, DtlsFacts, DtlsVersion, Eligibility, FlowFacts,
+    IpsecCapabilities, Keying, SaFacts,
 };
 pub use engine::{
     Engine, EngineEvent, EngineId, EngineInterface, EngineStats, FlowStats, Handle, Refusal, Retry,
@@ -37,4 +38,4 @@ pub use engine::{
 pub use epoch::{Epoch, EpochRef, EpochTable};
 pub use profiles::{PROFILE_NAMES, PROFILES, Profile, SOFT};
 pub use program::{Adjacency, AdjacencyId, Direction, FlowProgram};
-pub use sa::SaProgram;
+pub use sa::{ClientAddresses, SaProgram, datagrams_of};

@@ -20,7 +20,7 @@ use aead::MacAlgorithm;
 use esp::{Family, Mode};
 use wire::proto;
 
-use crate::{Allowed, Capabilities, DtlsVersion, IpsecCapabilities};
+use crate::{Allowed, Capabilities, DtlsCapabilities, DtlsVersion, IpsecCapabilities};
 
 /// A device the software engine can be held to.
 #[derive(Debug, PartialEq, Eq)]
@@ -73,7 +73,7 @@ const UNRESTRICTED: Capabilities = Capabilities {
     tunnelled: true,
     flows: u64::MAX,
     ipsec: IpsecCapabilities::EVERYTHING,
-    dtls: Allowed::Any,
+    dtls: DtlsCapabilities::EVERYTHING,
 };
 
 /// Hashes of NP6 and NP7 that Lockgate has; they have MD5 too.
@@ -200,8 +200,13 @@ pub static PROFILES: [Profile; 6] = [
                 // C2 takes ESP in UDP. Nothing on ciphers, ESN or padding.
                 ..IpsecCapabilities::EVERYTHING
             },
-            // C1: no DTLS 1.0.
-            dtls: Allowed::Only(&[DtlsVersion::V1_2]),
+            // C1: no DTLS 1.0, no compression, no multi-context.
+            dtls: DtlsCapabilities {
+                versions: Allowed::Only(&[DtlsVersion::V1_2]),
+                compression: false,
+                virtual_routers: Some(1),
+                ..DtlsCapabilities::EVERYTHING
+            },
             ..UNRESTRICTED
         },
     },

@@ -1,10 +1,16 @@
-//! What an engine needs to serve one direction of a pair of SAs.
+//! What an engine needs to serve one direction of a pair of SAs, or of a DTLS association, which is treated
+//! alike.
 //!
 //! Sequence numbers and replay windows live in the SAs themselves, which both tiers share: an SA
 //! that moves between them moves nothing, so no nonce repeats and no window opens again.
 
-use core::fmt;
+use core::{
+    fmt,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+};
 use std::sync::Arc;
+
+use wire::{Tuple, proto};
 
 use crate::AdjacencyId;
 
@@ -29,15 +35,87 @@ pub enum SaProgram {
         /// Virtual router of that interface.
         inner_vr: u16,
     },
+    /// What goes out by it is sealed in a DTLS record and sent to a next hop.
+    DtlsOutbound {
+        /// What seals.
+        sa: Arc<dtls::Outbound>,
+        /// Number of the association, for captures.
+        number: u32,
+        /// Next hop of the records.
+        adjacency: AdjacencyId,
+    },
+    /// Records that come in for it are opened; packets inside are looked up again, as packets of the
+    /// client's interface.
+    DtlsInbound {
+        /// What opens.
+        sa: Arc<dtls::Inbound>,
+        /// Number of the association, for captures and for what is no packet.
+        number: u32,
+        /// The datagrams it is found by: what they look like when they come in.
+        datagrams: Box<Tuple>,
+        /// Virtual router they come in by.
+        vr: u16,
+        /// Interface of the client: where inner packets come from.
+        interface: u16,
+        /// Virtual router of that interface.
+        inner_vr: u16,
+        /// The addresses that inner packets may come from.
+        client: ClientAddresses,
+    },
+}
+
+/// The addresses that were given to a client. Many clients share an interface, and so what comes from one
+/// must not pass for what comes from another.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ClientAddresses {
+    /// Its IPv4 address.
+    pub v4: Option<Ipv4Addr>,
+    /// Its IPv6 address.
+    pub v6: Option<Ipv6Addr>,
+}
+
+impl ClientAddresses {
+    /// Whether it is one of them.
+    #[inline]
+    pub fn has(&self, address: IpAddr) -> bool {
+        match address {
+            IpAddr::V4(address) => self.v4 == Some(address),
+            IpAddr::V6(address) => self.v6 == Some(address),
+        }
+    }
 }
 
 impl SaProgram {
-    /// The SPI.
-    pub fn spi(&self) -> u32 {
+    /// What it is called in captures: the SPI and the destination of its ESP packets, or the number of an
+    /// association and our own address.
+    pub fn name(&self) -> (u32, IpAddr) {
         match self {
-            Self::Outbound { sa, .. } => sa.parameters().spi,
-            Self::Inbound { sa, .. } => sa.parameters().spi,
+            Self::Outbound { sa, .. } => (sa.parameters().spi, sa.parameters().destination),
+            Self::Inbound { sa, .. } => (sa.parameters().spi, sa.parameters().destination),
+            Self::DtlsOutbound { sa, number, .. } => (*number, sa.path().local.ip()),
+            Self::DtlsInbound { number, datagrams, .. } => (*number, datagrams.dst),
         }
+    }
+
+    /// The next hop of an outgoing one.
+    pub fn adjacency(&self) -> Option<AdjacencyId> {
+        match self {
+            Self::Outbound { adjacency, .. } | Self::DtlsOutbound { adjacency, .. } => {
+                Some(*adjacency)
+            }
+            Self::Inbound { .. } | Self::DtlsInbound { .. } => None,
+        }
+    }
+}
+
+/// What the datagrams of an association look like when they come in.
+pub fn datagrams_of(path: dtls::Path) -> Tuple {
+    Tuple {
+        src: path.remote.ip(),
+        dst: path.local.ip(),
+        src_port: path.remote.port(),
+        dst_port: path.local.port(),
+        proto: proto::UDP,
     }
 }
 
@@ -47,7 +125,9 @@ impl fmt::Debug for SaProgram {
         let way = match self {
             Self::Outbound { .. } => "Outbound",
             Self::Inbound { .. } => "Inbound",
+            Self::DtlsOutbound { .. } => "DtlsOutbound",
+            Self::DtlsInbound { .. } => "DtlsInbound",
         };
-        write!(f, "{way}({:#010x})", self.spi())
+        write!(f, "{way}({:#010x})", self.name().0)
     }
 }

@@ -12,6 +12,7 @@ use super::{
     ContentType, EPOCH, HEADER_LEN, Header, PACKET, REASONS, RecordKeys, VERSION, keys::Cipher,
     packet_len,
 };
+use crate::message::kind;
 
 /// What an association opens with.
 ///
@@ -41,8 +42,10 @@ pub enum Exception {
     Short,
     /// The record is no application data.
     Content,
-    /// The record is of another epoch: what is not protected yet, or a new handshake.
+    /// The record is of another epoch.
     Epoch,
+    /// A client begins a handshake, in clear.
+    ClientHello,
     /// It is not of DTLS 1.2.
     Version,
     /// The datagram is not one whole record.
@@ -67,7 +70,10 @@ pub struct InboundStatus {
 pub fn check(datagram: &[u8]) -> Result<Header, Exception> {
     let header = Header::parse(datagram).ok_or(Exception::Short)?;
     if header.epoch != EPOCH {
-        Err(Exception::Epoch)
+        let first = datagram.get(HEADER_LEN) == Some(&kind::CLIENT_HELLO);
+        let handshake = header.content == ContentType::Handshake as u8;
+        let hello = header.epoch == 0 && handshake && first;
+        Err(if hello { Exception::ClientHello } else { Exception::Epoch })
     } else if header.content != ContentType::ApplicationData as u8 {
         Err(Exception::Content)
     } else if header.version != VERSION {
@@ -180,7 +186,7 @@ impl Inbound {
     fn try_open_packet(&self, frame: &mut Frame, at: usize) -> Result<Opened, DropReason> {
         let datagram = frame.bytes_mut().get_mut(at..).ok_or(DropReason::DtlsMalformed)?;
         let header = check(datagram).map_err(|exception| match exception {
-            Exception::Epoch => DropReason::DtlsEpochUnknown,
+            Exception::Epoch | Exception::ClientHello => DropReason::DtlsEpochUnknown,
             Exception::Content => DropReason::DtlsContentUnsupported,
             Exception::Short | Exception::Version | Exception::Several => DropReason::DtlsMalformed,
         })?;

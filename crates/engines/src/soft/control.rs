@@ -189,7 +189,7 @@ impl SoftControl {
             ));
         }
         if let Some(sa) = program.sa {
-            if !matches!(self.sas.get(sa), Some(SaProgram::Outbound { .. })) {
+            if self.sas.get(sa).and_then(SaProgram::adjacency).is_none() {
                 return Err(self.refuse(
                     RefusalReason::ProgramStale,
                     [Some(("sa", u64::from(sa.index))), None, None],
@@ -345,17 +345,17 @@ impl Engine for SoftControl {
 
     fn install_sa(&mut self, program: SaProgram, now: Time) -> Result<Handle, Refusal> {
         let adjacencies = self.shared.adjacencies.capacity();
-        if let SaProgram::Outbound { adjacency, .. } = &program
-            && adjacency.0 >= adjacencies
+        if let Some(adjacency) = program.adjacency().filter(|adjacency| adjacency.0 >= adjacencies)
         {
-            return Err(self.adjacency_table_full(*adjacency));
+            return Err(self.adjacency_table_full(adjacency));
         }
         let key = match &program {
             SaProgram::Inbound { sa, vr, .. } => {
                 let (spi, to) = (sa.parameters().spi, sa.parameters().destination);
                 Some((spi_tuple(spi, to), *vr))
             }
-            SaProgram::Outbound { .. } => None,
+            SaProgram::DtlsInbound { datagrams, vr, .. } => Some((**datagrams, *vr)),
+            SaProgram::Outbound { .. } | SaProgram::DtlsOutbound { .. } => None,
         };
         let Some(handle) = self.sas.insert(program, &self.shared.sas) else {
             self.wants_sa_room = true;
@@ -385,22 +385,23 @@ impl Engine for SoftControl {
     }
 
     fn move_sa(&mut self, handle: Handle, adjacency: AdjacencyId) -> bool {
-        let Some(SaProgram::Outbound { sa, .. }) = self.sas.get(handle) else { return false };
-        let sa = Arc::clone(sa);
-        self.replace_sa(handle, sa, adjacency)
+        let program = match self.sas.get(handle) {
+            Some(SaProgram::Outbound { sa, .. }) => {
+                SaProgram::Outbound { sa: Arc::clone(sa), adjacency }
+            }
+            Some(SaProgram::DtlsOutbound { sa, number, .. }) => {
+                SaProgram::DtlsOutbound { sa: Arc::clone(sa), number: *number, adjacency }
+            }
+            Some(SaProgram::Inbound { .. } | SaProgram::DtlsInbound { .. }) | None => return false,
+        };
+        self.replace_sa(handle, program)
     }
 
-    fn replace_sa(
-        &mut self,
-        handle: Handle,
-        sa: Arc<esp::Outbound>,
-        adjacency: AdjacencyId,
-    ) -> bool {
-        if !matches!(self.sas.get(handle), Some(SaProgram::Outbound { .. })) {
-            return false;
-        }
-        let program = SaProgram::Outbound { sa, adjacency };
-        adjacency.0 < self.shared.adjacencies.capacity()
+    fn replace_sa(&mut self, handle: Handle, program: SaProgram) -> bool {
+        let is_outgoing = self.sas.get(handle).is_some_and(|is| is.adjacency().is_some());
+        let capacity = self.shared.adjacencies.capacity();
+        is_outgoing
+            && program.adjacency().is_some_and(|adjacency| adjacency.0 < capacity)
             && self.sas.replace(handle, program, &self.shared.sas)
     }
 

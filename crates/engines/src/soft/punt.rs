@@ -19,6 +19,9 @@ pub struct Punt {
     /// The interface of the tunnel it came out of; then the frame is the packet inside, behind a
     /// blank Ethernet header.
     pub tunnel: Option<u16>,
+    /// The DTLS association whose record was opened, and carries no packet; then the frame is what was in
+    /// the record.
+    pub control: Option<u32>,
 }
 
 /// How fast frames of one cause may go to the slow path.
@@ -67,10 +70,17 @@ impl Default for PuntLimits {
                 | PuntCause::TcpWindow
                 | PuntCause::ExceedsMtu
                 | PuntCause::BufferFull
+                | PuntCause::DtlsControl
                 | PuntCause::NotForUs => 50_000,
-                PuntCause::Malformed | PuntCause::TtlExpiring | PuntCause::InterfaceUnknown => {
-                    10_000
-                }
+                PuntCause::Malformed
+                | PuntCause::TtlExpiring
+                | PuntCause::InterfaceUnknown
+                | PuntCause::DtlsContent
+                | PuntCause::DtlsEpoch
+                | PuntCause::DtlsClientHello
+                | PuntCause::DtlsVersion
+                | PuntCause::DtlsShort
+                | PuntCause::DtlsSeveral => 10_000,
             };
             limits.set(*cause, Some(PuntLimit { rate, burst: rate / 10 }));
         }

@@ -1,5 +1,5 @@
-//! SAs on the fast path: packets that come in for one are opened and looked up again, packets that
-//! go out by one are sealed.
+//! SAs on the fast path, DTLS associations among them: packets that come in for one are opened and looked
+//! up again, packets that go out by one are sealed.
 //!
 //! Opening changes the frame and moves the replay window, so a packet that was opened is never
 //! handed to the slow path as it came: it is punted as the packet inside, with its tunnel's
@@ -119,6 +119,8 @@ impl Reader {
             match self.sas.1.get(*sa) {
                 Some(SaProgram::Inbound { sa, .. }) => sa.prefetch_rest(len),
                 Some(SaProgram::Outbound { sa, .. }) => sa.prefetch_rest(len),
+                Some(SaProgram::DtlsInbound { sa, .. }) => sa.prefetch_rest(len),
+                Some(SaProgram::DtlsOutbound { sa, .. }) => sa.prefetch_rest(len),
                 None => {}
             }
         }
@@ -130,6 +132,8 @@ impl Reader {
             match self.sas.1.get(*sa) {
                 Some(SaProgram::Inbound { sa, .. }) => sa.prefetch(self.number + 1),
                 Some(SaProgram::Outbound { sa, .. }) => sa.prefetch(self.number + 1),
+                Some(SaProgram::DtlsInbound { sa, .. }) => sa.prefetch(self.number + 1),
+                Some(SaProgram::DtlsOutbound { sa, .. }) => sa.prefetch(self.number + 1),
                 None => {}
             }
         }
@@ -140,84 +144,129 @@ impl Reader {
         table.glance(&self.passage, slot)?.sa()
     }
 
-    /// Opens an ESP packet, if an SA is here for it; what is next is for the packet inside, whose
-    /// headers are left in `headers`.
+    /// Opens an ESP packet or a record of DTLS, if an SA is here for it; what is next is for the packet inside,
+    /// whose headers are left in `headers`. `None` for a datagram that no association is for.
     #[inline(always)]
     #[allow(clippy::too_many_arguments)]
     pub(super) fn open<F: Family>(
         &self,
         table: &Table<F>,
         headers: &mut Headers,
-        spi: &Search<F>,
+        key: &Search<F>,
         frame: &mut Frame,
         now: Time,
         out: &mut Output,
         tally: &mut Tally,
-    ) -> Step {
-        let found = table.lookup(&self.passage, spi.place, spi.guess, &spi.key);
+    ) -> Option<Step> {
+        let found = table.lookup(&self.passage, key.place, key.guess, &key.key);
         let Some(entry) = found.map(|(_, entry)| entry).filter(|entry| entry.is_sa()) else {
-            return self.without_sa(headers, spi, tally);
+            // only associations stand under keys that datagrams have
+            let is_esp = key.key.proto() == proto::ESP;
+            return is_esp.then(|| self.without_sa(headers, key, tally));
         };
-        let Some(SaProgram::Inbound { sa, interface, inner_vr, .. }) =
-            entry.sa().and_then(|sa| self.sas.1.get(sa))
-        else {
-            return Step::Done(Served::Punted(PuntCause::SaMiss));
+        let Some(program) = entry.sa().and_then(|sa| self.sas.1.get(sa)) else {
+            return Some(Step::Done(Served::Punted(PuntCause::SaMiss)));
+        };
+        let (interface, inner_vr, client) = match program {
+            SaProgram::Inbound { interface, inner_vr, .. } => (*interface, *inner_vr, None),
+            SaProgram::DtlsInbound { interface, inner_vr, client, .. } => {
+                (*interface, *inner_vr, Some(client))
+            }
+            SaProgram::Outbound { .. } | SaProgram::DtlsOutbound { .. } => {
+                return Some(Step::Done(Served::Punted(PuntCause::SaMiss)));
+            }
         };
         if frame.offloads.gso.is_some() {
-            return Step::Done(Served::Punted(PuntCause::SuperPacketUnsupported));
+            return Some(Step::Done(Served::Punted(PuntCause::SuperPacketUnsupported)));
+        }
+        frame.truncate(headers.end as usize);
+        if client.is_some()
+            && let Err(cause) = record_in(frame.bytes(), headers)
+        {
+            return Some(Step::Done(Served::Punted(cause)));
         }
         tally.sa_hits += 1;
-        frame.truncate(headers.end as usize);
         let held = match &mut out.tap {
             Some(tap) => {
-                let place = TapPlace::Interface(spi.interface);
-                tap.hold(sa.parameters(), place, frame.bytes())
+                let place = TapPlace::Interface(key.interface);
+                tap.hold(program.name(), place, frame.bytes())
             }
             None => None,
         };
-        frame.pull_front(usize::from(headers.l3));
-        frame.offloads = Default::default();
-        let opened = match sa.open(frame, self.number + 1, now) {
-            Ok(esp::Opened::Packet(version)) => match put_blank(frame, version) {
-                Some(()) => Ok(true),
-                None => Err(DropReason::EspTooBig),
-            },
-            Ok(esp::Opened::Dummy) => Ok(false),
-            Err(reason) => Err(reason),
-        };
+        let opened = self.open_by(program, headers, frame, now);
         if let Some(tap) = &mut out.tap {
             match opened {
-                Ok(whole) => tap.opened(held, *interface, whole.then(|| frame.bytes())),
+                Ok(what) => {
+                    let whole = matches!(what, Inside::Packet).then(|| frame.bytes());
+                    tap.opened(held, interface, whole);
+                }
                 Err(reason) => tap.keep(held, TapPoint::Dropped(reason)),
             }
         }
         match opened {
-            Ok(true) => {}
-            Ok(false) => return Step::Done(Served::Taken),
-            Err(reason) => return Step::Done(Served::Dropped(reason)),
+            Ok(Inside::Packet) => {}
+            Ok(Inside::Nothing) => return Some(Step::Done(Served::Taken)),
+            Ok(Inside::Control(number)) => return Some(Step::Done(Served::Control(number))),
+            Err(reason) => return Some(Step::Done(Served::Dropped(reason))),
         }
         tally.opened += 1;
-        if let Err(reason) = wire::parse_into(frame.bytes(), headers) {
+        let parsed = wire::parse_into(frame.bytes(), headers).and_then(|()| match client {
+            Some(client) if !client.has(headers.tuple.src) => Err(DropReason::DtlsSourceForeign),
+            Some(_) | None => Ok(()),
+        });
+        if let Err(reason) = parsed {
             if let Some(tap) = &mut out.tap {
-                tap.dropped(reason, TapPlace::Interface(*interface), frame.bytes());
+                tap.dropped(reason, TapPlace::Interface(interface), frame.bytes());
             }
-            return Step::Done(Served::Dropped(reason));
+            return Some(Step::Done(Served::Dropped(reason)));
         }
         let tunnel = EngineInterface {
             port: u16::MAX,
             vlan: None,
-            interface: *interface,
-            vr: *inner_vr,
+            interface,
+            vr: inner_vr,
             mac: Mac::default(),
             enabled: true,
         };
         // a second ESP packet inside the first is for the slow path: it has no flow
-        match self.search(headers, Some(&tunnel)) {
+        Some(match self.search(headers, Some(&tunnel)) {
             Step::V4(search) => Step::V4(Search { opened: true, ..search }),
             Step::V6(search) => Step::V6(Search { opened: true, ..search }),
-            Step::Done(Served::Punted(cause)) => Step::Done(Served::Opened(cause, *interface)),
+            Step::Done(Served::Punted(cause)) => Step::Done(Served::Opened(cause, interface)),
             other => other,
-        }
+        })
+    }
+
+    /// Opens in place; a packet stands behind a blank Ethernet header then.
+    #[inline(always)]
+    fn open_by(
+        &self,
+        program: &SaProgram,
+        headers: &Headers,
+        frame: &mut Frame,
+        now: Time,
+    ) -> Result<Inside, DropReason> {
+        let writer = self.number + 1;
+        let (version, full) = match program {
+            SaProgram::Inbound { sa, .. } => {
+                frame.pull_front(usize::from(headers.l3));
+                frame.offloads = Default::default();
+                match sa.open(frame, writer, now)? {
+                    esp::Opened::Packet(version) => (version, DropReason::EspTooBig),
+                    esp::Opened::Dummy => return Ok(Inside::Nothing),
+                }
+            }
+            SaProgram::DtlsInbound { sa, number, .. } => {
+                match sa.open_packet(frame, usize::from(headers.payload), writer, now)? {
+                    dtls::Opened::Packet(version) => (version, DropReason::DtlsTooBig),
+                    dtls::Opened::Control => return Ok(Inside::Control(*number)),
+                }
+            }
+            SaProgram::Outbound { .. } | SaProgram::DtlsOutbound { .. } => {
+                return Err(DropReason::EspMalformed);
+            }
+        };
+        put_blank(frame, version).map(|()| Inside::Packet).ok_or(full)
     }
 
     /// An ESP packet that no SA here is for: datagrams may still be of an ordinary flow.
@@ -249,8 +298,12 @@ impl Reader {
         scratch: &mut Scratch,
     ) -> Served {
         let program = entry.sa().and_then(|sa| self.sas.1.get(sa));
-        let Some(SaProgram::Outbound { sa, adjacency }) = program else {
-            return Served::Punted(PuntCause::SaMiss);
+        let (sa, adjacency) = match program {
+            Some(SaProgram::Outbound { sa, adjacency }) => (Sealer::Esp(sa), adjacency),
+            Some(SaProgram::DtlsOutbound { sa, adjacency, .. }) => (Sealer::Dtls(sa), adjacency),
+            Some(SaProgram::Inbound { .. } | SaProgram::DtlsInbound { .. }) | None => {
+                return Served::Punted(PuntCause::SaMiss);
+            }
         };
         let Some(hop) = self.shared.adjacencies.get(adjacency.0) else {
             return Served::Punted(PuntCause::AdjacencyLost);
@@ -280,12 +333,12 @@ impl Reader {
             frame.offloads = Default::default();
             frame.pull_front(l3);
             let held = match tap {
-                Some(tap) => tap.hold_packet(sa.parameters(), place, frame.bytes()),
+                Some(tap) => program
+                    .and_then(|program| tap.hold_packet(program.name(), place, frame.bytes())),
                 None => None,
             };
             let sealed = sa.seal(frame, self.number + 1, now);
-            let sealed =
-                sealed.and_then(|()| push_ethernet(frame, &hop).ok_or(DropReason::EspTooBig));
+            let sealed = sealed.and_then(|()| push_ethernet(frame, &hop).ok_or(sa.too_big()));
             if let Some(tap) = tap {
                 tap.keep(held, sealed.err().map_or(TapPoint::Sealed, TapPoint::Dropped));
             }
@@ -327,6 +380,74 @@ impl Reader {
                 Served::Cut { port, count }
             }
         }
+    }
+}
+
+/// What an SA opened.
+#[derive(Clone, Copy)]
+enum Inside {
+    /// A packet.
+    Packet,
+    /// A dummy.
+    Nothing,
+    /// Something for the owner of an association.
+    Control(u32),
+}
+
+/// What seals a flow's packets.
+#[derive(Clone, Copy)]
+enum Sealer<'a> {
+    Esp(&'a esp::Outbound),
+    Dtls(&'a dtls::Outbound),
+}
+
+impl Sealer<'_> {
+    #[inline(always)]
+    fn padded(self, len: usize) -> usize {
+        match self {
+            Self::Esp(sa) => sa.padded(len),
+            Self::Dtls(_) => len,
+        }
+    }
+
+    #[inline(always)]
+    fn added_behind(self, len: usize) -> usize {
+        match self {
+            Self::Esp(sa) => sa.added_behind(len),
+            Self::Dtls(_) => aead::TAG_LEN,
+        }
+    }
+
+    #[inline(always)]
+    fn seal(self, frame: &mut Frame, writer: usize, now: Time) -> Result<(), DropReason> {
+        match self {
+            Self::Esp(sa) => sa.seal(frame, writer, now),
+            Self::Dtls(sa) => sa.seal_packet(frame, writer, now),
+        }
+    }
+
+    const fn too_big(self) -> DropReason {
+        match self {
+            Self::Esp(_) => DropReason::EspTooBig,
+            Self::Dtls(_) => DropReason::DtlsTooBig,
+        }
+    }
+}
+
+/// Whether a datagram is one record that may carry a packet; otherwise it is the slow path's, untouched.
+#[inline(always)]
+fn record_in(frame: &[u8], headers: &Headers) -> Result<(), PuntCause> {
+    let datagram = frame.get(usize::from(headers.payload)..).unwrap_or_default();
+    match dtls::record::check(datagram) {
+        Ok(_) => Ok(()),
+        Err(exception) => Err(match exception {
+            dtls::Exception::Content => PuntCause::DtlsContent,
+            dtls::Exception::Epoch => PuntCause::DtlsEpoch,
+            dtls::Exception::ClientHello => PuntCause::DtlsClientHello,
+            dtls::Exception::Version => PuntCause::DtlsVersion,
+            dtls::Exception::Short => PuntCause::DtlsShort,
+            dtls::Exception::Several => PuntCause::DtlsSeveral,
+        }),
     }
 }
 

@@ -61,6 +61,8 @@ pub(super) struct SaMap {
     chunks: Vec<Chunk>,
     /// Our ports of UDP encapsulation.
     udp_ports: Vec<u16>,
+    /// Our ports of DTLS.
+    dtls_ports: Vec<u16>,
 }
 
 impl SaMap {
@@ -88,6 +90,12 @@ impl SaMap {
     #[inline(always)]
     pub(super) fn carries_esp(&self, port: u16) -> bool {
         self.udp_ports.contains(&port)
+    }
+
+    /// Whether datagrams to a port may be of a DTLS association.
+    #[inline(always)]
+    pub(super) fn carries_dtls(&self, port: u16) -> bool {
+        self.dtls_ports.contains(&port)
     }
 
     fn installed(&self, handle: Handle) -> Option<&Installed> {
@@ -129,7 +137,15 @@ pub(super) struct SaWriter {
     generations: Vec<u32>,
     live: u32,
     limit: u32,
-    udp_ports: BTreeMap<u16, u32>,
+    /// How many incoming ones need each port.
+    ports: BTreeMap<OwnPort, u32>,
+}
+
+/// A UDP port that something may come by.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum OwnPort {
+    Esp(u16),
+    Dtls(u16),
 }
 
 impl SaWriter {
@@ -140,7 +156,7 @@ impl SaWriter {
             generations: Vec::new(),
             live: 0,
             limit: limit.min(MAX_SAS),
-            udp_ports: BTreeMap::new(),
+            ports: BTreeMap::new(),
         }
     }
 
@@ -164,8 +180,8 @@ impl SaWriter {
         let generation = self.generations.get_mut(index as usize)?;
         *generation = generation.wrapping_add(1);
         let handle = Handle { index, generation: *generation };
-        if let Some(port) = udp_port(&program) {
-            *self.udp_ports.entry(port).or_default() += 1;
+        if let Some(port) = own_port(&program) {
+            *self.ports.entry(port).or_default() += 1;
         }
         self.put(index, Some(Installed { program, generation: handle.generation }));
         self.live += 1;
@@ -186,12 +202,12 @@ impl SaWriter {
     /// Takes an SA out and gives it back; `None` if the handle is stale.
     pub(super) fn remove(&mut self, handle: Handle, shared: &Sas) -> Option<SaProgram> {
         let program = self.map.installed(handle)?.program.clone();
-        if let Some(port) = udp_port(&program)
-            && let Some(count) = self.udp_ports.get_mut(&port)
+        if let Some(port) = own_port(&program)
+            && let Some(count) = self.ports.get_mut(&port)
         {
             *count -= 1;
             if *count == 0 {
-                self.udp_ports.remove(&port);
+                self.ports.remove(&port);
             }
         }
         self.put(handle.index, None);
@@ -215,17 +231,24 @@ impl SaWriter {
     }
 
     fn publish(&mut self, shared: &Sas) {
-        self.map.udp_ports = self.udp_ports.keys().copied().collect();
+        (self.map.udp_ports, self.map.dtls_ports) = (Vec::new(), Vec::new());
+        for port in self.ports.keys() {
+            match port {
+                OwnPort::Esp(port) => self.map.udp_ports.push(*port),
+                OwnPort::Dtls(port) => self.map.dtls_ports.push(*port),
+            }
+        }
         shared.set(self.map.clone());
     }
 }
 
-fn udp_port(program: &SaProgram) -> Option<u16> {
+fn own_port(program: &SaProgram) -> Option<OwnPort> {
     match program {
         SaProgram::Inbound { sa, .. } => {
-            sa.parameters().encapsulation.map(|udp| udp.destination_port)
+            sa.parameters().encapsulation.map(|udp| OwnPort::Esp(udp.destination_port))
         }
-        SaProgram::Outbound { .. } => None,
+        SaProgram::DtlsInbound { datagrams, .. } => Some(OwnPort::Dtls(datagrams.dst_port)),
+        SaProgram::Outbound { .. } | SaProgram::DtlsOutbound { .. } => None,
     }
 }
 
@@ -242,10 +265,7 @@ mod tests {
     }
 
     fn spi(map: &SaMap, sa: SaRef) -> Option<u32> {
-        map.get(sa).map(|program| match program {
-            SaProgram::Outbound { sa, .. } => sa.parameters().spi,
-            SaProgram::Inbound { sa, .. } => sa.parameters().spi,
-        })
+        map.get(sa).map(|program| program.name().0)
     }
 
     #[test]

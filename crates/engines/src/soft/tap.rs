@@ -6,7 +6,6 @@
 
 use core::{net::IpAddr, ops::Range};
 
-use esp::Parameters;
 use ports::PortId;
 use reason::DropReason;
 use wire::IpVersion;
@@ -46,7 +45,7 @@ pub struct Tapped<'a> {
     pub point: TapPoint,
     /// Where it came in.
     pub place: TapPlace,
-    /// The SA it was copied at: its SPI and the destination of its ESP packets.
+    /// The SA it was copied at: see [`SaProgram::name`](offload::SaProgram::name).
     pub sa: Option<(u32, IpAddr)>,
     /// The frame; packets from inside of tunnels stand behind a blank Ethernet header.
     pub bytes: &'a [u8],
@@ -100,15 +99,20 @@ impl Tap {
 
     /// Copies a frame about which it is not known yet what becomes of it.
     #[cold]
-    pub(super) fn hold(&mut self, sa: &Parameters, place: TapPlace, frame: &[u8]) -> Option<Held> {
-        self.hold_behind((sa.spi, sa.destination), place, &[], frame)
+    pub(super) fn hold(
+        &mut self,
+        sa: (u32, IpAddr),
+        place: TapPlace,
+        frame: &[u8],
+    ) -> Option<Held> {
+        self.hold_behind(sa, place, &[], frame)
     }
 
     /// The same with a packet that begins with its IP header.
     #[cold]
     pub(super) fn hold_packet(
         &mut self,
-        sa: &Parameters,
+        sa: (u32, IpAddr),
         place: TapPlace,
         packet: &[u8],
     ) -> Option<Held> {
@@ -116,7 +120,7 @@ impl Tap {
             Some(6) => IpVersion::V6,
             _ => IpVersion::V4,
         };
-        self.hold_behind((sa.spi, sa.destination), place, &blank(version), packet)
+        self.hold_behind(sa, place, &blank(version), packet)
     }
 
     /// The ESP packet was opened, and this is what is inside now; nothing if it was a dummy.
@@ -183,7 +187,11 @@ impl core::fmt::Debug for Tap {
 mod tests {
 
     use super::*;
-    use crate::soft::tests::sa;
+
+    fn sa(spi: u32) -> (u32, IpAddr) {
+        let sa = crate::soft::tests::sa(spi);
+        (sa.spi, sa.destination)
+    }
 
     const PLACE: TapPlace = TapPlace::Interface(3);
 
@@ -194,11 +202,11 @@ mod tests {
     #[test]
     fn what_becomes_of_a_packet_decides_what_is_kept_of_it() {
         let mut tap = Tap::new(Vec::new());
-        let held = tap.hold(&sa(700), PLACE, b"esp packet");
+        let held = tap.hold(sa(700), PLACE, b"esp packet");
         tap.opened(held, 9, Some(b"inside"));
-        let held = tap.hold(&sa(700), PLACE, b"dummy");
+        let held = tap.hold(sa(700), PLACE, b"dummy");
         tap.opened(held, 9, None);
-        let held = tap.hold(&sa(700), PLACE, b"damaged");
+        let held = tap.hold(sa(700), PLACE, b"damaged");
         tap.keep(held, TapPoint::Dropped(DropReason::EspIcvFailed));
         let failed = TapPoint::Dropped(DropReason::EspIcvFailed);
         let expected = [(TapPoint::Opened, 700, &b"inside"[..]), (failed, 700, &b"damaged"[..])];
@@ -211,8 +219,8 @@ mod tests {
     #[test]
     fn only_the_wanted_sas_are_copied() {
         let mut tap = Tap::new(vec![500]);
-        assert!(tap.hold(&sa(600), PLACE, b"another").is_none());
-        let held = tap.hold_packet(&sa(500), PLACE, &[0x60, 1, 2]);
+        assert!(tap.hold(sa(600), PLACE, b"another").is_none());
+        let held = tap.hold_packet(sa(500), PLACE, &[0x60, 1, 2]);
         tap.keep(held, TapPoint::Sealed);
         let got = kept(&tap);
         let [(TapPoint::Sealed, 500, bytes)] = &got[..] else { panic!("{got:?}") };

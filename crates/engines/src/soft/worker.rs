@@ -105,7 +105,7 @@ pub(super) enum Step {
     Done(Served),
     V4(Search<V4>),
     V6(Search<V6>),
-    /// ESP; the key is that of its SA.
+    /// ESP or a record of DTLS; the key is that of its SA.
     Sa4(Search<V4>),
     Sa6(Search<V6>),
 }
@@ -121,6 +121,8 @@ pub(super) enum Served {
     Punted(PuntCause),
     /// It came out of a tunnel, and goes to the slow path as a packet of that interface.
     Opened(PuntCause, u16),
+    /// It came out of a DTLS association, is no packet, and goes to the slow path.
+    Control(u32),
     /// It goes no further.
     Dropped(DropReason),
     /// Nothing is left of it: a dummy packet.
@@ -186,13 +188,21 @@ impl SoftWorker {
                     Served::Sent(port) => rest.move_first(port, &mut out.tx),
                     Served::Punted(cause) => {
                         if let Some(frame) = rest.next() {
-                            self.punt(Punt { frame, cause, port, tunnel: None }, now, out);
+                            let (tunnel, control) = (None, None);
+                            self.punt(Punt { frame, cause, port, tunnel, control }, now, out);
                         }
                     }
                     Served::Opened(cause, tunnel) => {
                         if let Some(frame) = rest.next() {
-                            let tunnel = Some(tunnel);
-                            self.punt(Punt { frame, cause, port, tunnel }, now, out);
+                            let (tunnel, control) = (Some(tunnel), None);
+                            self.punt(Punt { frame, cause, port, tunnel, control }, now, out);
+                        }
+                    }
+                    Served::Control(number) => {
+                        if let Some(frame) = rest.next() {
+                            let cause = PuntCause::DtlsControl;
+                            let (tunnel, control) = (None, Some(number));
+                            self.punt(Punt { frame, cause, port, tunnel, control }, now, out);
                         }
                     }
                     Served::Cut { port, count } => {
@@ -273,8 +283,13 @@ impl SoftWorker {
             reader.fetch_ahead(coming, &headers[..], at);
             let headers = &mut headers[at];
             *step = match step {
-                Step::Sa4(s) => reader.open(&reader.v4, headers, s, frame, now, out, tally),
-                Step::Sa6(s) => reader.open(&reader.v6, headers, s, frame, now, out, tally),
+                // a datagram to a port of DTLS may be of an ordinary flow
+                Step::Sa4(s) => reader
+                    .open(&reader.v4, headers, s, frame, now, out, tally)
+                    .unwrap_or(Step::V4(*s)),
+                Step::Sa6(s) => reader
+                    .open(&reader.v6, headers, s, frame, now, out, tally)
+                    .unwrap_or(Step::V6(*s)),
                 Step::Done(_) | Step::V4(_) | Step::V6(_) => continue,
             };
         }
@@ -318,7 +333,9 @@ impl SoftWorker {
             out.punts.push(punt);
             return;
         };
-        if let Some(tap) = &mut out.tap {
+        if let Some(tap) = &mut out.tap
+            && punt.control.is_none()
+        {
             let place = punt.tunnel.map_or(TapPlace::Port(punt.port), TapPlace::Interface);
             tap.dropped(reason, place, punt.frame.bytes());
         }
@@ -371,7 +388,15 @@ impl Reader {
                 return esp;
             }
         }
-        self.search(headers, interface)
+        let step = self.search(headers, interface);
+        if headers.tuple.proto == proto::UDP && self.sas.1.carries_dtls(headers.tuple.dst_port) {
+            return match step {
+                Step::V4(search) => Step::Sa4(search),
+                Step::V6(search) => Step::Sa6(search),
+                other => other,
+            };
+        }
+        step
     }
 
     /// What the headers alone tell.

@@ -28,8 +28,11 @@ impl Gateway {
             ingress: ingress.0,
             rewrite: Rewrite::compile(key, out),
             adjacency: AdjacencyId(session.next_hop[direction.index()]),
-            sa: self.interface(egress).tunnel().and_then(|id| self.sending_handle(id, &out)),
-            mtu: self.exit_mtu(egress),
+            sa: match self.interface(egress).tunnel() {
+                Some(id) => self.sending_handle(id, &out),
+                None => self.client_sending_handle(egress, &out),
+            },
+            mtu: self.mtu_towards(egress, out.dst),
             tcp_window: session.tcp_window(),
             session: id.index,
             direction,

@@ -49,7 +49,7 @@ impl Gateway {
         let (came, leaves) = (session.key(direction), session.key(direction.opposite()).reversed());
         findings = findings.union(self.through_tunnels((ingress, came), (egress, leaves)));
         if session.kind == Kind::Forward
-            && self.interface(egress).tunnel().is_none()
+            && !self.is_tunnelled(egress, egress)
             && !self.is_resolved(next_hop)
         {
             findings.insert(NotEligible::NeighbourUnresolved);
@@ -173,6 +173,11 @@ impl Gateway {
         let mut set = ReasonSet::EMPTY;
         for (interface, direction, tuple) in [(ingress, IN, came.reversed()), (egress, OUT, leaves)]
         {
+            if self.clients.are_behind(interface) {
+                let against = self.through_client(interface, direction, &tuple);
+                against.into_iter().for_each(|reason| set.insert(reason));
+                continue;
+            }
             let Some((id, tunnel)) = self.tunnel_of(interface) else { continue };
             if tunnel.offload == OffloadMode::Off {
                 set.insert(NotEligible::DisabledByTunnel);
@@ -201,11 +206,16 @@ impl Gateway {
     }
 
     fn is_tunnelled(&self, ingress: IfId, egress: IfId) -> bool {
-        [ingress, egress].iter().any(|id| self.interface(*id).tunnel().is_some())
+        [ingress, egress]
+            .iter()
+            .any(|id| self.interface(*id).tunnel().is_some() || self.clients.are_behind(*id))
     }
 
     fn without_engine(&self, ingress: IfId, egress: IfId) -> ReasonSet<NotEligible> {
         let attached = |id: IfId| {
+            if self.clients.are_behind(id) {
+                return true;
+            }
             let interface = self.config.interfaces.get(usize::from(id.0));
             match interface.map(|i| (i.tunnel(), self.config.port_of(i))) {
                 Some((None, port)) => port.is_some_and(|port| port.fast_path),

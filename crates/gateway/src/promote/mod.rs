@@ -152,6 +152,7 @@ impl Gateway {
                 // Refused directions are offered again with their next packet.
                 EngineEvent::Room => {
                     self.promote_sas(DemotionReason::OffloadSwitchChanged, now);
+                    self.promote_clients(DemotionReason::OffloadSwitchChanged, now);
                 }
             }
         }
@@ -256,6 +257,9 @@ pub(crate) fn is_passing(reason: NotEligible) -> bool {
         | NotEligible::TunnelledFlow
         | NotEligible::EgressOptimisationOff
         | NotEligible::GreNotOffloaded
-        | NotEligible::VxlanNotOffloaded => false,
+        | NotEligible::VxlanNotOffloaded
+        | NotEligible::DtlsVersionUnsupported
+        | NotEligible::DtlsCompression
+        | NotEligible::DtlsNotOffloaded => false,
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! Both are asked and their findings joined, so a profile can only take away.
 
-use offload::{Capabilities, FlowFacts, Profile, SaFacts};
+use offload::{Capabilities, DtlsFacts, FlowFacts, Profile, SaFacts};
 use reason::{NotEligible, ReasonSet};
 
 use crate::Gateway;
@@ -43,6 +43,18 @@ impl<'a> Rules<'a> {
     pub(crate) fn sa_evidence(self, facts: &SaFacts, reason: NotEligible) -> Option<String> {
         let [own, profile] = self.both();
         profile.sa_evidence(facts, reason).or_else(|| own.sa_evidence(facts, reason))
+    }
+
+    /// What stands against a DTLS association.
+    pub(crate) fn dtls(self, facts: &DtlsFacts) -> ReasonSet<NotEligible> {
+        let [own, profile] = self.both().map(|c| c.evaluate_dtls(facts).against);
+        own.union(profile)
+    }
+
+    /// The figures behind one of those reasons; none where the gateway itself found it.
+    pub(crate) fn dtls_evidence(self, facts: &DtlsFacts, reason: NotEligible) -> Option<String> {
+        let [own, profile] = self.both();
+        profile.dtls_evidence(facts, reason).or_else(|| own.dtls_evidence(facts, reason))
     }
 
     /// Whether an IP protocol is forwarded.

@@ -309,8 +309,14 @@ impl Gateway {
         };
         let (came, leaves) = (session.key(d), session.key(d.opposite()).reversed());
         let sas = ways.into_iter().filter_map(|(interface, way)| {
-            let (id, tunnel) = self.tunnel_of(interface)?;
             let tuple = if way == OUT { leaves } else { came.reversed() };
+            if let Some(number) = self.clients.at(interface, tuple.dst) {
+                let (client, word) =
+                    (self.clients.get(number)?, if way == OUT { "out" } else { "in" });
+                let state = client.ledger.direction(way).state().name();
+                return Some(format!("dtls-client={} direction={word} status={state}", number.0));
+            }
+            let (id, tunnel) = self.tunnel_of(interface)?;
             let child = self.tunnels.child(self.tunnels.sending(id, &tuple)?)?;
             let (word, parameters) = match way {
                 OUT => ("out", child.outbound.parameters()),
@@ -387,7 +393,7 @@ impl Gateway {
             | NotEligible::TunnelledFlow => {
                 ("engine", self.rules().flow_evidence(&self.facts(session, d), reason))
             }
-            // These are said of SAs.
+            // These are said of SAs and associations.
             NotEligible::CipherUnsupported
             | NotEligible::IntegrityUnsupported
             | NotEligible::KeyLength
@@ -406,7 +412,10 @@ impl Gateway {
             | NotEligible::TunnelledFilter
             | NotEligible::MultiContext
             | NotEligible::VolumeLifetime
-            | NotEligible::LifetimeOrder => ("engine", String::new()),
+            | NotEligible::LifetimeOrder
+            | NotEligible::DtlsVersionUnsupported
+            | NotEligible::DtlsCompression
+            | NotEligible::DtlsNotOffloaded => ("engine", String::new()),
         };
         FindingView { reason: ReasonView::of(reason), layer: layer.into(), evidence }
     }

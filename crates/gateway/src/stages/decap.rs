@@ -11,10 +11,13 @@ use crate::{
     Gateway,
     packet::{Packet, Verdict},
     trace::Note,
-    tunnel::{Carried, MOST_NESTED, Unwrapped},
+    tunnel::{Carried, ClientNumber, FromClient, MOST_NESTED, Unwrapped},
 };
 
 pub(crate) fn run(gateway: &mut Gateway, packet: &mut Packet, now: Time) -> Verdict {
+    if let Some(number) = gateway.client_of(packet) {
+        return open_client(gateway, packet, number, now);
+    }
     match gateway.carried(packet) {
         Carried::Nothing => {
             packet.say(|_| Note::new("tunnels", "not a tunnel packet"));
@@ -94,6 +97,44 @@ pub(crate) fn run(gateway: &mut Gateway, packet: &mut Packet, now: Time) -> Verd
                 Err(reason) => Verdict::Drop(reason),
             }
         }
+    }
+}
+
+/// A record of a client's.
+fn open_client(
+    gateway: &mut Gateway,
+    packet: &mut Packet,
+    number: ClientNumber,
+    now: Time,
+) -> Verdict {
+    if packet.nesting >= MOST_NESTED {
+        return Verdict::Drop(DropReason::TunnelLoop);
+    }
+    let looked = || format!("DTLS of client {}", number.0);
+    if packet.is_simulated() {
+        packet.say(|_| Note::new(looked(), "would be opened"));
+        return Verdict::Consume;
+    }
+    let result = if packet.frame.offloads.gso.is_some() {
+        gateway.unwrap_each(packet, now).map(|()| None)
+    } else {
+        gateway.unwrap_client(packet, number, now).map(Some)
+    };
+    packet.say(|p| {
+        let found = match &result {
+            Ok(Some(FromClient::Packet)) => {
+                format!("opened: {}; {}", p.headers.tuple, gateway.client_offers(number))
+            }
+            Ok(Some(FromClient::Message)) => "opened: no packet; for remote access".into(),
+            Ok(None) => "a super-packet; each of its packets goes its own way".into(),
+            Err(reason) => format!("not opened: {reason}"),
+        };
+        Note::new(looked(), found)
+    });
+    match result {
+        Ok(Some(FromClient::Packet)) => Verdict::Continue,
+        Ok(Some(FromClient::Message) | None) => Verdict::Consume,
+        Err(reason) => Verdict::Drop(reason),
     }
 }
 

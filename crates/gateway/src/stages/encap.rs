@@ -39,8 +39,13 @@ pub(crate) fn run(gateway: &mut Gateway, packet: &mut Packet, now: Time) -> Verd
         return wait(packet, &gateway.interface(egress).name, awaits);
     }
     let outer = gateway.outer(packet);
+    let to_client = gateway.clients.are_behind(egress);
     let mtu = gateway.sealed_whole(egress, packet).unwrap_or_else(|| {
-        outer.flatten().unwrap_or(u16::MAX).min(gateway.exit_mtu_of(egress, packet))
+        let exit = match to_client {
+            true => gateway.mtu_towards(egress, gateway.leaving_tuple(packet).dst),
+            false => gateway.exit_mtu_of(egress, packet),
+        };
+        outer.flatten().unwrap_or(u16::MAX).min(exit)
     });
     let too_big = packet.largest_ip_len() > u32::from(mtu);
     // What its sender has cut once may be cut again, whatever the version; DF then told otherwise.
@@ -67,7 +72,7 @@ pub(crate) fn run(gateway: &mut Gateway, packet: &mut Packet, now: Time) -> Verd
                 "fits",
             )
         });
-        return tunnel.map_or(Verdict::Continue, |id| wrap(gateway, packet, id, now));
+        return enter(gateway, packet, egress, now);
     }
     if packet.wrapped.is_none() {
         if !rewrite(gateway, packet, forwarded) {
@@ -86,7 +91,16 @@ pub(crate) fn run(gateway: &mut Gateway, packet: &mut Packet, now: Time) -> Verd
             child.sizes.after.count(packet.pieces.len());
         }
     }
-    tunnel.map_or(Verdict::Continue, |id| wrap(gateway, packet, id, now))
+    enter(gateway, packet, egress, now)
+}
+
+/// What leaves by a tunnel, or to a client, is wrapped; the rest is in its form.
+fn enter(gateway: &mut Gateway, packet: &mut Packet, egress: IfId, now: Time) -> Verdict {
+    match gateway.interface(egress).tunnel() {
+        Some(id) => wrap(gateway, packet, id, now),
+        None if gateway.clients.are_behind(egress) => wrap_client(gateway, packet, egress, now),
+        None => Verdict::Continue,
+    }
 }
 
 /// The tunnel has no SA for the packet yet.
@@ -119,7 +133,7 @@ fn wrap(gateway: &mut Gateway, packet: &mut Packet, id: TunnelId, now: Time) -> 
             Ok(()) => {
                 let offers = match p.wrapped {
                     Some(Wrapped::Sa(child)) => Some(gateway.offers(child)),
-                    Some(Wrapped::Overlay(_)) | None => None,
+                    Some(Wrapped::Overlay(_) | Wrapped::Client(_)) | None => None,
                 };
                 let offers = offers.map_or_else(String::new, |offers| format!("; {offers}"));
                 format!(
@@ -131,6 +145,32 @@ fn wrap(gateway: &mut Gateway, packet: &mut Packet, id: TunnelId, now: Time) -> 
             Err(reason) => format!("not wrapped: {reason}"),
         };
         Note::new(format!("tunnel {name}"), found).by(kind, name, line)
+    });
+    match result {
+        Ok(()) => Verdict::Continue,
+        Err(reason) => Verdict::Drop(reason),
+    }
+}
+
+/// The packet goes to a client.
+fn wrap_client(gateway: &mut Gateway, packet: &mut Packet, egress: IfId, now: Time) -> Verdict {
+    if packet.nesting >= MOST_NESTED {
+        return Verdict::Drop(DropReason::TunnelLoop);
+    }
+    let inner = packet.headers.ip_len();
+    let number = gateway.client_towards(egress, packet);
+    let result = number
+        .ok_or(DropReason::DtlsNoAssociation)
+        .and_then(|number| gateway.wrap_client(packet, number, now));
+    packet.say(|p| {
+        let found = match &result {
+            Ok(()) => {
+                format!("{inner} bytes became {} of {}", p.headers.ip_len(), p.headers.tuple)
+            }
+            Err(reason) => format!("not wrapped: {reason}"),
+        };
+        let offers = number.map(|number| gateway.client_offers(number)).unwrap_or_default();
+        Note::new(format!("DTLS client {offers}"), found)
     });
     match result {
         Ok(()) => Verdict::Continue,

@@ -31,7 +31,9 @@ pub(crate) fn run(gateway: &mut Gateway, packet: &mut Packet, now: Time) -> Verd
     if !enabled {
         return Verdict::Drop(DropReason::InterfaceDown);
     }
-    if !packet.is_simulated() && !is_for(packet.headers.eth_dst, mac) {
+    // what came out of a client's record never had a MAC address
+    let has_mac = !packet.is_simulated() && !gateway.clients.are_behind(packet.ingress);
+    if has_mac && !is_for(packet.headers.eth_dst, mac) {
         return Verdict::Drop(DropReason::NotForUs);
     }
     match packet.headers.kind {

@@ -88,7 +88,11 @@ impl Gateway {
 
     /// The SAs keep the neighbour their packets go to, for the same reason.
     fn remember_far_end(&mut self, packet: &Packet, id: u32, now: Time) {
-        let Some(Wrapped::Sa(wrapped)) = packet.wrapped else { return };
+        let wrapped = match packet.wrapped {
+            Some(Wrapped::Sa(wrapped)) => wrapped,
+            Some(Wrapped::Client(number)) => return self.remember_way_to_client(number, id, now),
+            Some(Wrapped::Overlay(_)) | None => return,
+        };
         let Some(child) = self.tunnels.child_mut(wrapped) else { return };
         let before = std::mem::replace(&mut child.next_hop, id);
         if before == id {

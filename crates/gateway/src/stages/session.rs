@@ -1,7 +1,7 @@
 //! Session: which session is it, does the packet fit its state, do its decisions still hold?
 
 use offload::Direction;
-use reason::{DemotionReason, DropReason};
+use reason::{DemotionReason, DropReason, PuntCause};
 use wire::{Time, icmp, rewrite::quoted_tuple, tcp::flags};
 
 use crate::{
@@ -41,6 +41,9 @@ pub(crate) fn run(gateway: &mut Gateway, packet: &mut Packet, now: Time) -> Verd
     match observed {
         Observation::Pass { closing, .. } => {
             hit(gateway, packet, id, direction);
+            if packet.cause == PuntCause::SaMiss {
+                without_sa(gateway, id, direction, now);
+            }
             if closing {
                 gateway.demote_both(id, DemotionReason::TcpClose, now);
             }
@@ -75,6 +78,15 @@ fn hit(gateway: &mut Gateway, packet: &mut Packet, id: SessionId, direction: Dir
             format!("session {id}, {}, {state}", direction.name()),
         )
     });
+}
+
+/// The engine has the flow, and not the SA that it goes into any more: its program is of no use. One that was
+/// installed just now is not the one that punted.
+fn without_sa(gateway: &mut Gateway, id: SessionId, direction: Direction, now: Time) {
+    let Some(session) = gateway.sessions.get(id) else { return };
+    if session.ledger.direction(direction).since().as_millis() < now.as_millis() {
+        gateway.demote(id, direction, DemotionReason::SaRemoved, now);
+    }
 }
 
 /// Where packets of a direction go.

@@ -8,6 +8,7 @@
 //!
 //! Limits: a tunnel keyed by hand has one child, for as long as its configuration stands.
 
+mod dtls;
 mod encapsulate;
 mod facts;
 mod idle;
@@ -22,6 +23,8 @@ mod steering;
 mod unwrap;
 mod wrap;
 
+pub(crate) use self::dtls::FromClient;
+pub use self::dtls::{Association, Client, ClientNumber, Clients, NewClient};
 pub(crate) use facts::{planned, sa_facts};
 pub use idle::Own;
 pub use ike::Random;
@@ -72,6 +75,8 @@ pub enum Wrapped {
     Sa(ChildId),
     /// A GRE or VXLAN tunnel.
     Overlay(TunnelId),
+    /// The DTLS association of a client.
+    Client(ClientNumber),
 }
 
 /// A pair of SAs.

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use ::ike::message::TrafficSelector;
 use config::model::{Tunnel, TunnelId};
-use offload::AdjacencyId;
+use offload::{AdjacencyId, SaProgram};
 use reason::{DemotionReason, ReasonSet};
 use wire::{Time, Tuple};
 
@@ -205,7 +205,9 @@ impl Gateway {
         self.neighbours.acquire(NeighbourId(next_hop));
         let Some(handle) = handle else { return };
         if !self.against_sa(new, OUT).is_empty()
-            || !self.engine.replace_sa(handle, sa, AdjacencyId(next_hop))
+            || !self
+                .engine
+                .replace_sa(handle, SaProgram::Outbound { sa, adjacency: AdjacencyId(next_hop) })
         {
             return;
         }
@@ -292,8 +294,10 @@ impl Gateway {
         let Ok(sa) = sa.map(Arc::new) else { return };
         let handle = self.sa_handle(id, OUT);
         let adjacency = AdjacencyId(child.next_hop);
-        let replaced =
-            handle.map(|handle| self.engine.replace_sa(handle, Arc::clone(&sa), adjacency));
+        let replaced = handle.map(|handle| {
+            let sa = Arc::clone(&sa);
+            self.engine.replace_sa(handle, SaProgram::Outbound { sa, adjacency })
+        });
         self.tunnels.replace_outbound(id, sa);
         if replaced == Some(false) {
             self.demote_sa(id, OUT, DemotionReason::PathChanged, now);

@@ -105,6 +105,7 @@ impl Gateway {
     pub(crate) fn outer(&self, packet: &Packet) -> Option<Option<u16>> {
         let child = match packet.wrapped? {
             Wrapped::Sa(child) => self.tunnels.child(child)?,
+            Wrapped::Client(_) => return Some(None),
             Wrapped::Overlay(id) => {
                 return Some(self.overlays.get(id)?.path_mtu.map(|(mtu, _)| mtu));
             }

@@ -141,6 +141,7 @@ impl Gateway {
             return Err(reason);
         }
         packet.before_sa = None;
+        packet.asks_for_no_sa();
         packet.vr = self.interface(tunnel.interface).vr;
         packet.reassembled = None;
         packet.nesting += 1;

@@ -20,7 +20,7 @@ use crate::{
 };
 
 /// Bytes that any SA puts before a packet at most: Ethernet with a tag, IPv6, UDP, ESP and an
-/// initialization vector.
+/// initialization vector. A record of DTLS has two bytes less.
 const BEFORE: usize = 18 + 40 + 8 + 8 + 16;
 
 /// A blank Ethernet header with the EtherType of an IP version: the parser reads frames.
@@ -59,7 +59,7 @@ impl Gateway {
         self.route_below(tunnel.vr, outer)
     }
 
-    fn route_below(&self, vr: VrId, outer: &Tuple) -> Option<(IfId, IpAddr)> {
+    pub(super) fn route_below(&self, vr: VrId, outer: &Tuple) -> Option<(IfId, IpAddr)> {
         match self.routes.lookup(vr, outer.dst) {
             Lookup::Via(set) => {
                 let member = set.select(flow_hash(outer));
@@ -139,7 +139,7 @@ impl Gateway {
 
     /// Sealing adds at both ends: a packet that fills its buffer moves to a larger one, and one that
     /// other tunnels have put headers before to one with room for more.
-    fn make_room(&self, frame: &mut Frame, wanted: usize) -> Result<(), DropReason> {
+    pub(super) fn make_room(&self, frame: &mut Frame, wanted: usize) -> Result<(), DropReason> {
         if frame.tailroom() >= wanted && frame.headroom() >= BEFORE {
             return Ok(());
         }

@@ -89,7 +89,7 @@ impl Engine for Forgetful {
     fn move_sa(&mut self, _: Handle, _: AdjacencyId) -> bool {
         false
     }
-    fn replace_sa(&mut self, _: Handle, _: std::sync::Arc<esp::Outbound>, _: AdjacencyId) -> bool {
+    fn replace_sa(&mut self, _: Handle, _: SaProgram) -> bool {
         false
     }
     fn remove_sa(&mut self, _: Handle) -> bool {

@@ -1,7 +1,8 @@
 //! Capabilities in words, for people who compare engines.
 
 use super::{
-    Allowed, Capabilities, DtlsVersion,
+    Allowed, Capabilities,
+    dtls::cipher,
     ipsec::{hash, mode},
     protocol,
 };
@@ -41,7 +42,11 @@ impl Capabilities {
             ("sa lifetimes in bytes", yes(ipsec.byte_lifetimes)),
             ("sa hard without soft", yes(ipsec.hard_without_soft)),
             ("sa most", bound(ipsec.sas)),
-            ("dtls versions", self.dtls.list(dtls).to_string()),
+            ("dtls versions", self.dtls.versions.list(|version| version.name()).to_string()),
+            ("dtls ciphers", self.dtls.ciphers.list(cipher).to_string()),
+            ("dtls compression", yes(self.dtls.compression)),
+            ("dtls outer versions", versions(self.dtls.ipv4, self.dtls.ipv6)),
+            ("dtls virtual routers", bound(self.dtls.virtual_routers.map(|n| n as u64))),
         ]
     }
 }
@@ -58,11 +63,4 @@ fn versions(v4: bool, v6: bool) -> String {
         (false, false) => "none",
     }
     .to_owned()
-}
-
-fn dtls(version: &DtlsVersion) -> &'static str {
-    match version {
-        DtlsVersion::V1_0 => "1.0",
-        DtlsVersion::V1_2 => "1.2",
-    }
 }

@@ -479,4 +479,16 @@ registry! {
         "The packet is of a session of a user who is no longer behind its source address."
         "Normal after a logout; `events` tells who went."
         "";
+    119 DtlsSourceForeign "dtls-source-foreign" Warning
+        "A packet out of a DTLS association has a source that is not its client's address."
+        "Find out what the client routes into its tunnel; it may only send as itself."
+        "Cisco: rpf-violated";
+    120 DtlsNoAssociation "dtls-no-association" Notice
+        "A packet is for a client that has no DTLS association."
+        "See `show dtls`; the client may have lost its connection."
+        "";
+    121 DtlsMessagesFull "dtls-messages-full" Warning
+        "More messages of clients wait to be read than there is room for."
+        "Look for a client that sends nothing but control messages."
+        "";
 }

@@ -215,4 +215,16 @@ registry! {
         "The session goes through a VXLAN tunnel, which the engine does not encapsulate."
         "Use an IPsec tunnel in tunnel mode where the fast path matters; VXLAN stays on the slow path."
         "";
+    53 DtlsVersionUnsupported "dtls-version-unsupported" Notice
+        "The engine does not serve this version of DTLS."
+        "Use DTLS 1.2 at the client."
+        "Cisco: DTLS 1.0";
+    54 DtlsCompression "dtls-compression" Notice
+        "The client compresses what its DTLS records carry, which the engine does not undo."
+        "Switch compression off at the client."
+        "Cisco: compression";
+    55 DtlsNotOffloaded "dtls-not-offloaded" Info
+        "The engine does not serve DTLS."
+        "Nothing to do with this engine; see `plan --profiles`."
+        "";
 }

@@ -75,4 +75,32 @@ registry! {
         "The packet fills its buffer, and sealing it would need more."
         "Normal for packets of about 2000 bytes; keep the MTU of tunnels below or well above that."
         "";
+    18 DtlsContent "dtls-content" Info
+        "A DTLS record carries a handshake message or an alert."
+        "Normal when clients come and go."
+        "Cisco: control packets";
+    19 DtlsEpoch "dtls-epoch" Info
+        "A DTLS record is of an epoch that is not the association's: not protected yet, or of no handshake."
+        "Normal when clients connect."
+        "";
+    20 DtlsClientHello "dtls-client-hello" Info
+        "A client begins a new handshake from the address and port of an association."
+        "Normal when clients connect anew."
+        "";
+    21 DtlsVersion "dtls-version" Notice
+        "A DTLS record is of another version than 1.2."
+        "Find the sender; another program may use the port."
+        "";
+    22 DtlsShort "dtls-short" Notice
+        "A DTLS datagram is too short to carry a packet."
+        "Find the sender; another program may use the port."
+        "";
+    23 DtlsSeveral "dtls-several" Info
+        "A DTLS datagram is not one whole record."
+        "Normal for rare clients that send several records at once."
+        "";
+    24 DtlsControl "dtls-control" Info
+        "A DTLS record carries no packet but a message of the client's, such as dead peer detection."
+        "Normal; each client sends one now and then."
+        "Cisco: control packets";
 }

@@ -1,5 +1,6 @@
 //! A rig with three interfaces: `in` on port 0, `out` on port 1, `tagged` on port 1 with VLAN 20.
 
+mod associations;
 mod forward;
 mod punts;
 mod stress;
