@@ -14,16 +14,30 @@ use zeroize::Zeroizing;
 pub struct ExportKeys {
     /// For which program.
     pub format: KeyFormat,
-    /// Only of this tunnel, or with this SPI (`0x…`).
+    /// Keys of what.
+    #[serde(default)]
+    pub of: KeysOf,
+    /// Only of this tunnel, or with this SPI (`0x…`); of IKE, only with this peer.
     #[serde(default)]
     pub pick: Option<String>,
+}
+
+/// Keys of what.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum KeysOf {
+    /// SAs of ESP.
+    #[default]
+    Esp,
+    /// IKE SAs.
+    Ike,
 }
 
 /// For which program keys are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum KeyFormat {
-    /// Wireshark's table `esp_sa`.
+    /// Wireshark's tables `esp_sa` and `ikev2_decryption_table`.
     Wireshark,
 }
 

@@ -20,7 +20,7 @@ mod request;
 pub mod view;
 
 pub use error::{ApiError, ErrorDocument, ExitCode};
-pub use keys::{ExportKeys, KeyFormat, KeyTable};
+pub use keys::{ExportKeys, KeyFormat, KeyTable, KeysOf};
 pub use reason_view::{ReasonCount, ReasonView};
 pub use request::{
     CaptureSpec, ConfigText, LookupKey, PacketSpec, Request, SessionPick, StatisticsKind,
@@ -90,6 +90,8 @@ pub enum Response {
     NatVips(NatVipsView),
     /// To [`Request::ShowNatPools`].
     NatPools(NatPoolsView),
+    /// To [`Request::ShowAddressPools`].
+    AddressPools(AddressPoolsView),
     /// To [`Request::ShowEngines`].
     Engines(EnginesView),
     /// To [`Request::ShowOffloadReasons`].

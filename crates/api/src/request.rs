@@ -110,6 +110,8 @@ pub enum Request {
     ShowNatVips,
     /// IP pools.
     ShowNatPools,
+    /// Address pools.
+    ShowAddressPools,
     /// Engines: occupancy, work, refusals, punts.
     ShowEngines,
     /// Why sessions are not on a faster tier, counted.

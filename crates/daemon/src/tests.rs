@@ -261,7 +261,11 @@ async fn keys_are_for_root_alone_and_only_where_the_configuration_says_so() {
     let rig = Rig::new("keys");
     let peer = |uid| Peer { uid, pid: Some(7) };
     let ask = async |peer| {
-        let request = ExportKeys { format: KeyFormat::Wireshark, pick: Some("site".into()) };
+        let request = ExportKeys {
+            format: KeyFormat::Wireshark,
+            of: Default::default(),
+            pick: Some("site".into()),
+        };
         rig.control.export_keys(peer, request).await
     };
     let error = ask(peer(Some(0))).await.expect_err("the switch is off");

@@ -370,7 +370,7 @@ pub struct MessageRecord {
     pub payloads: Vec<String>,
 }
 
-/// `sent IKE_AUTH request 1: IDi type 2, 6 bytes | ...`.
+/// `sent IKE_AUTH request 1: IDi gw.example | ...`.
 impl fmt::Display for MessageRecord {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let way = if self.sent { "sent" } else { "received" };

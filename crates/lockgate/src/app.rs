@@ -8,12 +8,15 @@ use crate::{
     capture,
     cli::{Clear, Command, Explain, FlowArgs, Policy, Show, ShowNat, ShowOffload, TraceArgs, User},
     client::{Answer, Client, Failure},
-    keys, packet,
+    ike, keys, packet,
     render::{self, Style},
 };
 
 /// How often a live trace asks for packets.
 const TRACE_POLL: Duration = Duration::from_millis(100);
+
+/// Packets that a live trace takes where nobody says how many.
+const PACKETS: u32 = 10;
 
 /// Sessions of a long list that are kept before they are printed, so that columns align.
 const CHUNK: usize = 4096;
@@ -52,10 +55,23 @@ async fn run(command: Command, socket: &Path, t: &mut Terminal<'_>) -> Result<()
             pick,
             ..
         }) => {
-            let request = api::ExportKeys { format: format.into(), pick };
+            let request = api::ExportKeys { format: format.into(), of: api::KeysOf::Esp, pick };
+            return keys::export(socket, t, &request, &directory).await;
+        }
+        Command::Show(Show::Ike {
+            export_keys: Some(format),
+            output: Some(directory),
+            peer: pick,
+            ..
+        }) => {
+            let request = api::ExportKeys { format: format.into(), of: api::KeysOf::Ike, pick };
             return keys::export(socket, t, &request, &directory).await;
         }
         Command::Show(show) => return shown(&mut Client::connect(socket).await?, t, show).await,
+        Command::Trace(args) if args.ike => {
+            let mut client = Client::connect(socket).await?;
+            return ike::follow(&mut client, t, words(args.words), args.count).await;
+        }
         Command::Trace(args) if !args.simulate => {
             return trace(&mut Client::connect(socket).await?, t, args).await;
         }
@@ -119,7 +135,7 @@ async fn run(command: Command, socket: &Path, t: &mut Terminal<'_>) -> Result<()
 async fn shown(client: &mut Client, t: &mut Terminal<'_>, show: Show) -> Result<(), Failure> {
     let request = match show {
         Show::Sessions { .. } => Request::ShowSessionSummary,
-        Show::Ike { detail, peer } => {
+        Show::Ike { detail, peer, .. } => {
             let answer = client.ask(&Request::ShowIke { peer, messages: detail }).await?;
             match (detail && !t.json, &answer.response) {
                 (true, response) => t.print(&render::ike_detail(response, &t.style)),
@@ -130,6 +146,7 @@ async fn shown(client: &mut Client, t: &mut Terminal<'_>, show: Show) -> Result<
         Show::Ports => Request::ShowPorts,
         Show::Interfaces => Request::ShowInterfaces,
         Show::Nat(ShowNat::Vips) => Request::ShowNatVips,
+        Show::AddressPools => Request::ShowAddressPools,
         Show::Nat(ShowNat::Pools) => Request::ShowNatPools,
         Show::Engines => Request::ShowEngines,
         Show::Offload(ShowOffload::Reasons) => Request::ShowOffloadReasons,
@@ -359,15 +376,13 @@ async fn events(
 }
 
 async fn trace(client: &mut Client, t: &mut Terminal<'_>, args: TraceArgs) -> Result<(), Failure> {
-    let request = Request::TraceStart { filter: words(args.words), count: args.count };
+    let count = args.count.unwrap_or(PACKETS);
+    let request = Request::TraceStart { filter: words(args.words), count };
     let answer = client.ask(&request).await?;
     let Response::TraceStarted(started) = &answer.response else { return Err(unexpected()) };
     let trace = started.trace;
     if !t.json {
-        t.talk(&format!(
-            "tracing the next {} packets that match; end it with Ctrl-C\n",
-            args.count
-        ));
+        t.talk(&format!("tracing the next {count} packets that match; end it with Ctrl-C\n"));
     }
     loop {
         let interrupted = tokio::select! {

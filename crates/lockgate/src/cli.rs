@@ -309,6 +309,13 @@ pub enum Show {
         /// Everything about each peer, its SAs and the latest messages
         #[arg(long)]
         detail: bool,
+        /// Write the keys of IKE SAs to a file for this program instead; root only, and only where the
+        /// configuration says `debug.export-keys = true`
+        #[arg(long, value_name = "FORMAT", requires = "output", conflicts_with = "detail")]
+        export_keys: Option<ExportFormat>,
+        /// Directory for the file of --export-keys
+        #[arg(long, short, value_name = "DIR", requires = "export_keys")]
+        output: Option<PathBuf>,
         /// Only this peer
         peer: Option<String>,
     },
@@ -324,6 +331,9 @@ pub enum Show {
     /// Address translation
     #[command(subcommand)]
     Nat(ShowNat),
+    /// Addresses given to peers: how many of each pool
+    #[command(alias = "address-pool")]
+    AddressPools,
     /// Engines: occupancy, work, refusals, punts, drift audit
     Engines,
     /// Promotion to engines
@@ -466,10 +476,13 @@ pub struct TraceArgs {
     /// Send a made-up packet through every stage; nothing is changed
     #[arg(long)]
     pub simulate: bool,
-    /// Packets to trace
-    #[arg(long, short, default_value_t = 10, conflicts_with = "simulate")]
+    /// Follow the messages of IKE with all peers or one, payload by payload, beginning with the latest
+    #[arg(long, conflicts_with = "simulate")]
+    pub ike: bool,
+    /// Packets to trace, 10 where absent; messages with --ike, without end where absent
+    #[arg(long, short, conflicts_with = "simulate")]
     #[arg(value_parser = clap::value_parser!(u32).range(1..=100_000))]
-    pub count: u32,
+    pub count: Option<u32>,
     /// Made-up packet: interface it comes in by
     #[arg(long = "in", value_name = "INTERFACE", requires = "simulate")]
     pub interface: Option<String>,
@@ -488,8 +501,8 @@ pub struct TraceArgs {
     /// Made-up packet: may be fragmented
     #[arg(long, requires = "simulate")]
     pub may_fragment: bool,
-    /// A filter; with --simulate a packet: `tcp 10.1.1.5:51000 8.8.8.8:443 in lan`
-    #[arg(value_name = "FILTER|PACKET")]
+    /// A filter; with --ike a peer, with --simulate a packet: `tcp 10.1.1.5:51000 8.8.8.8:443 in lan`
+    #[arg(value_name = "FILTER|PACKET|PEER")]
     pub words: Vec<String>,
 }
 
@@ -660,6 +673,8 @@ mod tests {
         for line in [
             "lockgate show sa --export-keys wireshark",
             "lockgate show sa --output keys",
+            "lockgate show ike --export-keys wireshark",
+            "lockgate trace --ike --simulate",
             "lockgate capture --count 0",
             "lockgate capture --point moon",
             "lockgate capture --snap 10",

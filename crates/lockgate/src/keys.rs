@@ -1,4 +1,4 @@
-//! `show sa --export-keys`: keys of SAs, written to a file that only its owner reads.
+//! `show sa --export-keys` and `show ike --export-keys`: keys of SAs, written to a file that only its owner reads.
 //!
 //! The client of the other commands keeps what it reads in buffers that are not wiped; here the answer is
 //! read into one that is.
@@ -10,7 +10,7 @@ use std::{
     path::Path,
 };
 
-use api::{ApiError, ExportKeys, KeyTable};
+use api::{ApiError, ExportKeys, KeyTable, KeysOf};
 use tokio::net::UnixStream;
 use zeroize::Zeroizing;
 
@@ -22,8 +22,16 @@ use crate::{
 /// Largest answer, in bytes: thousands of SAs.
 const MOST: usize = 4 << 20;
 
-/// The file that Wireshark reads in its directory.
-const FILE: &str = "esp_sa";
+/// The file that Wireshark reads in its directory, and what it has to be told besides.
+const fn file(of: KeysOf) -> (&'static str, &'static str) {
+    match of {
+        KeysOf::Esp => (
+            "esp_sa",
+            "-o esp.enable_encryption_decode:TRUE -o esp.enable_authentication_check:TRUE ",
+        ),
+        KeysOf::Ike => ("ikev2_decryption_table", ""),
+    }
+}
 
 /// Asks for the keys and writes them to a new file in the directory.
 pub async fn export(
@@ -32,7 +40,8 @@ pub async fn export(
     request: &ExportKeys,
     directory: &Path,
 ) -> Result<(), Failure> {
-    let path = directory.join(FILE);
+    let (name, options) = file(request.of);
+    let path = directory.join(name);
     if path.exists() {
         let message = format!("{} is there already; remove it first", path.display());
         return Err(local(ApiError::failed(message)));
@@ -48,7 +57,7 @@ pub async fn export(
     }
     write(directory, &path, body)
         .map_err(|e| local(ApiError::failed(format!("{}: {e}", path.display()))))?;
-    t.print(&told(t.json, &path, directory, body));
+    t.print(&told(t.json, &path, (directory, options), body));
     Ok(())
 }
 
@@ -109,7 +118,7 @@ fn write(directory: &Path, path: &Path, body: &[u8]) -> io::Result<()> {
 }
 
 /// What was exported, without the keys.
-fn told(json: bool, path: &Path, directory: &Path, body: &[u8]) -> String {
+fn told(json: bool, path: &Path, (directory, options): (&Path, &str), body: &[u8]) -> String {
     let lines = body.split(|byte| *byte == b'\n').filter(|line| line.starts_with(b"#"));
     let comments: Vec<_> = lines.map(String::from_utf8_lossy).collect();
     let of = |head: &str| -> Vec<&str> {
@@ -134,9 +143,7 @@ fn told(json: bool, path: &Path, directory: &Path, body: &[u8]) -> String {
         out.push_str(&format!("left out: {sa}\n"));
     }
     out.push_str(&format!(
-        "next: WIRESHARK_CONFIG_DIR={} tshark -o esp.enable_encryption_decode:TRUE \
-         -o esp.enable_authentication_check:TRUE -r CAPTURE\n\
-         then: remove the file\n",
+        "next: WIRESHARK_CONFIG_DIR={} tshark {options}-r CAPTURE\nthen: remove the file\n",
         directory.display()
     ));
     out

@@ -12,6 +12,7 @@ mod cli;
 mod client;
 mod demo;
 mod generate;
+mod ike;
 mod keys;
 mod offline;
 mod packet;

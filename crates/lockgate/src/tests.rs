@@ -56,6 +56,14 @@ impl Backend for Fake {
                 let view = api::TracePolledView { trace: 7, lost: 3, done, ..Default::default() };
                 Ok(Response::TracePolled(view))
             }
+            Request::ShowIke { peer: Some(_), messages: true } => {
+                self.traced += 1;
+                // one more each time, and the first is not kept for ever
+                let messages = (self.traced..=self.traced + 1).map(said).collect();
+                let peer =
+                    api::IkePeerView { name: "paris".into(), messages, ..Default::default() };
+                Ok(Response::Ike(api::IkeView { peers: vec![peer], ..Default::default() }))
+            }
             Request::CaptureStart(spec) => {
                 assert_eq!(spec.spi.as_deref(), Some("0x1001"));
                 Ok(Response::CaptureStarted(api::CaptureStartedView {
@@ -289,6 +297,44 @@ async fn a_live_trace_is_polled_until_it_is_done() {
         assert_eq!(trace.code, ExitCode::Ok, "{}", trace.err);
         assert!(trace.err.starts_with("tracing the next 3 packets"), "{}", trace.err);
         assert!(trace.out.contains("3 of 0 matching packets were not seen"), "{}", trace.out);
+    })
+    .await;
+}
+
+fn said(number: u64) -> api::IkeMessageView {
+    api::IkeMessageView {
+        number,
+        ago_ms: 1_000,
+        ike: Some(3),
+        path: "192.0.2.1:500 -> 198.51.100.7:500".into(),
+        way: "sent".into(),
+        message: format!("IKE_AUTH request {number}"),
+        payloads: vec!["IDi gw.example".into(), "AUTH preshared key, 32 bytes".into()],
+    }
+}
+
+#[tokio::test]
+async fn messages_of_ike_are_followed_and_none_is_told_twice() {
+    let words = ["trace", "--ike", "paris", "--count", "4"];
+    with_gateway("trace-ike", async |socket, _| {
+        let trace = run(socket, &words).await;
+        assert_eq!(trace.code, ExitCode::Ok, "{}", trace.err);
+        let expected: String = (1..=4)
+            .map(|n| {
+                format!(
+                    "paris sent 1.0s ago: IKE_AUTH request {n}  IKE SA 3  192.0.2.1:500 -> \
+                     198.51.100.7:500\n             IDi gw.example\n             AUTH preshared key, 32 \
+                     bytes\n"
+                )
+            })
+            .collect();
+        assert_eq!(trace.out, expected);
+    })
+    .await;
+    with_gateway("trace-ike-json", async |socket, _| {
+        let trace = run(socket, &[&words[..], &["--json"]].concat()).await;
+        assert_eq!(trace.out.lines().count(), 4);
+        assert!(trace.out.contains(r#""kind":"ike-message""#), "{}", trace.out);
     })
     .await;
 }

@@ -128,13 +128,19 @@ pub struct IkeFailureView {
 /// A message of IKE.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct IkeMessageView {
+    /// Its number among all of the gateway; later ones have higher numbers.
+    pub number: u64,
     /// How long ago, in milliseconds.
     pub ago_ms: u64,
-    /// `sent` or `received`.
+    /// The IKE SA of a message.
+    pub ike: Option<u64>,
+    /// `192.0.2.1:500 -> 198.51.100.7:500`.
+    pub path: String,
+    /// `sent`, `received`, or `failed`: nothing came of it.
     pub way: Name,
-    /// `IKE_AUTH request 1`.
+    /// `IKE_AUTH request 1`, or why it failed.
     pub message: String,
-    /// Payloads in words.
+    /// Payloads in words, or the remedy.
     pub payloads: Vec<String>,
 }
 

@@ -1,5 +1,6 @@
 //! The views: what each answer shows.
 
+mod address_pool;
 mod capture;
 mod config;
 mod counters;
@@ -20,6 +21,7 @@ mod trace;
 mod tunnel;
 mod user;
 
+pub use address_pool::*;
 pub use capture::*;
 pub use config::*;
 pub use counters::*;

@@ -11,7 +11,7 @@ use wire::Time;
 use super::convert::ago;
 use crate::{
     Gateway,
-    tunnel::{Failed, Phase, Standing},
+    tunnel::{Failed, Logged, Note, Phase, Standing},
 };
 
 impl Gateway {
@@ -64,17 +64,7 @@ impl Gateway {
             standing.sas.iter().map(|(id, (up, at))| self.ike_sa(*id, up, *at, now)).collect();
         view.failure = standing.failure.as_ref().map(|failed| failure(failed, now));
         if messages {
-            let records = standing.messages.iter().map(|(at, record)| IkeMessageView {
-                ago_ms: ago(now, *at),
-                way: if record.sent { "sent" } else { "received" }.into(),
-                message: format!(
-                    "{} {} {}",
-                    record.exchange,
-                    if record.is_response { "response" } else { "request" },
-                    record.message_id
-                ),
-                payloads: record.payloads.clone(),
-            });
+            let records = standing.log.iter().map(|entry| logged(entry, now));
             view.messages = records.collect();
         }
         view
@@ -188,6 +178,35 @@ fn verdict(
             Some(config::model::Start::Load) | None => why("nobody has begun yet"),
         },
         _ => ("its SAs could not be made".to_owned(), "`lockgate events` tells why".to_owned()),
+    }
+}
+
+/// A message or a failure.
+fn logged(entry: &Note, now: Time) -> IkeMessageView {
+    let (ike, way, message, path, payloads) = match &entry.what {
+        Logged::Message(record) => {
+            let kind = if record.is_response { "response" } else { "request" };
+            (
+                Some(record.ike.number()),
+                if record.sent { "sent" } else { "received" },
+                format!("{} {kind} {}", record.exchange, record.message_id),
+                record.path,
+                record.payloads.clone(),
+            )
+        }
+        Logged::Failed(failed) => {
+            let remedy = remedy(&failed.failure).to_owned();
+            (None, "failed", failed.failure.to_string(), failed.path, vec![remedy])
+        }
+    };
+    IkeMessageView {
+        number: entry.number,
+        ago_ms: ago(now, entry.at),
+        ike,
+        path: path.to_string(),
+        way: way.into(),
+        message,
+        payloads,
     }
 }
 

@@ -80,6 +80,7 @@ impl Gateway {
             }
             Request::ShowNatVips => Response::NatVips(self.show_vips()),
             Request::ShowNatPools => Response::NatPools(self.show_pools()),
+            Request::ShowAddressPools => Response::AddressPools(self.show_address_pools()),
             Request::ShowEngines => Response::Engines(self.show_engines(now)),
             Request::ShowOffloadReasons => Response::OffloadReasons(self.show_offload_reasons()),
             Request::ShowCounters { delta } => Response::Counters(self.show_counters(delta, now)),

@@ -1,13 +1,14 @@
-//! Interfaces, routes, neighbours, virtual IPs and pools as views.
+//! Interfaces, routes, neighbours, virtual IPs and pools of either kind as views.
 
 use core::net::IpAddr;
 use std::collections::VecDeque;
 
 use api::{
-    ApiError, InterfaceView, InterfacesView, NatPoolsView, NatVipsView, NeighbourView,
-    NeighboursView, NextHopView, PoolView, RouteView, RoutesView, VipView, proto_name,
+    AddressPoolView, AddressPoolsView, ApiError, InterfaceView, InterfacesView, NatPoolsView,
+    NatVipsView, NeighbourView, NeighboursView, NextHopView, PoolView, RouteView, RoutesView,
+    VipView, proto_name,
 };
-use config::model::{PoolKind, Rpf, VrId};
+use config::model::{AddressPool, IpRange, PoolKind, Rpf, VrId};
 use ipnet::IpNet;
 use wire::Time;
 
@@ -281,5 +282,32 @@ impl Gateway {
             }
         };
         NatPoolsView { pools: self.nat.pools().map(view).collect() }
+    }
+
+    pub(super) fn show_address_pools(&self) -> AddressPoolsView {
+        let size = |range: &IpRange| match (range.first, range.last) {
+            (IpAddr::V4(first), IpAddr::V4(last)) => {
+                u64::from(last.to_bits() - first.to_bits()) + 1
+            }
+            (IpAddr::V6(first), IpAddr::V6(last)) => {
+                let many = (last.to_bits() - first.to_bits()).saturating_add(1);
+                u64::try_from(many).unwrap_or(u64::MAX)
+            }
+            _ => 0,
+        };
+        let view = |pool: &AddressPool| {
+            let of = self.addresses.entries().filter(|entry| pool.holds(entry.address));
+            let (held, all) =
+                of.fold((0, 0), |(held, all), entry| (held + u64::from(entry.held), all + 1));
+            AddressPoolView {
+                name: pool.name.clone(),
+                line: pool.line.0,
+                addresses: pool.ranges.iter().map(range).collect(),
+                size: pool.ranges.iter().map(size).fold(0, u64::saturating_add),
+                held,
+                remembered: all - held,
+            }
+        };
+        AddressPoolsView { pools: self.config.address_pools.iter().map(view).collect() }
     }
 }

@@ -28,7 +28,7 @@ pub use self::dtls::{Association, Client, ClientNumber, Clients, NewClient};
 pub(crate) use facts::{planned, sa_facts};
 pub use idle::Own;
 pub use ike::Random;
-pub(crate) use ike::{Awaits, Failed, Negotiation, Phase, Standing, renegotiated};
+pub(crate) use ike::{Awaits, Failed, Logged, Negotiation, Note, Phase, Standing, renegotiated};
 use negotiated::{Negotiated, still_wanted};
 pub use overlay::{Overlay, Overlays, Volume};
 pub use path::{Cut, Sizes};

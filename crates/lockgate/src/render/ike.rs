@@ -1,6 +1,9 @@
 //! `show ike`, `explain tunnel`.
 
-use api::{IkeChildView, IkeFailureView, IkePeerView, IkeSaView, IkeView, TunnelExplainedView};
+use api::{
+    IkeChildView, IkeFailureView, IkeMessageView, IkePeerView, IkeSaView, IkeView,
+    TunnelExplainedView,
+};
 
 use super::{
     port::or_none,
@@ -102,6 +105,22 @@ pub fn tunnel(view: &TunnelExplainedView, style: &Style) -> String {
     if !view.remedy.is_empty() && told.is_none_or(|told| told.remedy != view.remedy) {
         line(&mut out, "remedy", &view.remedy);
     }
+    out
+}
+
+/// A message or a failure, as it is followed.
+pub fn message(peer: &str, of: &IkeMessageView, style: &Style) -> String {
+    let tone = if of.way == "failed" { Tone::Bad } else { Tone::Notice };
+    let sa = of.ike.map_or_else(String::new, |ike| format!("  IKE SA {ike}"));
+    let mut out = format!(
+        "{} {} {} ago: {}{sa}  {}\n",
+        style.paint(Tone::Name, peer),
+        style.paint(tone, &of.way),
+        duration(of.ago_ms),
+        of.message,
+        of.path
+    );
+    of.payloads.iter().for_each(|payload| line(&mut out, "", payload));
     out
 }
 

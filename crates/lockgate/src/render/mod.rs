@@ -2,6 +2,7 @@
 //!
 //! Numbers are scaled (`1.20 M`) and times are short (`2m05s`); the JSON has them exact.
 
+mod address_pool;
 mod capture;
 mod config;
 mod counters;
@@ -9,7 +10,7 @@ mod engine;
 mod error;
 mod event;
 mod explain;
-mod ike;
+pub mod ike;
 mod nat;
 mod plan;
 mod policy;
@@ -78,6 +79,7 @@ pub fn response(response: &Response, style: &Style) -> String {
         Response::Users(view) => user::users(view, style),
         Response::NatVips(view) => nat::vips(view, style),
         Response::NatPools(view) => nat::pools(view, style),
+        Response::AddressPools(view) => address_pool::pools(view, style),
         Response::Engines(view) => engine::engines(view, style),
         Response::OffloadReasons(view) => engine::offload_reasons(view, style),
         Response::Counters(view) => counters::counters(view, style),

@@ -68,7 +68,7 @@ goldens! {
 }
 
 goldens! {
-    people: users
+    people: users address_pools
 }
 
 goldens! {

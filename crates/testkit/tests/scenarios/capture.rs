@@ -286,8 +286,11 @@ in = { spi = 0x2002, algorithm = "aes128gmac", key = "a0a1a2a3a4a5a6a7a8a9aaabac
     // an export is no request of the API and stands in no recording: there is nothing to replay
     rig.net.gateway_mut(rig.gateway).stop_recording();
     let mut export = |pick: Option<&str>| {
-        let request =
-            api::ExportKeys { format: api::KeyFormat::Wireshark, pick: pick.map(Into::into) };
+        let request = api::ExportKeys {
+            format: api::KeyFormat::Wireshark,
+            of: Default::default(),
+            pick: pick.map(Into::into),
+        };
         rig.net.gateway_mut(rig.gateway).export_keys(&request)
     };
     let table = export(None).expect("there are SAs");

@@ -2,7 +2,7 @@
 
 use core::time::Duration;
 
-use api::Request;
+use api::{Request, Response};
 use lockgate_testkit::{
     apps::Ping,
     sites::{self, Sites},
@@ -32,6 +32,17 @@ fn oslo(pool: &str) -> String {
     )
 }
 
+/// Size of the pool, and how many addresses of it are held and remembered.
+fn pool(sites: &mut Sites) -> (u64, u64, u64) {
+    match sites.net.answered(sites.oslo, Request::ShowAddressPools) {
+        Response::AddressPools(view) => {
+            let pool = view.pools.first().expect("a pool");
+            (pool.size, pool.held, pool.remembered)
+        }
+        other => panic!("no pools: {other:?}"),
+    }
+}
+
 #[test]
 fn the_address_given_is_the_tunnels_and_sources_are_translated_to_it() {
     let mut sites = Sites::new("ike-addresses", &paris("\"ipv4\""), &oslo("10.9.0.0/24"));
@@ -53,6 +64,8 @@ fn the_address_given_is_the_tunnels_and_sources_are_translated_to_it() {
     let sessions = sites.net.sessions(sites.oslo, "src 10.9.0.1");
     assert_eq!(sessions.len(), 3, "{sessions:?}");
     assert!(sites.net.sessions(sites.oslo, "src 10.1.0.5").is_empty());
+
+    assert_eq!(pool(&mut sites), (254, 1, 0));
 
     // another IKE SA, and the same address
     sites.net.answered(sites.paris, Request::ClearIke { peer: None });
@@ -78,6 +91,7 @@ fn the_address_given_is_the_tunnels_and_sources_are_translated_to_it() {
     let after = sites.snapshot(sites.paris);
     let reason = "drop.nat-pool-missing-family";
     assert_eq!(after.get(reason) - before.get(reason), 2, "{after}");
+    assert_eq!(pool(&mut sites), (254, 0, 1), "it is remembered");
 }
 
 #[test]

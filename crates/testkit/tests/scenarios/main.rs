@@ -13,6 +13,7 @@ mod guards;
 mod ike;
 mod ike_addresses;
 mod ike_auth;
+mod ike_keys;
 mod nat;
 mod neighbour;
 mod office;

@@ -7,7 +7,7 @@ use ::ike::{DownReason, Event, Failure, IkeId, IkeUp, MessageRecord, Path};
 use config::model::{DpdAction, Start, Tunnel, TunnelId};
 use wire::Time;
 
-use super::{Failed, MESSAGES, Phase, STRANGERS};
+use super::{Failed, Logged, Phase, STRANGERS};
 use crate::{Gateway, events::EventKind};
 
 /// A peer that ended what we want up is not pressed at once.
@@ -206,6 +206,8 @@ impl Gateway {
             return;
         };
         let Some(standing) = self.ike.peers.get_mut(&peer.name) else { return };
+        self.ike.noted += 1;
+        standing.note(now, self.ike.noted, Logged::Failed(failed.clone()));
         standing.failure = Some(failed);
         if standing.sas.is_empty() {
             standing.enter(Phase::Down, now);
@@ -231,10 +233,8 @@ impl Gateway {
             self.config.peers.iter().find(of).map(|peer| peer.name.clone())
         });
         let Some(standing) = name.and_then(|name| self.ike.peers.get_mut(&name)) else { return };
-        if standing.messages.len() >= MESSAGES {
-            standing.messages.pop_front();
-        }
-        standing.messages.push_back((now, record));
+        self.ike.noted += 1;
+        standing.note(now, self.ike.noted, Logged::Message(record));
     }
 
     /// Whether a tunnel sends by some child of that name.

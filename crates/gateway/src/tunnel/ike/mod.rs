@@ -24,6 +24,7 @@ use config::{
 };
 use rand_core::CryptoRng;
 use wire::{Time, Tuple, proto};
+use zeroize::Zeroizing;
 
 use crate::{Gateway, addresses::Lease, packet::Packet};
 
@@ -35,7 +36,7 @@ use waiting::Waiting;
 /// UDP ports of IKE (RFC 7296 §2, §2.23).
 const PORTS: [u16; 2] = [500, esp::nat_t::PORT];
 
-/// Messages kept of each peer.
+/// Messages and failures kept of each peer.
 const MESSAGES: usize = 64;
 
 /// Failures kept of whoever is no peer.
@@ -62,6 +63,8 @@ pub(crate) struct Negotiation {
     leases: BTreeMap<IkeId, Vec<Lease>>,
     /// The addresses that peers have given us are not what they were.
     given_changed: bool,
+    /// The number of what was last noted of an exchange.
+    noted: u64,
     /// The gateway ends: nothing is tried again.
     ending: bool,
     /// When negotiated SAs are looked at next.
@@ -97,8 +100,26 @@ pub(crate) struct Standing {
     tries: u32,
     /// Children that a packet has asked for, `tunnel/child`.
     wanted: Vec<String>,
-    /// The latest messages, oldest first.
-    pub(crate) messages: VecDeque<(Time, MessageRecord)>,
+    /// What was said and what failed lately, oldest first.
+    pub(crate) log: VecDeque<Note>,
+}
+
+/// Something of an exchange.
+pub(crate) struct Note {
+    /// When.
+    pub(crate) at: Time,
+    /// Its number among all of the gateway; each is one more than the one before.
+    pub(crate) number: u64,
+    /// What.
+    pub(crate) what: Logged,
+}
+
+/// What there is of an exchange.
+pub(crate) enum Logged {
+    /// A message, payload by payload.
+    Message(MessageRecord),
+    /// It came to nothing.
+    Failed(Failed),
 }
 
 /// Something that did not come about.
@@ -122,8 +143,16 @@ impl Standing {
             retry: None,
             tries: 0,
             wanted: Vec::new(),
-            messages: VecDeque::new(),
+            log: VecDeque::new(),
         }
+    }
+
+    /// Keeps the latest.
+    fn note(&mut self, at: Time, number: u64, what: Logged) {
+        if self.log.len() >= MESSAGES {
+            self.log.pop_front();
+        }
+        self.log.push_back(Note { at, number, what });
     }
 
     fn enter(&mut self, phase: Phase, now: Time) {
@@ -145,6 +174,7 @@ impl Negotiation {
             ignored: BTreeMap::new(),
             leases: BTreeMap::new(),
             given_changed: false,
+            noted: 0,
             ending: false,
             watch_at: None,
         }
@@ -153,6 +183,11 @@ impl Negotiation {
     /// The time of day, for certificates; before 1970 none is valid anyway.
     pub(crate) fn handle_wall_clock(&mut self, unix: i64, now: Time) {
         self.endpoint.handle_wall_clock(now, u64::try_from(unix).unwrap_or(0));
+    }
+
+    /// The keys of an IKE SA as Wireshark reads them.
+    pub(crate) fn wireshark_row(&self, ike: IkeId) -> Option<Zeroizing<String>> {
+        self.endpoint.wireshark_row(ike)
     }
 
     /// How it stands with a peer.

@@ -45,6 +45,9 @@ fn up() -> IkePeerView {
             ],
         }],
         messages: vec![IkeMessageView {
+            number: 7,
+            ike: Some(3),
+            path: "192.0.2.1:4500 -> 198.51.100.7:61000".into(),
             ago_ms: 1_500,
             way: "received".into(),
             message: "INFORMATIONAL request 4".into(),

@@ -1,6 +1,6 @@
-//! Users as views.
+//! Users, and addresses given to peers, as views.
 
-use api::{Response, UserView, UsersView};
+use api::{AddressPoolView, AddressPoolsView, Response, UserView, UsersView};
 
 pub fn users() -> Response {
     let alice = UserView {
@@ -22,4 +22,24 @@ pub fn users() -> Response {
         expires_ms: None,
     };
     Response::Users(UsersView { users: vec![alice, guest], total: 2, capacity: 16_384, next: None })
+}
+
+pub fn address_pools() -> Response {
+    let full = AddressPoolView {
+        name: "branches".into(),
+        line: 30,
+        addresses: vec!["10.9.0.1-10.9.0.2".into()],
+        size: 2,
+        held: 2,
+        remembered: 0,
+    };
+    let staff = AddressPoolView {
+        name: "staff".into(),
+        line: 34,
+        addresses: vec!["10.9.1.1-10.9.1.254".into(), "2001:db8:9::1-2001:db8:9::ffff".into()],
+        size: 65_789,
+        held: 40,
+        remembered: 7,
+    };
+    Response::AddressPools(AddressPoolsView { pools: vec![full, staff] })
 }
