@@ -124,6 +124,8 @@ pub enum Response {
     CapturePolled(CapturePolledView),
     /// To everything that clears.
     Cleared(ClearedView),
+    /// To [`Request::RekeyIke`] and [`Request::RekeyTunnel`].
+    Rekeying(RekeyingView),
     /// To [`Request::Events`].
     Events(EventsView),
     /// To [`Request::ConfigCheck`].

@@ -255,6 +255,16 @@ pub enum Request {
         #[serde(default)]
         peer: Option<String>,
     },
+    /// Replaces the IKE SAs of a peer; their children stay.
+    RekeyIke {
+        /// Its name.
+        peer: String,
+    },
+    /// Replaces the negotiated SAs of a tunnel.
+    RekeyTunnel {
+        /// Its name.
+        tunnel: String,
+    },
     /// Statistics of one table back to zero.
     ClearStatistics {
         /// Which.

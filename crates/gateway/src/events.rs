@@ -31,6 +31,10 @@ pub enum EventKind {
     IkeFailed,
     /// A peer behind a NAT has another address or port.
     IkeMoved,
+    /// A peer does not answer, and is asked again.
+    IkeSilent,
+    /// A peer that did not answer does so again.
+    IkeAnswers,
     /// A negotiated tunnel carries packets.
     TunnelUp,
     /// A negotiated tunnel carries no packets any more.
@@ -73,6 +77,8 @@ impl EventKind {
             Self::IkeDown => "ike-down",
             Self::IkeFailed => "ike-failed",
             Self::IkeMoved => "ike-moved",
+            Self::IkeSilent => "ike-silent",
+            Self::IkeAnswers => "ike-answers",
             Self::TunnelUp => "tunnel-up",
             Self::TunnelDown => "tunnel-down",
             Self::UserLogin => "user-login",

@@ -19,8 +19,6 @@ pub struct Settings {
     /// How long the first answer is waited for; every further wait is twice as long
     /// (RFC 7296 §2.4).
     pub retransmit_after: Duration,
-    /// How often a request is sent before the peer counts as dead; at least once.
-    pub transmissions: u32,
     /// How long a peer that began an IKE SA may take until it is authenticated.
     pub half_open_for: Duration,
     /// IKE SAs that peers began and that are not authenticated: with so many, a peer has to show
@@ -45,7 +43,6 @@ impl Default for Settings {
             port: 500,
             nat_port: esp::nat_t::PORT,
             retransmit_after: Duration::from_secs(2),
-            transmissions: 6,
             half_open_for: Duration::from_secs(30),
             cookie_threshold: 32,
             half_open_limit: 4096,
@@ -86,6 +83,8 @@ pub struct Connection {
     pub rekey_after: Option<Duration>,
     /// When the IKE SA ends, if it was not replaced.
     pub lifetime: Option<Duration>,
+    /// How often a request is sent before the peer counts as dead; at least once.
+    pub transmissions: u32,
     /// Whether UDP encapsulation is used without a NAT too.
     pub force_encapsulation: bool,
     /// Behind a NAT, a keepalive is sent after this time without a datagram (RFC 3948 §2.3).

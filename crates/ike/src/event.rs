@@ -127,6 +127,27 @@ pub enum Event {
         /// Why.
         reason: DownReason,
     },
+    /// A request of ours was sent again and again, and is not answered yet. Told with each
+    /// transmission from the third on; it goes on until there is an answer or all tries are used up.
+    Unanswered {
+        /// The IKE SA.
+        ike: IkeId,
+        /// Name of its connection.
+        connection: Arc<str>,
+        /// The path.
+        path: Path,
+        /// The exchange.
+        exchange: ExchangeType,
+        /// How often it was sent.
+        tries: u32,
+    },
+    /// What [`Event::Unanswered`] told of has been answered.
+    Answered {
+        /// The IKE SA.
+        ike: IkeId,
+        /// Name of its connection.
+        connection: Arc<str>,
+    },
     /// The peer, which is behind a NAT, has another address or port.
     PathChanged {
         /// The IKE SA whose children it is about.

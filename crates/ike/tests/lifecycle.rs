@@ -169,10 +169,47 @@ fn a_dead_peer_is_given_up_after_all_tries() {
     });
     assert_eq!(down, Some(DownReason::PeerDead));
     assert!(pair.children[A].is_empty());
-    assert_eq!(pair.sent.len() - before, Settings::default().transmissions as usize);
+    assert_eq!(pair.sent.len() - before, 6);
     // 2 + 4 + 8 + 16 + 32 + 64 seconds and up to an eighth more, after 10 of silence
     assert!(pair.now.since(start) >= 136 * SECOND);
     assert_eq!(pair.failures(A)[0].to_string(), "no answer to INFORMATIONAL after 6 tries");
+    assert_eq!(unanswered(&pair), [3, 4, 5, 6]);
+    assert_eq!(pair.count(A, |event| matches!(event, Event::Answered { .. })), 0);
+}
+
+#[test]
+fn that_nobody_answers_is_told_long_before_the_peer_is_given_up() {
+    let mut pair = watched();
+    pair.network.loss = 1000;
+    // 10 of silence, then 2 and 4 seconds and up to an eighth more without an answer
+    pair.run_for(17 * SECOND);
+    assert_eq!(unanswered(&pair), [3]);
+    pair.network.loss = 0;
+    pair.run_for(20 * SECOND);
+    assert_eq!(unanswered(&pair), [3, 4], "the fourth was answered");
+    assert_eq!(pair.count(A, |event| matches!(event, Event::Answered { .. })), 1);
+    pair.assert_agreed(1);
+}
+
+#[test]
+fn a_peer_that_is_to_be_tried_less_is_given_up_earlier() {
+    let mut pair = Pair::with(11, Settings::default(), |_, connection| {
+        connection.transmissions = 2;
+    });
+    pair.network.loss = 1000;
+    pair.connect(A);
+    pair.run_for(7 * SECOND);
+    assert_eq!(pair.failures(A)[0].to_string(), "no answer to IKE_SA_INIT after 2 tries");
+    assert_eq!(pair.sent.len(), 2);
+}
+
+/// With how many tries it was told that there is no answer.
+fn unanswered(pair: &Pair) -> Vec<u32> {
+    let tries = pair.events[A].iter().filter_map(|event| match event {
+        Event::Unanswered { tries, .. } => Some(*tries),
+        _ => None,
+    });
+    tries.collect()
 }
 
 #[test]

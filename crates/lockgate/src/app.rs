@@ -6,7 +6,10 @@ use api::{ApiError, ConfigText, Document, ExitCode, Request, Response, SessionPi
 
 use crate::{
     capture,
-    cli::{Clear, Command, Explain, FlowArgs, Policy, Show, ShowNat, ShowOffload, TraceArgs, User},
+    cli::{
+        Clear, Command, Explain, FlowArgs, Policy, Rekey, Show, ShowNat, ShowOffload, TraceArgs,
+        User,
+    },
     client::{Answer, Client, Failure},
     ike, keys, packet,
     render::{self, Style},
@@ -106,6 +109,8 @@ async fn run(command: Command, socket: &Path, t: &mut Terminal<'_>) -> Result<()
         }
         Command::User(User::Logout { address, vr }) => Request::UserLogout { address, vr },
         Command::Clear(clear) => clear_request(clear),
+        Command::Rekey(Rekey::Ike { peer }) => Request::RekeyIke { peer },
+        Command::Rekey(Rekey::Tunnel { name }) => Request::RekeyTunnel { tunnel: name },
         Command::Diff { file } => Request::ConfigDiff(read_config(&file)?),
         Command::Apply { file, confirm } => {
             let ConfigText { source, text } = read_config(&file)?;

@@ -158,6 +158,9 @@ pub enum Command {
     /// End sessions, forget neighbours, zero counters
     #[command(subcommand)]
     Clear(Clear),
+    /// Replace negotiated keys now, as if their time had come
+    #[command(subcommand)]
+    Rekey(Rekey),
     /// Show what happened
     Events {
         /// Go on printing as events happen
@@ -615,6 +618,21 @@ pub enum Clear {
     Statistics {
         /// Which
         what: Statistics,
+    },
+}
+
+/// What to rekey.
+#[derive(Clone, Debug, Subcommand)]
+pub enum Rekey {
+    /// The IKE SAs of a peer; what was negotiated under them stays
+    Ike {
+        /// Name of the peer
+        peer: String,
+    },
+    /// The pairs of SAs of a tunnel
+    Tunnel {
+        /// Name of the tunnel
+        name: String,
     },
 }
 

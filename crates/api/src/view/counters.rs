@@ -57,7 +57,7 @@ pub struct CounterView {
 /// How much was cleared.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ClearedView {
-    /// `sessions`, `neighbours`, `counters` or the kind of statistics.
+    /// `sessions`, `neighbours`, `ike`, `counters` or the kind of statistics.
     pub what: Name,
     /// How many; for sessions those that are looked through, whether the filter matches or not.
     pub count: u64,

@@ -17,6 +17,15 @@ pub struct IkeView {
     pub ignored: Vec<ContentCount>,
 }
 
+/// What is being rekeyed; `show ike` and `show sa` tell when it is.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RekeyingView {
+    /// `ike` or `tunnel`.
+    pub what: Name,
+    /// How many IKE SAs, or pairs of SAs, are to be replaced.
+    pub count: u64,
+}
+
 /// A peer (`[[phase1]]`).
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct IkePeerView {
@@ -38,7 +47,8 @@ pub struct IkePeerView {
     pub remote_auth: String,
     /// `load`, `traffic` or `wait`.
     pub start: Name,
-    /// `up`, `negotiating`, `down` (it failed; tried again) or `idle` (nobody has begun).
+    /// `up`, `negotiating`, `no-answer` (the peer is asked again and again), `down` (it failed; tried
+    /// again) or `idle` (nobody has begun).
     pub state: Name,
     /// Since when, in milliseconds.
     pub since_ms: u64,

@@ -27,14 +27,15 @@ pub struct TunnelView {
     /// `ipsec`, `gre` or `vxlan`.
     pub kind: Name,
     /// `up`, `no-sa`, `no-route` (to the far end) or `disabled`; of a negotiated one also `partial`
-    /// (some of its pairs of SAs are missing), `negotiating`, `down` (it failed) and `idle`.
+    /// (some of its pairs of SAs are missing), `negotiating`, `no-answer` (the peer is asked again and
+    /// again), `down` (it failed) and `idle`.
     pub state: Name,
     /// Since when its SAs are there, in milliseconds; of a negotiated one without any, since when its
     /// peer stands where it does.
     pub since_ms: Option<u64>,
     /// The IKE peer that negotiates its keys; absent where it is keyed by hand.
     pub peer: Option<String>,
-    /// What failed last between us and that peer, while the tunnel is not up.
+    /// What the peer does not answer, or what failed last with it while the tunnel is not up.
     pub failure: Option<String>,
     /// Its interface.
     pub interface: String,

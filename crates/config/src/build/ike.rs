@@ -249,6 +249,7 @@ fn peer(scope: &Scope<'_>, tab: &Tab<'_, '_>, name: &str, weak: &[&str]) -> Opti
             "clear" => DpdAction::Clear,
             _ => DpdAction::Restart,
         },
+        tries: tab.int_or_default("tries") as u32,
         start,
         fragmentation: tab.flag("fragmentation"),
         ppk: auth::ppk(tab),

@@ -173,6 +173,7 @@ pub static PHASE1: Section = Section {
         key("rekey", Kind::Duration { min: 10, max: 604_800 }, "4h", "\"4h\"", "After how long the keys of IKE itself are made anew."),
         key("dpd", Kind::Duration { min: 0, max: 3600 }, "30s", "\"30s\"", "The peer is asked whether it lives after this long without a packet of it; \"0s\" never (RFC 7296 §2.4)."),
         key("dpd-action", Kind::Words(&["restart", "clear"]), "restart", "\"restart\"", "What becomes of the tunnels of a dead peer: negotiated again, or not before traffic or the peer asks."),
+        key("tries", int(1, 8), "6", "4", "How often a message is sent without an answer before the peer counts as dead. The first answer is waited for 2 s, each further one twice as long: 6 tries are 126 s, 4 are 30 s."),
         key("start", Kind::Words(&["load", "traffic", "wait"]), "load; wait with \"any\"", "\"traffic\"", "When we begin to negotiate: at once, with the first packet for a tunnel, or never."),
         key("fragmentation", Kind::Bool, "true", "true", "IKE messages may be cut below IP (RFC 7383)."),
         key("force-encapsulation", Kind::Bool, "false", "true", "ESP goes in UDP without a NAT too, for networks that let nothing else pass."),

@@ -52,6 +52,8 @@ pub struct Peer {
     pub dpd: Duration,
     /// What becomes of the tunnels of a dead peer.
     pub dpd_action: DpdAction,
+    /// How often a message is sent without an answer before the peer counts as dead.
+    pub tries: u32,
     /// When we begin to negotiate.
     pub start: Start,
     /// IKE messages may be cut below IP.

@@ -23,11 +23,7 @@ impl Gateway {
     ) -> Result<IkeView, ApiError> {
         let picked = |peer: &&Peer| pick.is_none_or(|pick| peer.name == pick);
         let peers: Vec<_> = self.config.peers.iter().filter(picked).collect();
-        if let Some(pick) = pick
-            && peers.is_empty()
-        {
-            return Err(ApiError::not_found(format!("no IKE peer is `{pick}`")));
-        }
+        pick.map_or(Ok(()), |pick| self.has_peer(pick))?;
         let strangers = self.ike.strangers.iter().rev().filter(|_| pick.is_none());
         Ok(IkeView {
             peers: peers.into_iter().map(|peer| self.ike_peer(peer, messages, now)).collect(),
@@ -40,6 +36,13 @@ impl Gateway {
                 .map(|(cause, count)| ContentCount { what: cause.clone().into(), count: *count })
                 .collect(),
         })
+    }
+
+    pub(super) fn has_peer(&self, name: &str) -> Result<(), ApiError> {
+        match self.config.peers.iter().any(|peer| peer.name == name) {
+            true => Ok(()),
+            false => Err(ApiError::not_found(format!("no IKE peer is `{name}`"))),
+        }
     }
 
     fn ike_peer(&self, peer: &Peer, messages: bool, now: Time) -> IkePeerView {
@@ -56,13 +59,17 @@ impl Gateway {
             ..IkePeerView::default()
         };
         let Some(standing) = self.ike.standing(&peer.name) else { return view };
-        view.state = phase(standing.phase).into();
+        view.state = match standing.unanswered() {
+            Some(_) => "no-answer",
+            None => phase(standing.phase),
+        }
+        .into();
         view.since_ms = ago(now, standing.since);
         view.retry_ms =
             standing.retry.filter(|_| standing.phase != Phase::Up).map(|at| ago(at, now));
         view.sas =
             standing.sas.iter().map(|(id, (up, at))| self.ike_sa(*id, up, *at, now)).collect();
-        view.failure = standing.failure.as_ref().map(|failed| failure(failed, now));
+        view.failure = standing.trouble().map(|failed| failure(failed, now));
         if messages {
             let records = standing.log.iter().map(|entry| logged(entry, now));
             view.messages = records.collect();
@@ -140,7 +147,7 @@ fn verdict(
     standing: Option<&Standing>,
     now: Time,
 ) -> (String, String) {
-    let failed = standing.and_then(|standing| standing.failure.as_ref());
+    let failed = standing.and_then(Standing::trouble);
     let why = |what: &str| match failed {
         Some(failed) => (format!("{what}: {}", failed.failure), remedy(&failed.failure).to_owned()),
         None => (what.to_owned(), String::new()),
@@ -160,6 +167,7 @@ fn verdict(
             ),
         ),
         "negotiating" => why("IKE is negotiating"),
+        "no-answer" => why("the peer does not answer, and is asked again"),
         "down" => {
             let retry = standing.and_then(|standing| standing.retry).map(|at| ago(at, now) / 1000);
             match retry {

@@ -21,7 +21,7 @@ mod traces;
 mod tunnels;
 mod users;
 
-use api::{ApiError, ClearedView, Request, Response, StatisticsKind, filter::Filter};
+use api::{ApiError, ClearedView, RekeyingView, Request, Response, StatisticsKind, filter::Filter};
 use wire::Time;
 
 use crate::Gateway;
@@ -141,13 +141,20 @@ impl Gateway {
                 cleared("neighbours", count, 0)
             }
             Request::ClearIke { peer } => {
-                if let Some(peer) = &peer
-                    && !self.config.peers.iter().any(|of| of.name == *peer)
-                {
-                    return Err(ApiError::not_found(format!("no IKE peer is `{peer}`")));
-                }
+                peer.as_deref().map_or(Ok(()), |peer| self.has_peer(peer))?;
                 let count = self.clear_ike(peer.as_deref(), now);
                 cleared("ike", count, 0)
+            }
+            Request::RekeyIke { peer } => {
+                self.has_peer(&peer)?;
+                let count = self.rekey_ike(&peer, now);
+                Response::Rekeying(RekeyingView { what: "ike".into(), count })
+            }
+            Request::RekeyTunnel { tunnel } => {
+                let Some(count) = self.rekey_tunnel(&tunnel, now) else {
+                    return Err(ApiError::not_found(format!("no tunnel is `{tunnel}`")));
+                };
+                Response::Rekeying(RekeyingView { what: "tunnel".into(), count })
             }
             Request::ClearStatistics { what } => self.clear_statistics(what),
             Request::Events { filter, since, limit } => {

@@ -173,6 +173,7 @@ const fn severity(kind: EventKind) -> Severity {
         | EventKind::LinkUp
         | EventKind::IkeUp
         | EventKind::IkeMoved
+        | EventKind::IkeAnswers
         | EventKind::TunnelUp
         | EventKind::UserLogin
         | EventKind::UserLogout
@@ -188,6 +189,7 @@ const fn severity(kind: EventKind) -> Severity {
         | EventKind::TunnelFault
         | EventKind::SaExpiry
         | EventKind::IkeFailed
+        | EventKind::IkeSilent
         | EventKind::TunnelDown
         | EventKind::PoolExhausted => Severity::Warning,
         EventKind::DriftRepaired | EventKind::SessionTableFull => Severity::Error,

@@ -15,7 +15,7 @@ use wire::Time;
 use super::{convert::ago, rows, sessions::evidence};
 use crate::{
     Gateway,
-    tunnel::{Child, ChildId, IN, OUT, Sizes, stats},
+    tunnel::{Child, ChildId, IN, OUT, Sizes, Standing, stats},
 };
 
 impl Gateway {
@@ -120,6 +120,7 @@ impl Gateway {
         let child = children.first();
         let remote =
             child.map(|child| child.outbound.parameters().destination).or(tunnel.far_end());
+        let unanswered = standing.is_some_and(|standing| standing.unanswered().is_some());
         TunnelView {
             name: tunnel.name.clone(),
             line: tunnel.line.0,
@@ -127,6 +128,7 @@ impl Gateway {
             state:
                 match (interface.enabled, !children.is_empty() || ipsec.is_none(), way.is_some()) {
                     (false, _, _) => "disabled",
+                    (true, _, _) if unanswered => "no-answer",
                     (true, false, _) => standing.map_or("no-sa", |s| super::ike::phase(s.phase)),
                     (true, true, false) => "no-route",
                     (true, true, true) if children.len() < wanted => "partial",
@@ -140,8 +142,8 @@ impl Gateway {
             },
             peer: negotiated.map(|of| self.config.peer_name(of.peer).to_owned()),
             failure: standing
-                .filter(|_| children.len() < wanted)
-                .and_then(|standing| standing.failure.as_ref())
+                .filter(|_| children.len() < wanted || unanswered)
+                .and_then(Standing::trouble)
                 .map(|failed| failed.failure.to_string()),
             interface: interface.name.clone(),
             zone: self.zone(interface.zone),

@@ -150,6 +150,7 @@ impl IkeSa {
         else {
             return Err(Ignored::Unexpected);
         };
+        self.answered(ctx, &sent);
         let restarts = request.restarts + 1;
         if restarts <= MAX_RESTARTS
             && let Some(cookie) = payloads.notify(notify_type::COOKIE)

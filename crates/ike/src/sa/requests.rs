@@ -9,10 +9,17 @@ use super::{
     protect::Opened, rekey,
 };
 use crate::{
-    ChildId, DownReason, Failure, Path,
+    ChildId, DownReason, Event, Failure, Path,
     job::{JobId, Outcome, Work},
     message::{ExchangeType, Header, Payload, notify_type},
 };
+
+/// A request sent so often without an answer is told of.
+const TOLD_AFTER: u32 = 3;
+
+/// How often the end of an IKE SA is sent: one that is no longer wanted does not stand in the way of
+/// the next for long because its peer is gone.
+const CLOSING_TRIES: u32 = 2;
 
 /// An exchange that we began.
 pub(super) struct Initiated {
@@ -143,8 +150,14 @@ impl IkeSa {
 
     /// Sends it again, or gives the peer up.
     pub(super) fn retransmit(&mut self, ctx: &mut Context<'_>) {
+        let most = match self.phase {
+            Phase::Closing(_) => self.connection.transmissions.min(CLOSING_TRIES),
+            Phase::Opening | Phase::Up | Phase::Replaced | Phase::Refused | Phase::Gone => {
+                self.connection.transmissions
+            }
+        };
         let Some(Initiated { step: Step::Sent(sent), .. }) = &mut self.ours else { return };
-        if sent.tries >= ctx.settings.transmissions {
+        if sent.tries >= most {
             let failure = Failure::Timeout { exchange: sent.exchange, tries: sent.tries };
             self.give_up(ctx, failure);
             return;
@@ -155,10 +168,28 @@ impl IkeSa {
         let jitter = Duration::from_nanos(ctx.rng.next_u64() % (wait.as_nanos() as u64 / 8 + 1));
         sent.tries += 1;
         sent.again = ctx.now + wait + jitter;
+        let (exchange, tries) = (sent.exchange, sent.tries);
         let datagrams = std::mem::take(&mut sent.datagrams);
         self.transmit(ctx, self.path, &datagrams);
         if let Some(Initiated { step: Step::Sent(sent), .. }) = &mut self.ours {
             sent.datagrams = datagrams;
+        }
+        if tries >= TOLD_AFTER && self.phase != Phase::Replaced {
+            ctx.out.event(Event::Unanswered {
+                ike: self.id,
+                connection: self.connection.name.clone(),
+                path: self.path,
+                exchange,
+                tries,
+            });
+        }
+    }
+
+    /// There is an answer.
+    pub(super) fn answered(&self, ctx: &mut Context<'_>, sent: &Sent) {
+        if sent.tries >= TOLD_AFTER && self.phase != Phase::Replaced {
+            let connection = self.connection.name.clone();
+            ctx.out.event(Event::Answered { ike: self.id, connection });
         }
     }
 
@@ -194,9 +225,10 @@ impl IkeSa {
         header: Header,
         opened: Opened,
     ) -> Result<(), Ignored> {
-        let Some(Initiated { what, .. }) = self.ours.take() else {
+        let Some(Initiated { what, step: Step::Sent(sent) }) = self.ours.take() else {
             return Err(Ignored::MessageId);
         };
+        self.answered(ctx, &sent);
         self.next_request += 1;
         self.moved(ctx, path);
         let payloads = Payloads(&opened.payloads);

@@ -145,6 +145,7 @@ pub fn connection(end: usize) -> Connection {
         dpd_after: None,
         rekey_after: None,
         lifetime: None,
+        transmissions: 6,
         force_encapsulation: false,
         keepalive_after: Some(Duration::from_secs(20)),
         fragmentation: true,
@@ -293,7 +294,11 @@ impl Pair {
                 let taken = self.ends[end].give_addresses(self.now, wanted.question, given);
                 assert!(taken, "the answer waits for it");
             }
-            Event::PathChanged { .. } | Event::Failed { .. } | Event::Message(_) => {}
+            Event::PathChanged { .. }
+            | Event::Unanswered { .. }
+            | Event::Answered { .. }
+            | Event::Failed { .. }
+            | Event::Message(_) => {}
         }
         self.events[end].push(event);
     }

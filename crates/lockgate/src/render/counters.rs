@@ -64,6 +64,7 @@ pub fn cleared(view: &ClearedView, _: &Style) -> String {
             count(pending)
         ),
         ("neighbours", _) => format!("{} forgotten\n", plural(view.count, "neighbour")),
+        ("ike", _) => format!("{} ended\n", plural(view.count, "IKE SA")),
         (what, _) => format!("{what}: back to zero\n"),
     }
 }

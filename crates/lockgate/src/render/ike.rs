@@ -1,7 +1,7 @@
 //! `show ike`, `explain tunnel`.
 
 use api::{
-    IkeChildView, IkeFailureView, IkeMessageView, IkePeerView, IkeSaView, IkeView,
+    IkeChildView, IkeFailureView, IkeMessageView, IkePeerView, IkeSaView, IkeView, RekeyingView,
     TunnelExplainedView,
 };
 
@@ -9,7 +9,7 @@ use super::{
     port::or_none,
     style::{Style, Tone},
     table::{Cell, Table},
-    units::{count, duration},
+    units::{count, duration, plural},
 };
 
 pub fn peers(view: &IkeView, style: &Style) -> String {
@@ -122,6 +122,17 @@ pub fn message(peer: &str, of: &IkeMessageView, style: &Style) -> String {
     );
     of.payloads.iter().for_each(|payload| line(&mut out, "", payload));
     out
+}
+
+/// What is being rekeyed.
+pub fn rekeying(view: &RekeyingView) -> String {
+    match (view.what.as_ref(), view.count) {
+        ("ike", 0) => "there is no IKE SA to replace\n".to_owned(),
+        ("ike", count) => format!("{} being replaced\n", plural(count, "IKE SA")),
+        (_, 0) => "there are no negotiated SAs to replace\n".to_owned(),
+        (_, 1) => "1 pair of SAs being replaced\n".to_owned(),
+        (_, count) => format!("{count} pairs of SAs being replaced\n"),
+    }
 }
 
 fn peer_detail(peer: &IkePeerView, style: &Style) -> String {

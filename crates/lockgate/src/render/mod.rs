@@ -96,6 +96,7 @@ pub fn response(response: &Response, style: &Style) -> String {
         Response::CaptureStarted(view) => capture::started(view, style),
         Response::CapturePolled(view) => capture::polled(view, style),
         Response::Cleared(view) => counters::cleared(view, style),
+        Response::Rekeying(view) => ike::rekeying(view),
         Response::Events(view) => event::events(view, style),
         Response::ConfigChecked(view) => config::checked(view, style),
         Response::ConfigDiff(view) => config::diff(view, style),

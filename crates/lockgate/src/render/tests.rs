@@ -56,7 +56,7 @@ goldens! {
 }
 
 goldens! {
-    changes: cleared events config_checked config_diff config_applied
+    changes: cleared cleared_ike rekeying events config_checked config_diff config_applied
 }
 
 goldens! {

@@ -214,6 +214,13 @@ fn a_silent_peer_is_noticed_and_comes_back() {
     exercise(&mut sites);
     sites.net.set_link(sites.oslo, 1, false);
     sites.net.link_mut(sites.wan).loss = 1000;
+    // 5 s of silence, then 2 and 4 without an answer and up to an eighth more
+    sites.net.run_for(13 * SECOND);
+    let silent = tunnel(sites.paris, &mut sites);
+    assert_eq!(silent.state, "no-answer", "{silent:?}");
+    assert_eq!(silent.failure.as_deref(), Some("no answer to INFORMATIONAL after 3 tries"));
+    assert_eq!(explained(sites.paris, &mut sites).tunnel.state, "no-answer");
+    assert_eq!(sas(sites.paris, &mut sites).len(), 2, "it may come back");
     sites.net.run_for(3 * MINUTE);
     let down = tunnel(sites.paris, &mut sites);
     assert_ne!(down.state, "up", "{down:?}");
@@ -224,6 +231,75 @@ fn a_silent_peer_is_noticed_and_comes_back() {
     sites.net.set_link(sites.oslo, 1, true);
     wait_until_up(&mut sites, 6 * MINUTE);
     exercise(&mut sites);
+}
+
+#[test]
+fn a_peer_that_is_away_for_a_moment_loses_nothing() {
+    let mut sites = both("ike-away", "dpd = \"5s\"", "");
+    wait_until_up(&mut sites, 5 * SECOND);
+    let before = sas(sites.paris, &mut sites);
+    sites.net.link_mut(sites.wan).loss = 1000;
+    sites.net.run_for(13 * SECOND);
+    assert_eq!(tunnel(sites.paris, &mut sites).state, "no-answer");
+    sites.net.link_mut(sites.wan).loss = 0;
+    wait_until_up(&mut sites, 20 * SECOND);
+    assert_eq!(sas(sites.paris, &mut sites)[0].spi, before[0].spi);
+    exercise(&mut sites);
+    let request = Request::Events { filter: None, since: None, limit: None };
+    let Response::Events(events) = sites.net.answered(sites.paris, request) else { panic!() };
+    let told = events.events.iter().map(|event| event.event.as_ref());
+    // both ends begin at the same time
+    let told: Vec<_> = told.filter(|e| e.starts_with("ike-") && *e != "ike-up").collect();
+    assert_eq!(told, ["ike-silent", "ike-answers"], "{:?}", events.events);
+}
+
+#[test]
+fn a_peer_that_never_answers_is_told_early_and_given_up_when_it_was_tried_enough() {
+    let mut sites = both("ike-nobody", "tries = 4", "");
+    sites.net.link_mut(sites.wan).loss = 1000;
+    sites.net.run_for(5 * SECOND);
+    assert_eq!(tunnel(sites.paris, &mut sites).state, "negotiating");
+    sites.net.run_for(3 * SECOND);
+    let why = explained(sites.paris, &mut sites);
+    assert_eq!(why.tunnel.state, "no-answer");
+    assert!(why.verdict.contains("is asked again: no answer to IKE_SA_INIT"), "{why:?}");
+    assert!(why.remedy.contains("UDP 500"), "{why:?}");
+    assert_eq!(peer(sites.paris, &mut sites).state, "no-answer");
+    // 2, 4, 8 and 16 seconds, each up to an eighth more
+    sites.net.run_for(26 * SECOND);
+    let down = tunnel(sites.paris, &mut sites);
+    assert_eq!(down.state, "down", "{down:?}");
+    assert_eq!(down.failure.as_deref(), Some("no answer to IKE_SA_INIT after 4 tries"));
+}
+
+#[test]
+fn keys_are_replaced_when_somebody_says_so() {
+    let mut sites = both("ike-rekey-now", "", "");
+    wait_until_up(&mut sites, 5 * SECOND);
+    let (ike, child) = (peer(sites.paris, &mut sites), sas(sites.paris, &mut sites));
+    let ask = |sites: &mut Sites, request| {
+        let Response::Rekeying(view) = sites.net.answered(sites.paris, request) else { panic!() };
+        (view.what.to_string(), view.count)
+    };
+    let request = Request::RekeyTunnel { tunnel: "sites".into() };
+    assert_eq!(ask(&mut sites, request), ("tunnel".to_owned(), 1));
+    sites.net.run_for(SECOND);
+    let after = sas(sites.paris, &mut sites);
+    assert_ne!(after.last().expect("SAs").spi, child.last().expect("SAs").spi);
+    assert_eq!(peer(sites.paris, &mut sites).sas[0].id, ike.sas[0].id);
+    let request = Request::RekeyIke { peer: "site-2".into() };
+    assert_eq!(ask(&mut sites, request), ("ike".to_owned(), 1));
+    sites.net.run_for(SECOND);
+    let after = peer(sites.paris, &mut sites);
+    assert_ne!(after.sas[0].id, ike.sas[0].id);
+    assert_eq!(after.sas.len(), 1, "{after:?}");
+    exercise(&mut sites);
+    for request in [
+        Request::RekeyIke { peer: "nobody".into() },
+        Request::RekeyTunnel { tunnel: "nowhere".into() },
+    ] {
+        assert!(sites.net.ask(sites.paris, request).is_err());
+    }
 }
 
 #[test]

@@ -65,6 +65,7 @@ fn connection(config: &Config, id: PeerId, peer: &Peer) -> Connection {
         rekey_after: Some(peer.rekey),
         // what should be replaced and is not ends a tenth later
         lifetime: Some(peer.rekey + peer.rekey / 10),
+        transmissions: peer.tries,
         force_encapsulation: peer.force_encapsulation,
         keepalive_after: Some(peer.nat_keepalive).filter(|after| !after.is_zero()),
         fragmentation: peer.fragmentation,

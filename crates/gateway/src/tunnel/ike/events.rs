@@ -41,10 +41,41 @@ impl Gateway {
                 let text = format!("the peer has moved: {path}");
                 self.events.push(now, EventKind::IkeMoved, text);
             }
-            Event::Failed { connection, path, failure, .. } => {
+            Event::Unanswered { ike, connection, path, exchange, tries } => {
+                let failure = Failure::Timeout { exchange, tries };
+                self.ike_unanswered(ike, &connection, Failed { at: now, path, failure });
+            }
+            Event::Answered { ike, connection } => {
+                if let Some(standing) = self.ike.peers.get_mut(&*connection)
+                    && standing.silent.remove(&ike).is_some()
+                {
+                    let text = format!("{connection}: the peer answers again");
+                    self.events.push(now, EventKind::IkeAnswers, text);
+                }
+            }
+            Event::Failed { ike, connection, path, failure } => {
+                self.no_more_silent(ike, connection.as_deref());
                 self.ike_failed(connection.as_deref(), path, failure, now);
             }
             Event::Message(record) => self.ike_message(*record, now),
+        }
+    }
+
+    /// A peer does not answer. Told at once; what becomes of it is told when all tries are used up.
+    fn ike_unanswered(&mut self, ike: IkeId, connection: &str, failed: Failed) {
+        let Some(standing) = self.ike.peers.get_mut(connection) else { return };
+        let (at, failure) = (failed.at, failed.failure.clone());
+        if standing.silent.insert(ike, failed).is_none() {
+            let text = format!("{connection}: {failure}; it is asked again");
+            self.events.push_limited(at, EventKind::IkeSilent, || text);
+        }
+    }
+
+    /// An IKE SA is up, or gone.
+    fn no_more_silent(&mut self, ike: Option<IkeId>, connection: Option<&str>) {
+        let standing = connection.and_then(|name| self.ike.peers.get_mut(name));
+        if let (Some(standing), Some(ike)) = (standing, ike) {
+            standing.silent.remove(&ike);
         }
     }
 
@@ -96,6 +127,7 @@ impl Gateway {
             self.ike.leases.insert(new, leases);
         }
         for standing in self.ike.peers.values_mut() {
+            standing.silent.remove(&old);
             if let Some((mut up, at)) = standing.sas.remove(&old) {
                 up.ike = new;
                 standing.sas.insert(new, (up, at));
@@ -106,6 +138,7 @@ impl Gateway {
 
     fn ike_down(&mut self, ike: IkeId, connection: &str, reason: &DownReason, now: Time) {
         let config = Arc::clone(&self.config);
+        self.no_more_silent(Some(ike), Some(connection));
         let Some(standing) = self.ike.peers.get_mut(connection) else { return };
         let gone = standing.sas.remove(&ike);
         let was_up = gone.is_some();

@@ -20,7 +20,7 @@ use ::ike::{
 };
 use config::{
     Config,
-    model::{Peer, PeerId, VrId},
+    model::{Peer, PeerId, TunnelId, VrId},
 };
 use rand_core::CryptoRng;
 use wire::{Time, Tuple, proto};
@@ -94,6 +94,8 @@ pub(crate) struct Standing {
     pub(crate) sas: BTreeMap<IkeId, (IkeUp, Time)>,
     /// What failed last.
     pub(crate) failure: Option<Failed>,
+    /// IKE SAs of which a request is not answered, and sent again; those being opened too.
+    silent: BTreeMap<IkeId, Failed>,
     /// When we try again.
     pub(crate) retry: Option<Time>,
     /// Tries that failed, one after the other.
@@ -140,6 +142,7 @@ impl Standing {
             since: now,
             sas: BTreeMap::new(),
             failure: None,
+            silent: BTreeMap::new(),
             retry: None,
             tries: 0,
             wanted: Vec::new(),
@@ -153,6 +156,17 @@ impl Standing {
             self.log.pop_front();
         }
         self.log.push_back(Note { at, number, what });
+    }
+
+    /// What the peer does not answer, if it answers nothing.
+    pub(crate) fn unanswered(&self) -> Option<&Failed> {
+        let (_, last) = self.silent.last_key_value()?;
+        self.sas.keys().all(|ike| self.silent.contains_key(ike)).then_some(last)
+    }
+
+    /// What to tell about it: that it does not answer, or else what failed last.
+    pub(crate) fn trouble(&self) -> Option<&Failed> {
+        self.unanswered().or(self.failure.as_ref())
     }
 
     fn enter(&mut self, phase: Phase, now: Time) {
@@ -267,6 +281,31 @@ impl Gateway {
         }
         self.drive_ike(now);
         ids.len() as u64
+    }
+
+    /// Replaces the IKE SAs of a peer, as if their time had come. Says how many.
+    pub(crate) fn rekey_ike(&mut self, peer: &str, now: Time) -> u64 {
+        let standing = self.ike.peers.get(peer);
+        let ids: Vec<_> = standing.map_or_else(Vec::new, |s| s.sas.keys().copied().collect());
+        for id in &ids {
+            self.ask_ike(*id, Task::RekeyIke, now);
+        }
+        self.drive_ike(now);
+        ids.len() as u64
+    }
+
+    /// Replaces what a tunnel sends by, as if its time had come. Says how many pairs of SAs that are,
+    /// and nothing where there is no such tunnel.
+    pub(crate) fn rekey_tunnel(&mut self, tunnel: &str, now: Time) -> Option<u64> {
+        let index = self.config.tunnels.iter().position(|of| of.name == tunnel)?;
+        let senders = self.tunnels.senders(TunnelId(index as u16)).iter();
+        let negotiated = senders.filter_map(|id| Some(self.tunnels.child(*id)?.ike()?.id));
+        let children: Vec<_> = negotiated.collect();
+        for child in &children {
+            let _ = self.ike.endpoint.handle_command(now, Command::RekeyChild(*child));
+        }
+        self.drive_ike(now);
+        Some(children.len() as u64)
     }
 
     /// Asks for something of an IKE SA; one that is gone meanwhile needs nothing.

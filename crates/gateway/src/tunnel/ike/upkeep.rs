@@ -78,8 +78,11 @@ impl Gateway {
             let mut standing = known.unwrap_or_else(|| Standing::new(now));
             standing.wanted.clear();
             standing.tries = 0;
-            if changed.contains(&peer.name) && standing.phase == Phase::Negotiating {
-                standing.enter(Phase::Idle, now);
+            if changed.contains(&peer.name) {
+                standing.silent.clear();
+                if standing.phase == Phase::Negotiating {
+                    standing.enter(Phase::Idle, now);
+                }
             }
             standing.retry = (peer.start == Start::Load).then_some(now);
             ike.peers.insert(peer.name.clone(), standing);

@@ -8,6 +8,14 @@ pub fn cleared() -> Response {
     Response::Cleared(ClearedView { what: "sessions".into(), count: 1_000_000, pending: 998_976 })
 }
 
+pub fn cleared_ike() -> Response {
+    Response::Cleared(ClearedView { what: "ike".into(), count: 2, pending: 0 })
+}
+
+pub fn rekeying() -> Response {
+    Response::Rekeying(RekeyingView { what: "tunnel".into(), count: 2 })
+}
+
 pub fn events() -> Response {
     let demoted = EventView {
         seq: 41,
