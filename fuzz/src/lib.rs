@@ -1,4 +1,4 @@
-//! Arbitrary bytes for whatever takes them from others: parsers, and the state machine of IKE.
+//! Arbitrary bytes for whatever takes them from others: parsers, and the state machines of IKE and DTLS.
 //!
 //! Each public function takes bytes and panics when something is wrong with what it feeds them to. It is
 //! a target of cargo-fuzz (`README.md` says how to run one), and the tests here run each with its
@@ -10,6 +10,7 @@
 // the two ends of IKE that its own tests have
 extern crate ike as lockgate_ike;
 
+mod datagrams;
 mod endpoint;
 mod input;
 mod packet;
@@ -18,5 +19,6 @@ mod pair;
 mod parsers;
 mod sealed;
 
+pub use datagrams::{dtls_record, dtls_server};
 pub use endpoint::{Reached, ike_endpoint};
 pub use parsers::{config_text, esp_open, filter_text, ike_identity, ike_message, wire_packet};

@@ -88,6 +88,16 @@ fn wire_packet() {
 }
 
 #[test]
+fn dtls_server() {
+    run("dtls_server", lockgate_fuzz::dtls_server, 15);
+}
+
+#[test]
+fn dtls_record() {
+    run("dtls_record", lockgate_fuzz::dtls_record, 4);
+}
+
+#[test]
 fn esp_open() {
     run("esp_open", lockgate_fuzz::esp_open, 10);
 }
