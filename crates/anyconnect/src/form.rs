@@ -20,7 +20,7 @@ pub(crate) struct Answers {
 
 /// A body is no form.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum FormError {
+pub(crate) enum FormError {
     /// A value is not percent-encoded UTF-8.
     #[error("the form is malformed")]
     Malformed,

@@ -142,3 +142,16 @@ impl fmt::Debug for JobDone {
         write!(f, "JobDone({})", self.id.0)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn jobs_and_their_endpoint_may_go_to_other_threads() {
+        fn goes<T: Send>() {}
+        goes::<Job>();
+        goes::<JobDone>();
+        goes::<crate::Endpoint>();
+    }
+}

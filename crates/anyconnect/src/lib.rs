@@ -38,9 +38,7 @@ pub use event::{
     AddressWanted, AssociationEnd, AssociationFailure, AssociationReady, Channel, ClientId, ConnId,
     Connected, Counts, Event, LoginFailure, Reason,
 };
-pub use form::FormError;
 pub use http::HttpError;
 pub use job::{HandshakeFailure, Job, JobDone, JobId};
 pub use settings::{Grant, Group, Limits, LoginMethod, Settings, TunnelSettings};
 pub use tls::{Authorities, ClientCertificates, Tls, TlsError};
-pub use xml::XmlError;

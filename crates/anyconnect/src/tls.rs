@@ -22,12 +22,13 @@ use rustls::{
 use rustls_pki_types::{
     CertificateDer, CertificateRevocationListDer, PrivateKeyDer, UnixTime, pem::PemObject as _,
 };
+use zeroize::Zeroizing;
 
 /// Label of the exporter that gives the key of DTLS (RFC 5705, RFC 8446 §7.5).
 const EXPORTER: &[u8] = b"EXPORTER-openconnect-psk";
 
 /// The key of DTLS, in bytes.
-pub(crate) const PSK_LEN: usize = 32;
+const PSK_LEN: usize = 32;
 
 /// Whether clients show certificates.
 #[derive(Clone, Debug, Default)]
@@ -178,11 +179,8 @@ impl TimeProvider for Clock {
 }
 
 /// The key of DTLS that both ends of a connection know.
-pub(crate) fn export_psk(
-    connection: &ServerConnection,
-) -> Option<zeroize::Zeroizing<[u8; PSK_LEN]>> {
-    let key = zeroize::Zeroizing::new([0; PSK_LEN]);
-    let mut key = key;
+pub(crate) fn export_psk(connection: &ServerConnection) -> Option<Zeroizing<[u8; PSK_LEN]>> {
+    let mut key = Zeroizing::new([0; PSK_LEN]);
     connection.export_keying_material(&mut key[..], EXPORTER, None).ok()?;
     Some(key)
 }

@@ -42,7 +42,7 @@ pub(crate) struct ConfigAuth {
 
 /// Bytes are no document of a login.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum XmlError {
+pub(crate) enum XmlError {
     /// Not well-formed XML in UTF-8.
     #[error("the document is not well-formed XML")]
     Malformed,
