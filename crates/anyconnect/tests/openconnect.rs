@@ -147,7 +147,7 @@ impl OpenConnect {
         self.child.try_wait().expect("a child of ours").map(|status| status.success())
     }
 
-    /// It says goodbye, and is gone.
+    /// It says goodbye, and is gone. Before it is up it would go without a word.
     fn interrupt(mut self, gateway: &mut Gateway) {
         run(&["kill", "-INT", &self.child.id().to_string()]);
         gateway.serve_until("openconnect ends", |_| self.has_ended().is_some());
@@ -306,8 +306,8 @@ fn inside(directory: &FilePath) {
     let certificate = format!("--certificate={}", directory.join("alice.pem").display());
     let key = format!("--sslkey={}", directory.join("alice.key").display());
     let client = OpenConnect::start(directory, "certificate", &[&certificate, &key], "");
-    gateway
-        .serve_until("a tunnel", |gateway| gateway.client().is_some_and(|v| &*v.user == "alice"));
+    gateway.serve_until("a tunnel", |gateway| gateway.client().is_some() && client.is_up());
+    assert_eq!(&*gateway.client().expect("a client").user, "alice");
     client.interrupt(&mut gateway);
     gateway.events.clear();
 
@@ -386,7 +386,7 @@ fn inside(directory: &FilePath) {
     gateway.endpoint.apply(settings);
     let args = [&password[..], &["--authgroup=staff"]].concat();
     let client = OpenConnect::start(directory, "group", &args, "secret1");
-    gateway.serve_until("a tunnel", |gateway| gateway.client().is_some());
+    gateway.serve_until("a tunnel", |gateway| gateway.client().is_some() && client.is_up());
     let view = gateway.client().expect("a client");
     assert_eq!(view.group.as_deref(), Some("staff"));
     assert!(
