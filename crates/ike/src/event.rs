@@ -377,6 +377,8 @@ pub enum Failure {
 pub struct MessageRecord {
     /// The IKE SA.
     pub ike: IkeId,
+    /// Name of its connection; of several that it may be of, until the peer is known, the first.
+    pub connection: Arc<str>,
     /// Whether we sent it.
     pub sent: bool,
     /// The path.

@@ -145,6 +145,26 @@ impl EspOffer {
             .filter_map(|t| KeyExchangeMethod::from_id(t.id))
     }
 
+    /// What can come of it, preferred first: suites, each with and without extended sequence numbers as
+    /// far as both are offered.
+    pub fn suites(&self) -> Vec<(esp::Suite, bool)> {
+        let of = |kind: u8| self.0.iter().copied().filter(move |t| t.kind == kind);
+        let or_none = |kind: u8| {
+            let all: Vec<_> = of(kind).collect();
+            if all.is_empty() { vec![Transform::new(kind, 0)] } else { all }
+        };
+        let mut suites = Vec::new();
+        for encryption in of(ENCRYPTION) {
+            for integrity in or_none(INTEGRITY) {
+                for numbers in or_none(SEQUENCE_NUMBERS) {
+                    let choice = EspChoice::of(&[encryption, integrity, numbers]);
+                    suites.extend(choice.map(|choice| (choice.suite, choice.esn)));
+                }
+            }
+        }
+        suites
+    }
+
     fn transforms(&self, pfs: bool) -> Vec<Transform> {
         self.0.iter().copied().filter(|t| pfs || t.kind != KEY_EXCHANGE).collect()
     }
@@ -699,6 +719,20 @@ mod tests {
         let mut reserved = theirs("aes256gcm16");
         reserved[0].spi = vec![0, 0, 0, 255];
         assert!(choose_esp(&[esp("aes256gcm16")], &reserved, true, None).is_err());
+    }
+
+    #[test]
+    fn an_offer_says_what_can_come_of_it() {
+        let names = |text: &str| -> Vec<String> {
+            let name =
+                |(suite, esn): (esp::Suite, bool)| format!("{suite}{}", if esn { "+" } else { "" });
+            esp(text).suites().into_iter().map(name).collect()
+        };
+        assert_eq!(names("aes256gcm16-aes128gcm16-x25519"), ["aes256gcm16", "aes128gcm16"]);
+        assert_eq!(
+            names("aes256-aes128-sha384-sha256-esn-noesn")[..3],
+            ["aes256-sha384+", "aes256-sha384", "aes256-sha256+"]
+        );
     }
 
     #[test]

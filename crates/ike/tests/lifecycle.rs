@@ -284,6 +284,29 @@ fn a_connection_that_is_no_longer_configured_is_deleted() {
     assert!(pair.ends.iter().all(|end| end.views().count() == 0));
 }
 
+#[test]
+fn an_ike_sa_goes_on_with_the_connection_of_its_name() {
+    let mut pair = Pair::new(14).up();
+    let (ike, child) = (pair.ike(A), pair.child(A).sa.id);
+    let mut connection = pair::connection(A);
+    connection.dpd_after = Some(10 * SECOND);
+    connection.children[0].offers = vec!["aes128gcm16".parse().unwrap()];
+    let mut peers = pair::connection(B);
+    peers.children[0].offers.push("aes128gcm16".parse().unwrap());
+    let now = pair.now;
+    for (end, connection) in [(A, connection), (B, peers)] {
+        pair.ends[end].apply(now, vec![connection]);
+        pair.take(end);
+    }
+    pair.run_for(35 * SECOND);
+    assert_eq!(pair.messages(A, "INFORMATIONAL request").len(), 3, "asked every ten seconds");
+    assert_eq!((pair.ike(A), pair.child(A).sa.id), (ike, child));
+    pair.command(A, Command::RekeyChild(child));
+    pair.run_for(SECOND);
+    pair.assert_agreed(1);
+    assert_eq!(pair.child(A).sa.suite.to_string(), "aes128gcm16");
+}
+
 /// Runs until `count` datagrams have been sent, or nothing happens any more.
 fn until_sent(pair: &mut Pair, count: usize) {
     while pair.sent.len() < count && pair.step(pair.now + SECOND) {}

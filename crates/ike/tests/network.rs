@@ -4,7 +4,10 @@ mod pair;
 
 use std::time::Duration;
 
-use lockgate_ike::{Command, Datagram, Event, Ignored, Path, RemoteAuth, Settings};
+use lockgate_ike::{
+    Command, Datagram, Event, Ignored, Path, RemoteAuth, Settings, Task,
+    message::{ExchangeType, Header, Message, Notify, Payload, notify_type},
+};
 use pair::{A, ADDRESSES, B, NAT, Pair, psk};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -246,4 +249,81 @@ fn a_refused_peer_is_told_even_when_the_answer_is_lost() {
         pair.run_for(300 * SECOND);
         assert!(pair.ends.iter().all(|end| end.views().count() == 0));
     }
+}
+
+/// What an end says to a message of `bytes` from where the other is.
+fn told(pair: &mut Pair, end: usize, bytes: &[u8]) -> Vec<Message> {
+    let path = pair.path(end);
+    let before = pair.sent.len();
+    pair.receive(end, path, bytes);
+    pair.sent[before..].iter().map(|(_, sent)| Message::decode(&sent.bytes).unwrap()).collect()
+}
+
+#[test]
+fn a_request_without_an_ike_sa_is_told_so_and_changes_nothing() {
+    let mut pair = Pair::new(41).up();
+    let kept = pair.ends.each_ref().map(|end| end.kept());
+    for (from_initiator, exchange) in
+        [(true, ExchangeType::Informational), (false, ExchangeType::CreateChildSa)]
+    {
+        let header = Header {
+            initiator_spi: 0x1111_2222_3333_4444,
+            responder_spi: 0x5555_6666_7777_8888,
+            exchange,
+            from_initiator,
+            is_response: false,
+            message_id: 7,
+        };
+        let body = Payload::Encrypted { first: 0, body: vec![0; 40] };
+        let request = Message { header, payloads: vec![body.clone()] };
+        let notify = Notify::new(notify_type::INVALID_IKE_SPI, []);
+        let header = Header { from_initiator: !from_initiator, is_response: true, ..header };
+        let expected = Message { header, payloads: vec![Payload::Notify(notify)] };
+        assert_eq!(told(&mut pair, B, &request.encode()), std::slice::from_ref(&expected));
+        // the answer, and an answer to nothing, are not answered
+        assert_eq!(told(&mut pair, A, &expected.encode()), []);
+        let answer = Message { header, payloads: vec![body] };
+        assert_eq!(told(&mut pair, B, &answer.encode()), []);
+    }
+    // the same said about what is there, by somebody who has no keys
+    let view = pair.ends[A].views().next().unwrap();
+    pair.task(A, Task::Check);
+    for kind in [notify_type::INVALID_IKE_SPI, notify_type::INVALID_MAJOR_VERSION] {
+        let header = Header {
+            initiator_spi: view.spis[0],
+            responder_spi: view.spis[1],
+            exchange: ExchangeType::Informational,
+            from_initiator: false,
+            is_response: true,
+            message_id: 2,
+        };
+        let lie = Message { header, payloads: vec![Payload::Notify(Notify::new(kind, []))] };
+        assert_eq!(told(&mut pair, A, &lie.encode()), []);
+    }
+    pair.run_for(Duration::from_secs(5));
+    assert_eq!(pair.ends.each_ref().map(|end| end.kept()), kept);
+    pair.assert_agreed(1);
+}
+
+#[test]
+fn a_version_to_come_is_told_ours_and_nobody_is_told_often() {
+    let mut pair = Pair::new(42);
+    pair.connect(A);
+    let mut request = pair.sent[0].1.bytes.clone();
+    pair.lose_all();
+    request[17] = 0x31;
+    let answers = told(&mut pair, B, &request);
+    let [answer] = &answers[..] else { panic!("{answers:?}") };
+    let notify = Notify::new(notify_type::INVALID_MAJOR_VERSION, []);
+    assert_eq!(answer.payloads, [Payload::Notify(notify)]);
+    assert_eq!(&pair.sent.last().unwrap().1.bytes[..8], &request[..8]);
+    let more: usize = (0..100).map(|_| told(&mut pair, B, &request).len()).sum();
+    assert_eq!(more, 19, "20 a second");
+    pair.run_for(Duration::from_secs(1));
+    assert_eq!(told(&mut pair, B, &request).len(), 1);
+    request[19] |= 0x20;
+    assert_eq!(told(&mut pair, B, &request), [], "an answer");
+    request.truncate(20);
+    assert_eq!(told(&mut pair, B, &request), [], "too short for a header");
+    assert_eq!(pair.ends[B].kept().ike_sas, 0);
 }

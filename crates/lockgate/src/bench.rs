@@ -5,6 +5,7 @@
 //! ratios of one run, not single figures of two.
 
 mod esp;
+mod ike;
 
 use std::{
     fmt::Write as _,
@@ -68,9 +69,12 @@ pub fn run(suite: Option<&str>, progress: &mut dyn FnMut(&str)) -> Result<Vec<Fi
     if wanted("esp") {
         esp::run(&mut figures, progress)?;
     }
+    if wanted("ike") {
+        ike::run(&mut figures, progress)?;
+    }
     if figures.is_empty() {
         return Err(format!(
-            "no suite {}; there are nat, setup, tiers, clear and esp",
+            "no suite {}; there are nat, setup, tiers, clear, esp and ike",
             suite.unwrap_or_default()
         ));
     }

@@ -117,6 +117,22 @@ pub fn gather_heap() -> usize {
     }
 }
 
+/// Bytes of the heap of the C library that are in use, for measurements. What packets touch of SAs lies
+/// elsewhere.
+/// Zero where that library is not glibc.
+pub fn heap_in_use() -> usize {
+    #[cfg(all(target_os = "linux", target_env = "gnu", not(miri)))]
+    {
+        // SAFETY: it only reads counters, under the locks of the heap.
+        let info = unsafe { libc::mallinfo2() };
+        info.uordblks + info.hblkhd
+    }
+    #[cfg(not(all(target_os = "linux", target_env = "gnu", not(miri))))]
+    {
+        0
+    }
+}
+
 /// Lets all threads allocate from one heap, so that [`gather_heap`] finds what they allocated. Call it
 /// before there are threads. No packet is served by an allocation, so none waits for another thread.
 pub fn one_heap() {

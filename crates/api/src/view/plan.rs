@@ -41,6 +41,17 @@ pub struct PlanSaView {
     pub mode: Name,
     /// What stands against it, not-eligible and refusals; empty when it would be offloaded.
     pub against: Vec<FindingView>,
+    /// What the peer may choose instead, where it is negotiated; not counted.
+    pub instead: Vec<PlanSuiteView>,
+}
+
+/// Algorithms that an SA may have instead.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PlanSuiteView {
+    /// Algorithms; with `esn` behind them for extended sequence numbers.
+    pub suite: String,
+    /// What stands against it then.
+    pub against: Vec<FindingView>,
 }
 
 /// One session under a profile.

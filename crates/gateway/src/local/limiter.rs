@@ -59,13 +59,28 @@ pub struct IcmpLimiter {
 
 /// A token bucket; a token is [`SECOND`] units, and a rate of n gains n units a nanosecond.
 #[derive(Clone, Copy)]
-struct Bucket {
+pub(crate) struct Bucket {
     /// Below zero after a costly draw: the debt keeps the rate true.
     units: i64,
     at: Time,
 }
 
 impl Bucket {
+    /// One with as many tokens as may be drawn at once.
+    pub(crate) const fn full(burst: i64) -> Self {
+        Self { units: burst * SECOND, at: Time::ZERO }
+    }
+
+    /// Draws a token, if there is one.
+    pub(crate) fn draw(&mut self, per_second: u32, burst: i64, now: Time) -> bool {
+        self.refill(per_second, burst, now);
+        let any = self.units >= SECOND;
+        if any {
+            self.units -= SECOND;
+        }
+        any
+    }
+
     fn refill(&mut self, per_second: u32, burst: i64, now: Time) {
         let elapsed = now.as_nanos().saturating_sub(self.at.as_nanos());
         let gain = elapsed.saturating_mul(u64::from(per_second));
@@ -82,7 +97,7 @@ impl IcmpLimiter {
         Self {
             keyed: Keyed::new(rng.next_u64()),
             rng,
-            gateway: Bucket { units: burst(per_second) * SECOND, at: Time::ZERO },
+            gateway: Bucket::full(burst(per_second)),
             places: vec![None; WAYS * SETS],
             per_second,
             counters: IcmpLimiterCounters::default(),

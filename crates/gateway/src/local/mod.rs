@@ -11,6 +11,8 @@ mod reply;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use limiter::Bucket;
+
 pub use icmp::{IcmpErrorKind, icmp_error, may_answer};
 pub use limiter::{IcmpLimiter, IcmpLimiterCounters, LimitVerdict};
 pub use reply::{echo_reply, tcp_reset, udp};

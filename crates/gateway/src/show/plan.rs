@@ -2,8 +2,8 @@
 //! configuration alone, so a file can be asked about without any gateway.
 
 use api::{
-    ApiError, FindingView, PlanFindingView, PlanSaView, PlanSessionView, PlanView, ReasonView,
-    filter::Filter,
+    ApiError, FindingView, PlanFindingView, PlanSaView, PlanSessionView, PlanSuiteView, PlanView,
+    ReasonView, filter::Filter,
 };
 use config::Config;
 use offload::{Capabilities, Direction, PROFILE_NAMES, Profile, SaFacts};
@@ -18,7 +18,7 @@ use crate::{
     Gateway,
     promote::{Rules, is_passing},
     session::Session,
-    tunnel::{IN, OUT, planned, sa_facts},
+    tunnel::{IN, OUT, instead, planned, sa_facts},
 };
 
 /// What the software engine would take of a configuration, held to a profile: every SA.
@@ -175,23 +175,19 @@ fn page(
     let all = || {
         ipsec().flat_map(|(tunnel, ipsec)| {
             let pairs = planned(tunnel, ipsec, OUT).into_iter().zip(planned(tunnel, ipsec, IN));
-            pairs.flat_map(move |(out, inn)| [(tunnel, ipsec, out, OUT), (tunnel, ipsec, inn, IN)])
+            pairs.enumerate().flat_map(move |(n, (out, inn))| {
+                [(tunnel, ipsec, n, out, OUT), (tunnel, ipsec, n, inn, IN)]
+            })
         })
     };
     let count = all().count();
-    for (tunnel, ipsec, sa, way) in all().skip(from).take(rows) {
+    for (tunnel, ipsec, n, sa, way) in all().skip(from).take(rows) {
         let facts = sa_facts(config, tunnel, ipsec, &sa, way);
-        let against = rules.sa(&facts);
-        let finding = |reason| {
-            let said = rules.sa_evidence(&facts, reason);
-            let layer = if said.is_some() { "engine" } else { "config" };
-            FindingView {
-                reason: ReasonView::of(reason),
-                layer: layer.into(),
-                evidence: said.unwrap_or_default(),
-            }
-        };
-        let mut found: Vec<_> = against.iter().map(finding).collect();
+        let mut found = findings(rules, &facts);
+        let instead = instead(ipsec, n).into_iter().map(|(suite, esn)| PlanSuiteView {
+            suite: format!("{suite}{}", if esn { " esn" } else { "" }),
+            against: findings(rules, &SaFacts { suite, esn, ..facts.clone() }),
+        });
         if found.is_empty() && taken >= room {
             found.push(FindingView {
                 reason: ReasonView::of(RefusalReason::SaTableFull),
@@ -211,12 +207,27 @@ fn page(
             },
             suite: sa.suite.to_string(),
             mode: sa.mode.to_string().into(),
+            instead: instead.collect(),
             against: found,
         });
     }
     let next = from.saturating_add(rows);
     view.next = (next < count).then_some(taken << 32 | next as u64);
     view
+}
+
+/// What stands against an SA of which this is known.
+fn findings(rules: Rules<'_>, facts: &SaFacts) -> Vec<FindingView> {
+    let finding = |reason| {
+        let said = rules.sa_evidence(facts, reason);
+        let layer = if said.is_some() { "engine" } else { "config" };
+        FindingView {
+            reason: ReasonView::of(reason),
+            layer: layer.into(),
+            evidence: said.unwrap_or_default(),
+        }
+    };
+    rules.sa(facts).iter().map(finding).collect()
 }
 
 fn blank(config: &Config, profile: &'static Profile) -> PlanView {

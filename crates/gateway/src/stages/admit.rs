@@ -25,6 +25,13 @@ pub(crate) fn run(gateway: &mut Gateway, packet: &mut Packet, now: Time) -> Verd
             return refuse(gateway, packet, DropReason::EspSelectorMismatch);
         }
     }
+    if packet.destination == Destination::Local && !packet.is_simulated() {
+        let (vr, tuple) = (packet.vr, packet.inner_tuple());
+        if !gateway.may_open_to_ike(vr, &tuple, now) {
+            packet.say(|_| Note::new("first packets of strangers to IKE", "too many"));
+            return refuse(gateway, packet, DropReason::IkeRateLimited);
+        }
+    }
     if packet.is_simulated() {
         packet.say(|_| Note::new("session table", "a session would be written"));
         return Verdict::Continue;

@@ -24,6 +24,9 @@ pub(crate) fn run(gateway: &mut Gateway, packet: &mut Packet, now: Time) -> Verd
     if packet.is_simulated() {
         return Verdict::Consume;
     }
+    if ike && !gateway.listens_to(packet, now) {
+        return Verdict::Drop(DropReason::IkeRateLimited);
+    }
     gateway.counters.delivered.add(packet.count(), packet.volume());
     gateway.count_session(packet);
     gateway.count_tier(packet);

@@ -1,6 +1,5 @@
 //! What an engine needs to know of an SA, as far as the configuration tells it.
 
-use ::ike::algorithm::{Encryption, Integrity};
 use config::{
     Config,
     model::{ChildSpec, Fragmentation, Ipsec, OffloadMode, Steering, Tunnel},
@@ -69,16 +68,16 @@ pub(crate) fn planned(
         Direction::Reply => (tunnel.remote, tunnel.local),
     };
     let parameters = |child: &ChildSpec| {
-        let proposal = child.proposals.first()?;
+        let (suite, esn) = child.proposals.first()?.offer.suites().into_iter().next()?;
         Some(esp::Parameters {
             spi: 0,
-            suite: suite(&proposal.text)?,
+            suite,
             key: esp::KeyMaterial::from_bytes(&[]),
             mode: child.mode,
             source,
             destination,
             encapsulation: None,
-            esn: proposal.text.split('-').any(|part| part == "esn"),
+            esn,
             replay_window: child.replay_window,
             soft: child.soft,
             hard: child.hard,
@@ -92,18 +91,18 @@ pub(crate) fn planned(
     negotiated.children.iter().filter_map(parameters).collect()
 }
 
-/// The suite that the first algorithms of a proposal make.
-fn suite(proposal: &str) -> Option<esp::Suite> {
-    let mut parts = proposal.split('-');
-    let encryption = parts.find_map(Encryption::from_name)?;
-    let name = match encryption.is_combined() {
-        true => encryption.name().to_owned(),
-        false => {
-            let integrity = proposal.split('-').find_map(Integrity::from_name)?;
-            format!("{encryption}-{integrity}")
+/// What may be negotiated for the `index`th child instead: other suites, and whether sequence numbers are
+/// extended. Nothing for SAs that are keyed by hand.
+pub(crate) fn instead(ipsec: &Ipsec, index: usize) -> Vec<(esp::Suite, bool)> {
+    let config::model::Keying::Ike(negotiated) = &ipsec.keying else { return Vec::new() };
+    let proposals = negotiated.children.get(index).map(|child| child.proposals.iter());
+    let mut all = Vec::new();
+    for suite in proposals.into_iter().flatten().flat_map(|proposal| proposal.offer.suites()) {
+        if !all.contains(&suite) {
+            all.push(suite);
         }
-    };
-    name.parse().ok()
+    }
+    all.split_off(all.len().min(1))
 }
 
 fn switched_off(

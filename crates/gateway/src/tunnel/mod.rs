@@ -25,7 +25,7 @@ mod wrap;
 
 pub(crate) use self::dtls::FromClient;
 pub use self::dtls::{Association, Client, ClientNumber, Clients, NewClient};
-pub(crate) use facts::{planned, sa_facts};
+pub(crate) use facts::{instead, planned, sa_facts};
 pub use idle::Own;
 pub use ike::Random;
 pub(crate) use ike::{Awaits, Failed, Logged, Negotiation, Note, Phase, Standing, renegotiated};

@@ -155,6 +155,15 @@ pub enum OpenError {
     Padding,
 }
 
+/// SK_e and SK_a of one side. Messages are rare and IKE SAs many, so that what a cipher makes of its key,
+/// which is far longer, is made anew for each message.
+struct RawKeys {
+    suite: Suite,
+    e: Secret,
+    a: Secret,
+}
+
+/// Keys as the ciphers have them.
 enum Keys {
     Combined { key: Box<aead::Key>, salt: Zeroizing<[u8; SALT_LEN]> },
     Composed { cbc: Box<Cbc>, mac: Box<Mac> },
@@ -162,37 +171,24 @@ enum Keys {
 
 /// What one side protects its messages with. No initialization vector is used twice.
 pub struct Sealer {
-    suite: Suite,
-    keys: Keys,
-    /// Makes vectors nobody can foresee out of numbers, for CBC (NIST SP 800-38A appendix C).
-    vectors: Option<Cbc>,
+    keys: RawKeys,
     next: u64,
 }
 
 /// What messages of one side are checked and decrypted with.
 pub struct Opener {
-    suite: Suite,
-    keys: Keys,
+    keys: RawKeys,
 }
 
 impl Sealer {
     /// From SK_e and SK_a of the right lengths.
     pub(super) fn new(suite: Suite, e: &Secret, a: &Secret) -> Self {
-        let keys = Keys::new(suite, e, a);
-        let vectors = match &keys {
-            Keys::Combined { .. } => None,
-            Keys::Composed { mac, .. } => {
-                let mut derived = Zeroizing::new([0; BLOCK_LEN]);
-                mac.sign(&[IV_LABEL], derived.as_mut());
-                Some(Cbc::new(derived.as_ref()).expect("invariant: a key of 16 bytes"))
-            }
-        };
-        Self { suite, keys, vectors, next: 0 }
+        Self { keys: RawKeys::new(suite, e, a), next: 0 }
     }
 
     /// The algorithms.
     pub fn suite(&self) -> Suite {
-        self.suite
+        self.keys.suite
     }
 
     /// Protects a message. Before, it holds the headers up to offset `body`, with the lengths they
@@ -203,8 +199,8 @@ impl Sealer {
         let next = number.checked_add(1).ok_or(SealError::Exhausted)?;
         let inner = message.len().checked_sub(body).ok_or(SealError::NoPayload)?;
         self.next = next;
-        let (iv_len, icv_len) = self.suite.frame();
-        let text = self.suite.padded(inner);
+        let (iv_len, icv_len) = self.suite().frame();
+        let text = self.suite().padded(inner);
         let padding = text - inner - 1;
         // room for the vector before the text, without leaving a copy of the text behind
         let end = body + iv_len + text + icv_len;
@@ -219,16 +215,19 @@ impl Sealer {
         let (head, rest) = sealed.split_at_mut(body);
         let (iv, rest) = rest.split_at_mut(iv_len);
         let (text, icv) = rest.split_at_mut(text);
-        match &self.keys {
+        match self.keys.expand() {
             Keys::Combined { key, salt } => {
                 iv.copy_from_slice(&number.to_be_bytes());
-                let nonce = nonce(salt, number.to_be_bytes());
+                let nonce = nonce(&salt, number.to_be_bytes());
                 let tag = icv.try_into().expect("invariant: tags have 16 bytes");
                 key.seal(&mut [Seal { nonce, aad: head, text, tag }]);
             }
             Keys::Composed { cbc, mac } => {
                 let mut vector = u128::from(number).to_be_bytes();
-                let vectors = self.vectors.as_ref().expect("invariant: made for CBC");
+                // vectors nobody can foresee out of numbers (NIST SP 800-38A appendix C)
+                let mut derived = Zeroizing::new([0; BLOCK_LEN]);
+                mac.sign(&[IV_LABEL], derived.as_mut());
+                let vectors = Cbc::new(derived.as_ref()).expect("invariant: a key of 16 bytes");
                 let whole = vectors.encrypt([0; BLOCK_LEN], &mut vector);
                 iv.copy_from_slice(&vector);
                 let whole = whole && cbc.encrypt(vector, text);
@@ -244,18 +243,18 @@ impl Sealer {
 impl Opener {
     /// From SK_e and SK_a of the right lengths.
     pub(super) fn new(suite: Suite, e: &Secret, a: &Secret) -> Self {
-        Self { suite, keys: Keys::new(suite, e, a) }
+        Self { keys: RawKeys::new(suite, e, a) }
     }
 
     /// The algorithms.
     pub fn suite(&self) -> Suite {
-        self.suite
+        self.keys.suite
     }
 
     /// Checks a message, in which the payload's headers end at offset `body`, and gives the payloads
     /// inside. The message must end where the payload ends.
     pub fn open(&self, message: &[u8], body: usize) -> Result<Vec<u8>, OpenError> {
-        let (iv_len, icv_len) = self.suite.frame();
+        let (iv_len, icv_len) = self.suite().frame();
         let (head, rest) = message.split_at_checked(body).ok_or(OpenError::TooShort)?;
         let (iv, rest) = rest.split_at_checked(iv_len).ok_or(OpenError::TooShort)?;
         let len = rest.len().checked_sub(icv_len).ok_or(OpenError::TooShort)?;
@@ -263,14 +262,14 @@ impl Opener {
         if text.is_empty() {
             return Err(OpenError::TooShort);
         }
-        if !len.is_multiple_of(self.suite.block()) {
+        if !len.is_multiple_of(self.suite().block()) {
             return Err(OpenError::NotWholeBlocks);
         }
         let mut plain = Zeroizing::new(text.to_vec());
-        match &self.keys {
+        match self.keys.expand() {
             Keys::Combined { key, salt } => {
                 let iv = iv.try_into().expect("invariant: vectors have 8 bytes");
-                let (nonce, tag) = (nonce(salt, iv), icv.try_into());
+                let (nonce, tag) = (nonce(&salt, iv), icv.try_into());
                 let tag = tag.expect("invariant: tags have 16 bytes");
                 let mut jobs = [Open { nonce, aad: head, text: &mut plain, tag, authentic: false }];
                 key.open(&mut jobs);
@@ -291,6 +290,16 @@ impl Opener {
         let padding = plain.last().map_or(0, |last| usize::from(*last));
         let inner = plain.len().checked_sub(padding + 1).ok_or(OpenError::Padding)?;
         Ok(plain[..inner].to_vec())
+    }
+}
+
+impl RawKeys {
+    fn new(suite: Suite, e: &Secret, a: &Secret) -> Self {
+        Self { suite, e: e.clone(), a: a.clone() }
+    }
+
+    fn expand(&self) -> Keys {
+        Keys::new(self.suite, &self.e, &self.a)
     }
 }
 
@@ -347,14 +356,14 @@ fn nonce(salt: &[u8; SALT_LEN], iv: [u8; COUNTER_IV]) -> [u8; NONCE_LEN] {
 /// Says the algorithms alone.
 impl fmt::Debug for Sealer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Sealer").field("suite", &self.suite).finish_non_exhaustive()
+        f.debug_struct("Sealer").field("suite", &self.suite()).finish_non_exhaustive()
     }
 }
 
 /// Says the algorithms alone.
 impl fmt::Debug for Opener {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Opener").field("suite", &self.suite).finish_non_exhaustive()
+        f.debug_struct("Opener").field("suite", &self.suite()).finish_non_exhaustive()
     }
 }
 

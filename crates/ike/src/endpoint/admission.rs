@@ -17,11 +17,12 @@ use wire::Time;
 use super::{Endpoint, candidates};
 use crate::{
     Connection, Event, Ignored, IkeId, Path,
-    message::{Header, Message, Notify, Payload, notify_type},
+    message::{HEADER_LEN, Header, Message, Notify, Payload, VERSION, notify_type},
     sa::{Context, IkeSa, InitQuestion},
 };
 
-/// Refusals that are told as events, in [`PERIOD`]; the others are only counted by the caller.
+/// Refusals that are told as events in [`PERIOD`], and messages without an IKE SA that are answered; of
+/// the others the caller knows.
 const TOLD: u32 = 20;
 const PERIOD: Duration = Duration::from_secs(1);
 /// The longest first message in bytes: it is kept until its sender is authenticated, as AUTH covers it.
@@ -34,7 +35,26 @@ pub(super) struct Admission {
     by_peer: BTreeMap<(u64, SocketAddr), IkeId>,
     peers: BTreeMap<IkeId, (u64, SocketAddr)>,
     by_address: BTreeMap<IpAddr, usize>,
-    told: (Time, u32),
+    told: Few,
+    /// Answers about messages that belong to no IKE SA.
+    answered: Few,
+}
+
+/// Counts what may happen [`TOLD`] times in [`PERIOD`].
+#[derive(Default)]
+struct Few {
+    since: Time,
+    count: u32,
+}
+
+impl Few {
+    fn may(&mut self, now: Time) -> bool {
+        if now.since(self.since) >= PERIOD {
+            *self = Self { since: now, count: 0 };
+        }
+        self.count += 1;
+        self.count <= TOLD
+    }
 }
 
 impl Admission {
@@ -44,7 +64,8 @@ impl Admission {
             by_peer: BTreeMap::new(),
             peers: BTreeMap::new(),
             by_address: BTreeMap::new(),
-            told: (Time::ZERO, 0),
+            told: Few::default(),
+            answered: Few::default(),
         }
     }
 
@@ -69,14 +90,6 @@ impl Admission {
                 self.by_address.remove(&address);
             }
         }
-    }
-
-    fn may_tell(&mut self, now: Time) -> bool {
-        if now.since(self.told.0) >= PERIOD {
-            self.told = (now, 0);
-        }
-        self.told.1 += 1;
-        self.told.1 <= TOLD
     }
 }
 
@@ -150,7 +163,7 @@ impl Endpoint {
                 let kind = notify.kind;
                 self.answer_in_clear(path, header, notify);
                 // to ask for another key exchange is no failure
-                if kind != notify_type::INVALID_KE_PAYLOAD && self.admission.may_tell(now) {
+                if kind != notify_type::INVALID_KE_PAYLOAD && self.admission.told.may(now) {
                     let connection = candidates.first().map(|c| c.name.clone());
                     self.out.event(Event::Failed { ike: None, connection, path, failure });
                 }
@@ -173,9 +186,37 @@ impl Endpoint {
             })
     }
 
-    /// Answers a first message and keeps nothing.
+    /// A request is of a version to come: says which one is spoken (RFC 7296 §2.5).
+    pub(super) fn tell_version(&mut self, now: Time, path: Path, bytes: &[u8]) {
+        let mut bytes = bytes.to_vec();
+        // the header has its place in every version
+        let Some(version) = bytes.get_mut(17) else { return };
+        *version = VERSION;
+        let length = bytes.len();
+        bytes[24..HEADER_LEN].copy_from_slice(&(length as u32).to_be_bytes());
+        if let Ok((header, ..)) = Header::decode(&bytes) {
+            self.tell(now, path, header, notify_type::INVALID_MAJOR_VERSION);
+        }
+    }
+
+    /// A request is of an IKE SA that is not there: says so, which the peer may take as a reason to look
+    /// whether we still have it (RFC 7296 §2.21.4).
+    pub(super) fn tell_unknown(&mut self, now: Time, path: Path, header: Header) {
+        self.tell(now, path, header, notify_type::INVALID_IKE_SPI);
+    }
+
+    /// Nobody answers an answer, and strangers get few.
+    fn tell(&mut self, now: Time, path: Path, header: Header, kind: u16) {
+        let may_be_peer = candidates(&self.connections, path).next().is_some();
+        if !header.is_response && may_be_peer && self.admission.answered.may(now) {
+            self.answer_in_clear(path, header, Notify::new(kind, []));
+        }
+    }
+
+    /// Answers what belongs to no IKE SA, and keeps nothing.
     fn answer_in_clear(&mut self, path: Path, header: Header, notify: Notify) {
-        let header = Header { from_initiator: false, is_response: true, ..header };
+        let from_initiator = !header.from_initiator;
+        let header = Header { from_initiator, is_response: true, ..header };
         let bytes = Message { header, payloads: vec![Payload::Notify(notify)] }.encode();
         self.out.transmit(&self.settings, path, &bytes);
     }

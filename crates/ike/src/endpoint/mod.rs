@@ -168,25 +168,25 @@ impl Endpoint {
         }
     }
 
-    /// Replaces the connections. An IKE SA whose connection is gone is deleted; others keep what they
-    /// were made with.
+    /// Replaces the connections. An IKE SA whose connection is gone is deleted. One that is up goes on
+    /// with the connection of its name: with other times, children and offers from their next use on.
+    /// What two ends have to agree on is not negotiated again by itself.
     pub fn apply(&mut self, now: Time, connections: Vec<Connection>) {
         self.connections = connections.into_iter().map(Arc::new).collect();
-        let gone: Vec<_> = self
-            .sas
-            .values()
-            .filter(|sa| !self.connections.iter().any(|c| c.name == sa.connection.name))
-            .map(|sa| sa.id)
-            .collect();
-        for id in gone {
-            self.with(now, id, |sa, ctx| match sa.phase {
-                Phase::Up => {
+        let by_name: BTreeMap<_, _> =
+            self.connections.iter().map(|c| (Arc::clone(&c.name), Arc::clone(c))).collect();
+        let ids: Vec<_> = self.sas.keys().copied().collect();
+        for id in ids {
+            self.with(now, id, |sa, ctx| match (&sa.phase, by_name.get(&sa.connection.name)) {
+                (Phase::Up, Some(connection)) => sa.connection = Arc::clone(connection),
+                (_, Some(_)) => {}
+                (Phase::Up, None) => {
                     sa.phase = Phase::Closing(DownReason::Unconfigured);
                     sa.queue(ctx, Task::DeleteIke);
                     sa.start_tasks(ctx);
                 }
-                Phase::Opening | Phase::Refused => sa.end(ctx, DownReason::Unconfigured),
-                Phase::Replaced | Phase::Closing(_) | Phase::Gone => {}
+                (Phase::Opening | Phase::Refused, None) => sa.end(ctx, DownReason::Unconfigured),
+                (Phase::Replaced | Phase::Closing(_) | Phase::Gone, None) => {}
             });
         }
     }
@@ -211,14 +211,22 @@ impl Endpoint {
         let message = match Message::decode(bytes) {
             Ok(message) => message,
             Err(crate::DecodeError::Version { major: 1, .. }) => return Err(Ignored::IkeV1),
-            Err(error) => return Err(error.into()),
+            Err(error) => {
+                if matches!(error, crate::DecodeError::Version { major: 3.., .. }) {
+                    self.tell_version(now, path, bytes);
+                }
+                return Err(error.into());
+            }
         };
         let Message { header, payloads } = message;
         if header.exchange == ExchangeType::IkeSaInit && !header.is_response {
             return self.admit(now, path, bytes, header, &payloads);
         }
         let spi = if header.from_initiator { header.responder_spi } else { header.initiator_spi };
-        let id = *self.by_spi.get(&spi).ok_or(Ignored::UnknownSpi)?;
+        let Some(id) = self.by_spi.get(&spi).copied() else {
+            self.tell_unknown(now, path, header);
+            return Err(Ignored::UnknownSpi);
+        };
         let received = self.with(now, id, |sa, ctx| sa.receive(ctx, path, bytes, header, payloads));
         let Some(received) = received.unwrap_or(Ok(None))? else { return Ok(()) };
         // a peer that uses what it made in place of another has settled which one stays

@@ -8,6 +8,9 @@ use crate::DecodeError;
 /// Bytes of the header.
 pub const HEADER_LEN: usize = 28;
 
+/// The version that is spoken: 2.0.
+pub(crate) const VERSION: u8 = 0x20;
+
 const INITIATOR: u8 = 0x08;
 const RESPONSE: u8 = 0x20;
 
@@ -120,7 +123,7 @@ impl Header {
         bytes[8..16].copy_from_slice(&self.responder_spi.to_be_bytes());
         let initiator = if self.from_initiator { INITIATOR } else { 0 };
         let response = if self.is_response { RESPONSE } else { 0 };
-        bytes[16..20].copy_from_slice(&[first, 0x20, self.exchange.id(), initiator | response]);
+        bytes[16..20].copy_from_slice(&[first, VERSION, self.exchange.id(), initiator | response]);
         bytes[20..24].copy_from_slice(&self.message_id.to_be_bytes());
         bytes[24..].copy_from_slice(&(length as u32).to_be_bytes());
         bytes

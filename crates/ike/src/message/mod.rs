@@ -19,6 +19,7 @@ pub use chain::{Message, decode_chain, encode_chain};
 pub use configuration::{
     Configuration, ConfigurationAttribute, ConfigurationKind, attribute as configuration_attribute,
 };
+pub(crate) use header::VERSION;
 pub use header::{ExchangeType, HEADER_LEN, Header};
 pub use notify::{Notify, notify_name, notify_type};
 pub use payload::{

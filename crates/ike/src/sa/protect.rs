@@ -173,6 +173,7 @@ impl IkeSa {
         if ctx.settings.trace {
             ctx.out.event(Event::Message(Box::new(MessageRecord {
                 ike: self.id,
+                connection: self.connection.name.clone(),
                 sent,
                 path,
                 exchange: header.exchange,

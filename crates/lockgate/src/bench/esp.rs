@@ -296,8 +296,9 @@ fn far_end(n: u32) -> Result<Outbound, String> {
     Outbound::new(parameters, Time::ZERO).map_err(|e| e.to_string())
 }
 
-fn config_text(tunnels: u32, offload: &str) -> String {
-    let mut text = format!(
+/// A gateway without tunnels.
+pub(super) fn ground(offload: &str) -> String {
+    format!(
         r#"
 neighbour = [
   {{ interface = "lan", address = "10.0.0.5", mac = "{CLIENT}" }},
@@ -330,7 +331,12 @@ one-way-packets = 1
 [limits]
 sas = 30000
 "#
-    );
+    )
+}
+
+/// One with tunnels that are keyed by hand.
+pub(super) fn config_text(tunnels: u32, offload: &str) -> String {
+    let mut text = ground(offload);
     for n in 0..tunnels {
         let far = outward(n).dst;
         let (out, inn) = (key(n, 0), key(n, 1));

@@ -1,6 +1,6 @@
 //! `plan`, `plan --profile list`.
 
-use api::{PlanSaView, PlanSessionView, PlanView, ProfilesView, ReasonCount};
+use api::{FindingView, PlanSaView, PlanSessionView, PlanView, ProfilesView, ReasonCount};
 
 use super::{
     style::{Style, Tone},
@@ -71,12 +71,11 @@ fn summary(what: &str, all: u64, offloaded: u64, reasons: &[ReasonCount]) -> Str
 fn sas(rows: &[PlanSaView], style: &Style) -> String {
     let mut table =
         Table::new(&["TUNNEL", "DIR", "SPI", "ALGORITHM", "MODE", ">LINE", "WOULD BE", "WHY"]);
+    let why = |against: &[FindingView]| -> Vec<_> {
+        against.iter().map(|found| named(&found.reason.name, &found.evidence)).collect()
+    };
     for sa in rows {
-        let why: Vec<_> = sa
-            .against
-            .iter()
-            .map(|finding| named(&finding.reason.name, &finding.evidence))
-            .collect();
+        let said = why(&sa.against);
         table.row([
             Cell::new(Tone::Name, &sa.tunnel),
             sa.direction.as_ref().into(),
@@ -84,9 +83,23 @@ fn sas(rows: &[PlanSaView], style: &Style) -> String {
             sa.suite.as_str().into(),
             sa.mode.as_ref().into(),
             sa.line.to_string().into(),
-            would_be(why.is_empty()),
-            why.join(", ").into(),
+            would_be(said.is_empty()),
+            said.join(", ").into(),
         ]);
+        for other in &sa.instead {
+            let said = why(&other.against);
+            let [nothing, or] = ["", "or"];
+            table.row([
+                nothing.into(),
+                nothing.into(),
+                or.into(),
+                other.suite.as_str().into(),
+                nothing.into(),
+                nothing.into(),
+                would_be(said.is_empty()),
+                said.join(", ").into(),
+            ]);
+        }
     }
     table.render(style)
 }

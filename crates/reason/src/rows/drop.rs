@@ -491,4 +491,8 @@ registry! {
         "More messages of clients wait to be read than there is room for."
         "Look for a client that sends nothing but control messages."
         "";
+    122 IkeRateLimited "ike-rate-limited" Warning
+        "More first messages of IKE come than are looked at in a second."
+        "Find the senders in a capture; peers that are up are not concerned, others get through by sending again."
+        "";
 }

@@ -416,6 +416,10 @@ fn a_reload_keeps_what_stays_the_same_and_renegotiates_what_changes() {
     sites.net.apply(sites.paris, &unrelated).expect("in order");
     sites.net.run_for(SECOND);
     assert_eq!(sas(sites.paris, &mut sites)[0].spi, before[0].spi);
+    let times = more("dpd = \"10s\"\ndpd-action = \"clear\"\nrekey = \"2h\"");
+    sites.net.apply(sites.paris, &times).expect("in order");
+    sites.net.run_for(SECOND);
+    assert_eq!(sas(sites.paris, &mut sites)[0].spi, before[0].spi, "our times are our own");
     let other = "proposals = \"aes128gcm16-prfsha256-x25519\"";
     sites.net.apply(sites.paris, &more(other)).expect("in order");
     sites.net.run_for(10 * SECOND);

@@ -16,7 +16,7 @@ const AFTER_DELETION: Duration = Duration::from_secs(2);
 impl Gateway {
     pub(super) fn handle_ike_event(&mut self, event: Event, now: Time) {
         match event {
-            Event::IkeUp(up) => self.ike_up(*up, now),
+            Event::IkeUp(up) => self.ike_up(up, now),
             Event::IkeRekeyed { old, new } => self.ike_rekeyed(old, new),
             Event::AddressesWanted(wanted) => self.addresses_wanted(&wanted, now),
             Event::IkeDown { ike, connection, reason } => {
@@ -80,10 +80,10 @@ impl Gateway {
     }
 
     fn up_mut(&mut self, ike: IkeId) -> Option<&mut IkeUp> {
-        self.ike.peers.values_mut().find_map(|peer| Some(&mut peer.sas.get_mut(&ike)?.0))
+        self.ike.peers.values_mut().find_map(|peer| Some(&mut *peer.sas.get_mut(&ike)?.0))
     }
 
-    fn ike_up(&mut self, up: IkeUp, now: Time) {
+    fn ike_up(&mut self, up: Box<IkeUp>, now: Time) {
         let Some(standing) = self.ike.peers.get_mut(&*up.connection) else { return };
         let (connection, initiator) = (Arc::clone(&up.connection), up.initiator);
         let mut text = format!("{connection}: {} with {}", up.algorithms, up.remote_identity);
@@ -93,11 +93,11 @@ impl Gateway {
         }
         self.ike.given_changed |= initiator && !up.addresses.is_empty();
         standing.enter(Phase::Up, now);
-        (standing.failure, standing.retry, standing.tries) = (None, None, 0);
+        (standing.failure, standing.tries) = (None, 0);
         standing.sas.insert(up.ike, (up, now));
         // what the peer does not make by itself is ours to ask for
         let wait = if initiator { Duration::ZERO } else { AFTER_DELETION };
-        standing.retry = Some(now + wait);
+        self.ike.retry_at(&connection, Some(now + wait));
         self.events.push(now, EventKind::IkeUp, text);
         self.keep_one(&connection, now);
     }
@@ -176,7 +176,8 @@ impl Gateway {
                 _ => Duration::ZERO,
             };
             standing.wanted.clear();
-            standing.retry = (again && peer.start == Start::Load).then_some(now + wait);
+            let retry = (again && peer.start == Start::Load).then_some(now + wait);
+            self.ike.retry_at(connection, retry);
             let text = format!("{connection}: {reason}");
             self.events.push(now, EventKind::IkeDown, text);
         }
@@ -215,10 +216,9 @@ impl Gateway {
             negotiated.is_some_and(|of| config.peer_name(of.peer) == peer.name)
         });
         if let Some(peer) = peer.filter(|peer| peer.start == Start::Load)
-            && let Some(standing) = self.ike.peers.get_mut(&peer.name)
-            && standing.retry.is_none()
+            && self.ike.standing(&peer.name).is_some_and(|standing| standing.retry.is_none())
         {
-            standing.retry = Some(now + AFTER_DELETION);
+            self.ike.retry_at(&peer.name, Some(now + AFTER_DELETION));
         }
     }
 
@@ -238,9 +238,10 @@ impl Gateway {
             }
             return;
         };
+        let most = self.ike.most_notes();
         let Some(standing) = self.ike.peers.get_mut(&peer.name) else { return };
         self.ike.noted += 1;
-        standing.note(now, self.ike.noted, Logged::Failed(failed.clone()));
+        standing.note(now, self.ike.noted, Logged::Failed(failed.clone()), most);
         standing.failure = Some(failed);
         if standing.sas.is_empty() {
             standing.enter(Phase::Down, now);
@@ -255,19 +256,10 @@ impl Gateway {
     }
 
     fn ike_message(&mut self, record: MessageRecord, now: Time) {
-        let by_sa = |standing: &super::Standing| standing.sas.contains_key(&record.ike);
-        let name = self.ike.peers.iter().find(|(_, s)| by_sa(s)).map(|(name, _)| name.clone());
-        // before it is up, whose address it is
-        let name = name.or_else(|| {
-            let (local, remote) = (record.path.local.ip(), record.path.remote.ip());
-            let of = |peer: &&config::model::Peer| {
-                peer.local == local && peer.remote.is_none_or(|address| address == remote)
-            };
-            self.config.peers.iter().find(of).map(|peer| peer.name.clone())
-        });
-        let Some(standing) = name.and_then(|name| self.ike.peers.get_mut(&name)) else { return };
+        let most = self.ike.most_notes();
+        let Some(standing) = self.ike.peers.get_mut(&*record.connection) else { return };
         self.ike.noted += 1;
-        standing.note(now, self.ike.noted, Logged::Message(record));
+        standing.note(now, self.ike.noted, Logged::Message(record), most);
     }
 
     /// Whether a tunnel sends by some child of that name.

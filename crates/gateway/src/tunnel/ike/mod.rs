@@ -9,11 +9,12 @@
 mod addresses;
 mod connections;
 mod events;
+mod strangers;
 mod upkeep;
 mod waiting;
 
 use core::net::{IpAddr, SocketAddr};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use ::ike::{
     Command, Endpoint, Failure, Ignored, IkeId, IkeUp, Job, JobDone, MessageRecord, Path, Task,
@@ -36,8 +37,9 @@ use waiting::Waiting;
 /// UDP ports of IKE (RFC 7296 §2, §2.23).
 const PORTS: [u16; 2] = [500, esp::nat_t::PORT];
 
-/// Messages and failures kept of each peer.
-const MESSAGES: usize = 64;
+/// Messages and failures kept of each peer at most, and about how many of all; one of each in any case.
+const NOTES: usize = 64;
+const ALL_NOTES: usize = 16_384;
 
 /// Failures kept of whoever is no peer.
 const STRANGERS: usize = 16;
@@ -50,6 +52,10 @@ pub(crate) struct Negotiation {
     endpoint: Endpoint,
     /// Peers by name.
     peers: BTreeMap<String, Standing>,
+    /// When peers are tried again: [`Standing::retry`], in order.
+    retries: BTreeSet<(Time, String)>,
+    /// How many strangers are listened to.
+    limits: strangers::Limits,
     /// Who listens where.
     listeners: BTreeMap<(VrId, IpAddr), PeerId>,
     /// Where what an address sends belongs; of addresses that spoke before too, which take leave.
@@ -91,12 +97,12 @@ pub(crate) struct Standing {
     /// Since when.
     pub(crate) since: Time,
     /// IKE SAs, with the time they came up.
-    pub(crate) sas: BTreeMap<IkeId, (IkeUp, Time)>,
+    pub(crate) sas: BTreeMap<IkeId, (Box<IkeUp>, Time)>,
     /// What failed last.
     pub(crate) failure: Option<Failed>,
     /// IKE SAs of which a request is not answered, and sent again; those being opened too.
     silent: BTreeMap<IkeId, Failed>,
-    /// When we try again.
+    /// When we try again; set by [`Negotiation::retry_at`].
     pub(crate) retry: Option<Time>,
     /// Tries that failed, one after the other.
     tries: u32,
@@ -151,8 +157,8 @@ impl Standing {
     }
 
     /// Keeps the latest.
-    fn note(&mut self, at: Time, number: u64, what: Logged) {
-        if self.log.len() >= MESSAGES {
+    fn note(&mut self, at: Time, number: u64, what: Logged, most: usize) {
+        while self.log.len() >= most {
             self.log.pop_front();
         }
         self.log.push_back(Note { at, number, what });
@@ -181,6 +187,8 @@ impl Negotiation {
         Self {
             endpoint: Endpoint::new(connections::settings(), random),
             peers: BTreeMap::new(),
+            retries: BTreeSet::new(),
+            limits: strangers::Limits::default(),
             listeners: BTreeMap::new(),
             routers: BTreeMap::new(),
             waiting: Waiting::default(),
@@ -209,6 +217,21 @@ impl Negotiation {
         self.peers.get(peer)
     }
 
+    /// How much is kept of each peer.
+    fn most_notes(&self) -> usize {
+        (ALL_NOTES / self.peers.len().max(1)).clamp(1, NOTES)
+    }
+
+    /// Sets when a peer is tried again.
+    fn retry_at(&mut self, peer: &str, at: Option<Time>) {
+        let Some(standing) = self.peers.get_mut(peer) else { return };
+        if let Some(before) = standing.retry.take() {
+            self.retries.remove(&(before, peer.to_owned()));
+        }
+        standing.retry = at;
+        self.retries.extend(at.map(|at| (at, peer.to_owned())));
+    }
+
     /// Packets that wait for SAs of a tunnel.
     pub(crate) fn waiting(&self, tunnel: &str) -> usize {
         self.waiting.of(tunnel)
@@ -220,6 +243,7 @@ impl Negotiation {
     }
 
     fn listen(&mut self, config: &Config) {
+        self.limits.known = config.peers.iter().filter_map(|peer| peer.remote).collect();
         let ends = config.peers.iter().enumerate();
         self.routers.extend(config.peers.iter().map(|peer| (peer.local, peer.vr)));
         self.listeners =
@@ -239,15 +263,12 @@ impl Gateway {
 
     /// A datagram for IKE.
     pub(crate) fn handle_ike(&mut self, packet: &Packet, now: Time) {
-        let headers = &packet.headers;
-        let tuple = headers.tuple;
-        let bytes = packet.frame.bytes();
-        let payload = bytes.get(usize::from(headers.payload)..headers.end as usize);
+        let tuple = packet.headers.tuple;
         let path = Path {
             local: SocketAddr::new(tuple.dst, tuple.dst_port),
             remote: SocketAddr::new(tuple.src, tuple.src_port),
         };
-        let bytes = payload.unwrap_or_default();
+        let bytes = strangers::payload(packet);
         if let Err(ignored) = self.ike.endpoint.handle_datagram(now, path, bytes) {
             self.ike.ignored(ignored);
         }

@@ -23,15 +23,18 @@ const LONGEST_RETRY: Duration = Duration::from_secs(300);
 /// How often negotiated SAs are looked at: their age in packets and bytes, and whether the peer sends.
 const WATCH: Duration = Duration::from_secs(1);
 
-/// Keys of a peer that ask for no negotiation when they change.
-const RENEWABLE: [&str; 3] = ["certificate", "private-key", "crl"];
+/// Keys of a peer that ask for no negotiation when they change: what is used is for the next who
+/// authenticates, and times are our own.
+const RENEWABLE: [&str; 7] =
+    ["certificate", "private-key", "crl", "rekey", "dpd", "dpd-action", "start"];
 
 /// Peers with which something is to be negotiated otherwise than before.
 pub(crate) fn renegotiated(old: &Config, new: &Config, diff: &ConfigDiff) -> BTreeSet<String> {
     let mut peers = BTreeSet::new();
     for change in diff.iter() {
         match change.section {
-            // a renewed certificate or list is for the next who authenticates
+            // the order matters to nobody who is there already
+            _ if change.kind == ChangeKind::Moved => {}
             "phase1"
                 if change.kind == ChangeKind::Changed
                     && change.fields.iter().all(|field| RENEWABLE.contains(&field.field)) => {}
@@ -73,6 +76,7 @@ impl Gateway {
         let ike = &mut self.ike;
         ike.listen(&config);
         let mut before = std::mem::take(&mut ike.peers);
+        ike.retries.clear();
         for peer in &config.peers {
             let known = before.remove(&peer.name);
             let mut standing = known.unwrap_or_else(|| Standing::new(now));
@@ -84,8 +88,9 @@ impl Gateway {
                     standing.enter(Phase::Idle, now);
                 }
             }
-            standing.retry = (peer.start == Start::Load).then_some(now);
+            standing.retry = None;
             ike.peers.insert(peer.name.clone(), standing);
+            ike.retry_at(&peer.name, (peer.start == Start::Load).then_some(now));
         }
         // Without those that change, and then with them: what was made with them before ends.
         let all = connections::connections(&config);
@@ -106,7 +111,7 @@ impl Gateway {
         standing.wanted.push(child);
         // after a failure the next try has its time
         if standing.retry.is_none() {
-            standing.retry = Some(now);
+            self.ike.retry_at(peer, Some(now));
             self.bring_up(now);
         }
     }
@@ -117,13 +122,11 @@ impl Gateway {
             return;
         }
         let config = Arc::clone(&self.config);
-        for peer in &config.peers {
-            let due = self
-                .ike
-                .peers
-                .get_mut(&peer.name)
-                .and_then(|standing| standing.retry.take_if(|at| *at <= now));
-            if due.is_some() {
+        while let Some((at, name)) = self.ike.retries.first().cloned()
+            && at <= now
+        {
+            self.ike.retry_at(&name, None);
+            if let Some(peer) = config.peers.iter().find(|peer| peer.name == name) {
                 self.bring_up_peer(&config, peer, now);
             }
         }
@@ -191,7 +194,7 @@ impl Gateway {
         standing.wanted.clear();
         let wait = FIRST_RETRY.saturating_mul(1 << standing.tries.min(16)).min(LONGEST_RETRY);
         standing.tries += 1;
-        standing.retry = (peer.start == Start::Load).then_some(now + wait);
+        self.ike.retry_at(&peer.name, (peer.start == Start::Load).then_some(now + wait));
     }
 
     /// What is due in IKE.
@@ -203,7 +206,7 @@ impl Gateway {
         if self.ike.waiting.poll_timeout().is_some_and(|at| at <= now) {
             self.expire_waiting(now);
         }
-        if self.ike.peers.values().any(|peer| peer.retry.is_some_and(|at| at <= now)) {
+        if self.ike.retries.first().is_some_and(|(at, _)| *at <= now) {
             self.bring_up(now);
         }
         if self.ike.watch_at.is_some_and(|at| at <= now) {
@@ -214,8 +217,7 @@ impl Gateway {
     /// When IKE wants to be woken.
     pub(crate) fn ike_timeout(&self) -> Option<Time> {
         let ike = &self.ike;
-        let retries = ike.peers.values().filter_map(|peer| peer.retry).min();
-        let retries = retries.filter(|_| !ike.ending);
+        let retries = ike.retries.first().map(|(at, _)| *at).filter(|_| !ike.ending);
         [
             ike.endpoint.poll_timeout().map(|(at, _)| at),
             ike.waiting.poll_timeout(),
@@ -268,7 +270,10 @@ impl Gateway {
             soft_expired: is(sent, true) || is(received, true),
             hard_expired: is(sent, false) || is(received, false),
         };
-        self.ike.endpoint.handle_traffic(now, sa, traffic);
+        // nothing is nothing to tell
+        if traffic != Traffic::default() {
+            self.ike.endpoint.handle_traffic(now, sa, traffic);
+        }
         true
     }
 }
