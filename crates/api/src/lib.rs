@@ -86,6 +86,10 @@ pub enum Response {
     TunnelExplained(Box<TunnelExplainedView>),
     /// To [`Request::ShowUsers`], [`Request::UserLogin`] and [`Request::UserLogout`].
     Users(UsersView),
+    /// To [`Request::ShowRemoteAccess`].
+    RemoteAccess(RemoteAccessView),
+    /// To [`Request::ShowDtls`].
+    Dtls(DtlsView),
     /// To [`Request::ShowNatVips`].
     NatVips(NatVipsView),
     /// To [`Request::ShowNatPools`].

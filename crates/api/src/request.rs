@@ -106,6 +106,30 @@ pub enum Request {
         #[serde(default)]
         cursor: Option<u64>,
     },
+    /// Remote access: servers, and one page of clients.
+    ShowRemoteAccess {
+        /// Only clients of this user.
+        #[serde(default)]
+        user: Option<String>,
+        /// Most rows, at most [`crate::PAGE`].
+        #[serde(default)]
+        limit: Option<u32>,
+        /// Where to go on.
+        #[serde(default)]
+        cursor: Option<u64>,
+    },
+    /// One page of DTLS associations.
+    ShowDtls {
+        /// Only those of this user.
+        #[serde(default)]
+        user: Option<String>,
+        /// Most rows, at most [`crate::PAGE`].
+        #[serde(default)]
+        limit: Option<u32>,
+        /// Where to go on.
+        #[serde(default)]
+        cursor: Option<u64>,
+    },
     /// Virtual IPs.
     ShowNatVips,
     /// IP pools.
@@ -264,6 +288,12 @@ pub enum Request {
     RekeyTunnel {
         /// Its name.
         tunnel: String,
+    },
+    /// Ends clients of remote access.
+    ClearRemoteAccess {
+        /// Only those of this user.
+        #[serde(default)]
+        user: Option<String>,
     },
     /// Statistics of one table back to zero.
     ClearStatistics {

@@ -144,7 +144,7 @@ impl Change {
         match self.section {
             "hostname" | "control" | "debug" => touches.control = true,
             "port" => touches.ports = true,
-            "phase1" | "ipsec" | "gre" | "vxlan" => touches.tunnels = true,
+            "phase1" | "ipsec" | "gre" | "vxlan" | "remote-access" => touches.tunnels = true,
             "virtual-router" => {
                 touches.routes |= whole || !only("offload");
                 touches.interfaces |= whole || !only("offload");

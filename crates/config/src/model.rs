@@ -5,6 +5,7 @@
 
 mod address_pool;
 mod ike;
+mod remote;
 mod tunnel;
 
 use core::{net::IpAddr, ops::RangeInclusive, time::Duration};
@@ -18,6 +19,7 @@ pub use ike::{
     ChildSpec, DpdAction, LocalAuth, Negotiated, OwnCertificate, Peer, PeerId, Ppk, Proposal,
     RemoteAuth, Start,
 };
+pub use remote::{CertificateUser, FailedLogins, Login, RemoteAccess, RemoteTls};
 pub use tunnel::{
     Fragmentation, Gre, Ipsec, Keying, Manual, ManualSa, OuterRules, Selector, Steering, Tunnel,
     TunnelId, TunnelKind, Vxlan,

@@ -93,6 +93,24 @@ fn companions(section: &Section, key: &str) -> &'static [(&'static str, &'static
             ("remote", "\"198.51.100.7\""),
             ("vni", "5001"),
         ],
+        ("remote-access", "ca" | "crl" | "certificate-user" | "login") => &[
+            ("name", "\"mine\""),
+            ("address", "\"203.0.113.2\""),
+            ("certificate", "\"/etc/lockgate/gw.pem\""),
+            ("private-key", "\"/etc/lockgate/gw.key\""),
+            ("users", "\"/etc/lockgate/users\""),
+            ("pools", "\"clients\""),
+            ("ca", "\"/etc/lockgate/ca.pem\""),
+            ("login", "\"certificate\""),
+        ],
+        ("remote-access", _) => &[
+            ("name", "\"mine\""),
+            ("address", "\"203.0.113.2\""),
+            ("certificate", "\"/etc/lockgate/gw.pem\""),
+            ("private-key", "\"/etc/lockgate/gw.key\""),
+            ("users", "\"/etc/lockgate/users\""),
+            ("pools", "\"clients\""),
+        ],
         ("ipsec.phase2", _) => &[("name", "\"mine\"")],
         ("phase1", key) => match key {
             "certificate" | "private-key" | "rsa-padding" => &[
@@ -205,6 +223,14 @@ fn written(section: &Section, key: &str, value: &str) -> String {
             "{base}{PARIS}[[ipsec]]\nname = \"t\"\nphase1 = \"paris\"\nselectors = [{{ local = \"10.1.0.0/16\", remote = \"10.2.0.0/16\" }}]\n{key} = {value}\n"
         ),
         ("ipsec", _) => format!("{base}{PARIS}[[ipsec]]\n{lines}"),
+        ("remote-access", _) => format!(
+            "{base}[[address-pool]]\nname = \"clients\"\naddresses = \"10.9.7.0/24\"\n[[remote-access]]\n{}",
+            // the password alone has no use for authorities
+            match (key, value) {
+                ("login", "\"password\"") => lines.replace("ca = \"/etc/lockgate/ca.pem\"\n", ""),
+                _ => lines,
+            }
+        ),
         ("ipsec.phase2", _) => format!(
             "{base}{PARIS}[[ipsec]]\nname = \"t\"\nphase1 = \"paris\"\nselectors = [{{ local = \"10.1.0.0/16\", remote = \"10.2.0.0/16\" }}]\n[[ipsec.phase2]]\n{lines}"
         ),

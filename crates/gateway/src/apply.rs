@@ -76,6 +76,9 @@ impl Gateway {
         if touches.tunnels || touches.interfaces || touches.address_pools {
             self.configure_ike(&tunnel::renegotiated(&old, &config, &diff), now);
         }
+        if touches.tunnels || touches.interfaces || touches.address_pools {
+            self.configure_remote(now);
+        }
         if let Some(change) = reason_of(&touches) {
             self.reevaluate_all(change, now);
         }

@@ -28,6 +28,12 @@ impl Gateway {
         if self.sessions.poll_timeout().is_some_and(|at| at <= now) {
             self.expire_sessions(now);
         }
+        if self.clients.has_messages() {
+            self.drive_remote(now);
+        }
+        if self.remote.poll_timeout().is_some_and(|at| at <= now) {
+            self.handle_remote_timeout(now);
+        }
         if self.users.poll_timeout().is_some_and(|at| at <= now) {
             self.expire_users(now);
         }
@@ -71,6 +77,7 @@ impl Gateway {
             (self.reassembler.poll_timeout(), "fragments"),
             (self.sessions.poll_timeout(), "session timeouts"),
             (self.next_silence(), "silent tunnels"),
+            (self.remote.poll_timeout(), "remote access"),
             (self.users.poll_timeout(), "users"),
             (self.ike_timeout(), "IKE"),
             (schedule, "schedules"),

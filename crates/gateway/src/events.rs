@@ -43,6 +43,28 @@ pub enum EventKind {
     UserLogin,
     /// A user is no longer behind an address.
     UserLogout,
+    /// Somebody logged in for remote access.
+    RemoteLogin,
+    /// Somebody could not.
+    RemoteLoginFailed,
+    /// A user or address is locked after too many failed logins.
+    RemoteUserLocked,
+    /// A connection, a handshake or a request for addresses of remote access was refused.
+    RemoteRefused,
+    /// A client has a tunnel.
+    RemoteUp,
+    /// A client has another tunnel: a rekey, or it came again.
+    RemoteAgain,
+    /// A client has a DTLS association.
+    RemoteDtlsUp,
+    /// A client's port has changed.
+    RemoteMoved,
+    /// Packets of a client go another way.
+    RemoteChannel,
+    /// A client has no tunnel any more.
+    RemoteDown,
+    /// A client is gone.
+    RemoteLogout,
     /// A configuration was applied.
     ConfigApplied,
     /// Somebody began to capture packets.
@@ -83,6 +105,17 @@ impl EventKind {
             Self::TunnelDown => "tunnel-down",
             Self::UserLogin => "user-login",
             Self::UserLogout => "user-logout",
+            Self::RemoteLogin => "remote-login",
+            Self::RemoteLoginFailed => "remote-login-failed",
+            Self::RemoteUserLocked => "remote-user-locked",
+            Self::RemoteRefused => "remote-refused",
+            Self::RemoteUp => "remote-up",
+            Self::RemoteAgain => "remote-again",
+            Self::RemoteDtlsUp => "remote-dtls-up",
+            Self::RemoteMoved => "remote-moved",
+            Self::RemoteChannel => "remote-channel",
+            Self::RemoteDown => "remote-down",
+            Self::RemoteLogout => "remote-logout",
             Self::ConfigApplied => "config-applied",
             Self::CaptureStarted => "capture-started",
             Self::KeysExported => "keys-exported",

@@ -49,6 +49,7 @@ mod topology;
 pub mod trace;
 pub mod tunnel;
 pub mod users;
+mod work;
 
 use std::{collections::VecDeque, sync::Arc};
 
@@ -83,9 +84,9 @@ use crate::{
     users::Users,
 };
 
-pub use ike::{Job, JobDone};
 pub use show::plan;
 pub use topology::PortState;
+pub use work::{Job, JobDone};
 
 /// Reads a monotonic counter of nanoseconds; only traces call it, to say how long a stage took.
 pub type Stopwatch = fn() -> u64;
@@ -127,6 +128,7 @@ pub struct Gateway {
     clients: Clients,
     overlays: Overlays,
     ike: tunnel::Negotiation,
+    remote: tunnel::Remotes,
     addresses: AddressBook,
     reassembler: Reassembler,
     sensors: anomaly::Sensors,
@@ -166,6 +168,7 @@ impl Gateway {
     /// A gateway with an empty session table.
     pub fn new(config: Arc<Config>, parts: Parts, now: Time) -> Self {
         let topology = Topology::new(&config, None);
+        let random = tunnel::Shared::new(parts.random);
         let mut gateway = Self {
             sessions: SessionTable::new(config.limits.sessions, parts.seed),
             nat: Nat::new(&config),
@@ -176,7 +179,8 @@ impl Gateway {
             tunnels: Tunnels::new(&config, parts.ciphers, parts.seed, now),
             clients: Clients::new(parts.seed),
             overlays: Overlays::new(&config, parts.seed),
-            ike: tunnel::Negotiation::new(parts.random),
+            ike: tunnel::Negotiation::new(random.boxed()),
+            remote: tunnel::Remotes::new(random, parts.seed),
             addresses: AddressBook::default(),
             reassembler: Reassembler::new(&config, parts.seed),
             sensors: anomaly::Sensors::new(&config.anomaly, parts.seed),
@@ -211,6 +215,7 @@ impl Gateway {
         gateway.promote_sas(DemotionReason::OffloadSwitchChanged, now);
         gateway.report_tunnel_faults(now);
         gateway.configure_ike(&Default::default(), now);
+        gateway.configure_remote(now);
         gateway
     }
 
@@ -310,6 +315,7 @@ impl Gateway {
     /// What time of day it is now, in seconds since 1970-01-01 UTC.
     pub fn handle_wall_clock(&mut self, unix: i64, now: Time) {
         self.wall = WallClock { unix, at: now };
+        self.tell_remote_the_time(unix, now);
         self.ike.handle_wall_clock(unix, now);
         if self.policies.set_wall_clock(unix) {
             self.events.push(now, EventKind::ScheduleChanged, "policies in force changed".into());

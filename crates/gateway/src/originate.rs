@@ -14,6 +14,7 @@ use crate::{
     local::{self, IcmpErrorKind},
     packet::{Destination, Origin, Packet, Tier},
     route::Lookup,
+    session::transport,
 };
 
 impl Gateway {
@@ -80,6 +81,25 @@ impl Gateway {
         if local::udp(from, to, parts, id, &mut bytes) {
             self.originate(&bytes, interface, now);
         }
+    }
+
+    /// Sends a segment of a connection that ends here, behind a blank Ethernet header. Its session hears of it.
+    /// Whoever is on the way may cut an IPv4 packet, since nobody here hears that it is too big.
+    pub(crate) fn send_segment(&mut self, vr: VrId, mut bytes: Vec<u8>, now: Time) {
+        let Ok(headers) = wire::parse(&bytes) else { return };
+        let Lookup::Local(interface) = self.routes.lookup(vr, headers.src()) else { return };
+        if !headers.tuple.is_v6() {
+            let id = self.rng.next_u64() as u16;
+            local::let_be_cut(&mut bytes, id);
+        }
+        let transport = transport(&bytes, &headers);
+        if let Some((id, direction)) = self.sessions.lookup(vr, &headers.tuple) {
+            self.sessions.observe(id, direction, &headers, transport, &self.windows, now);
+            if let Some(session) = self.sessions.get_mut(id) {
+                session.add_slow(direction, 1, headers.ip_len().into());
+            }
+        }
+        self.originate(&bytes, interface, now);
     }
 
     /// Sends a packet that stands behind a blank Ethernet header in `bytes`.

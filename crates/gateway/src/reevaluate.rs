@@ -148,7 +148,7 @@ impl Gateway {
         match self.policies.local_in(&key).map(|index| (index, self.config.local_in[index].action))
         {
             Some((index, Action::Allow)) => Ok(Fresh { rule: index as u32, egress, login: 0 }),
-            None if self.ike_listener(session.vr, &tuple).is_some() => {
+            None if self.implied(session.vr, &tuple).is_some() => {
                 Ok(Fresh { rule: u32::MAX, egress, login: 0 })
             }
             Some((_, Action::Deny | Action::Reject)) | None => {

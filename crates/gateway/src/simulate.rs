@@ -58,6 +58,10 @@ impl Gateway {
     /// The interface the way back to `src` leads through.
     /// Selectors of tunnels do not count: they want a whole packet.
     pub(crate) fn ingress_for(&self, vr: VrId, src: IpAddr) -> Option<IfId> {
+        // clients are behind their interface, and no route leads there
+        if let Some(interface) = self.remote.steer(vr, src) {
+            return Some(interface);
+        }
         match self.routes.lookup(vr, src) {
             Lookup::Via(set) => set.members.first().map(|member| member.interface),
             Lookup::Local(_) | Lookup::Broadcast(_) | Lookup::Blackhole(_) | Lookup::None => None,

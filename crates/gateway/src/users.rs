@@ -35,6 +35,8 @@ pub(crate) type Place = (VrId, IpAddr);
 pub enum Authority {
     /// The API.
     Api,
+    /// Remote access: a client that has logged in.
+    RemoteAccess,
 }
 
 impl Authority {
@@ -42,6 +44,7 @@ impl Authority {
     pub const fn name(self) -> &'static str {
         match self {
             Self::Api => "api",
+            Self::RemoteAccess => "remote-access",
         }
     }
 }

@@ -119,7 +119,8 @@ async fn run(command: Command, socket: &Path, t: &mut Terminal<'_>) -> Result<()
         Command::Confirm => Request::ConfigConfirm,
         Command::Revert => Request::ConfigRevert,
         Command::Reload => Request::ConfigReload,
-        Command::Run(_)
+        Command::User(User::Add { .. } | User::List { .. } | User::Remove { .. })
+        | Command::Run(_)
         | Command::Plan(_)
         | Command::Check { .. }
         | Command::Sa(_)
@@ -161,6 +162,23 @@ async fn shown(client: &mut Client, t: &mut Terminal<'_>, show: Show) -> Result<
         Show::Policies { limit } => {
             let request = |limit, cursor| Request::ShowPolicies { limit: Some(limit), cursor };
             return pages(client, t, limit, request, render::response).await;
+        }
+        Show::RemoteAccess { limit, user } => {
+            let request = |limit, cursor| Request::ShowRemoteAccess {
+                user: user.clone(),
+                limit: Some(limit),
+                cursor,
+            };
+            return pages(client, t, limit, request, render::response).await;
+        }
+        Show::Dtls { detail, limit, user } => {
+            let request = |limit, cursor| Request::ShowDtls {
+                user: user.clone(),
+                limit: Some(limit),
+                cursor,
+            };
+            let text = if detail { render::dtls_detail } else { render::response };
+            return pages(client, t, limit, request, text).await;
         }
         Show::Users { limit, user } => {
             let request = |limit, cursor| Request::ShowUsers {
@@ -245,6 +263,14 @@ fn join(whole: &mut Option<Response>, page: Response) -> Result<(u64, Option<u64
             all.routes.extend(page.routes);
             all.next = page.next;
         }
+        (Some(Response::RemoteAccess(all)), Response::RemoteAccess(page)) => {
+            all.clients.extend(page.clients);
+            all.next = page.next;
+        }
+        (Some(Response::Dtls(all)), Response::Dtls(page)) => {
+            all.associations.extend(page.associations);
+            all.next = page.next;
+        }
         (Some(Response::Users(all)), Response::Users(page)) => {
             all.users.extend(page.users);
             all.next = page.next;
@@ -270,6 +296,8 @@ fn join(whole: &mut Option<Response>, page: Response) -> Result<(u64, Option<u64
     match whole.as_ref() {
         Some(Response::Policies(all)) => Ok((all.policies.len() as u64, all.next)),
         Some(Response::Routes(all)) => Ok((all.routes.len() as u64, all.next)),
+        Some(Response::RemoteAccess(all)) => Ok((all.clients.len() as u64, all.next)),
+        Some(Response::Dtls(all)) => Ok((all.associations.len() as u64, all.next)),
         Some(Response::Users(all)) => Ok((all.users.len() as u64, all.next)),
         Some(Response::Tunnels(all)) => Ok((all.tunnels.len() as u64, all.next)),
         Some(Response::Sas(all)) => Ok((all.sas.len() as u64, all.next)),
@@ -525,6 +553,7 @@ fn clear_request(clear: Clear) -> Request {
         Clear::Counters => Request::ClearCounters,
         Clear::Neighbours { interface, address } => Request::ClearNeighbours { interface, address },
         Clear::Ike { peer } => Request::ClearIke { peer },
+        Clear::RemoteAccess { user } => Request::ClearRemoteAccess { user },
         Clear::Statistics { what } => Request::ClearStatistics { what: what.into() },
     }
 }

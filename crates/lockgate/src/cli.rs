@@ -19,6 +19,9 @@ FILTER is one expression, with the words of pcap-filter where it has them:
 Terms are joined by `and` (or by nothing), `or` and `not`, with parentheses; `and` binds tighter.
 Example: tcp dst port 443 and not (state established or reason fragment)";
 
+/// Where users of remote access are.
+const USERS_FILE: &str = "/etc/lockgate/users";
+
 /// What `sa import` reads.
 const IMPORT_HELP: &str = "\
 Reads `ip xfrm state add …` and `ip xfrm policy add …` as they stand in a script or in the trace of
@@ -322,6 +325,26 @@ pub enum Show {
         /// Only this peer
         peer: Option<String>,
     },
+    /// Remote access: servers and clients
+    #[command(alias = "ra")]
+    RemoteAccess {
+        /// Most clients; 0 for all
+        #[arg(long, default_value_t = 0)]
+        limit: u64,
+        /// Only clients of this user
+        user: Option<String>,
+    },
+    /// DTLS associations of clients
+    Dtls {
+        /// Everything about each association
+        #[arg(long)]
+        detail: bool,
+        /// Most rows; 0 for all
+        #[arg(long, default_value_t = 0)]
+        limit: u64,
+        /// Only of this user
+        user: Option<String>,
+    },
     /// Users and the addresses they are behind
     #[command(alias = "user")]
     Users {
@@ -357,6 +380,34 @@ pub enum Show {
 /// `user …`
 #[derive(Debug, Subcommand)]
 pub enum User {
+    /// Add a user to a file of remote access, or give one another password or other groups
+    Add {
+        /// Name of the user
+        name: String,
+        /// Group that the user is in; may be given several times
+        #[arg(long = "group", short, value_name = "NAME")]
+        groups: Vec<String>,
+        /// The user has no password, and comes with a certificate
+        #[arg(long)]
+        no_password: bool,
+        /// File of users
+        #[arg(long, short, value_name = "FILE", default_value = USERS_FILE)]
+        file: PathBuf,
+    },
+    /// List the users of a file of remote access
+    List {
+        /// File of users
+        #[arg(long, short, value_name = "FILE", default_value = USERS_FILE)]
+        file: PathBuf,
+    },
+    /// Remove a user from a file of remote access
+    Remove {
+        /// Name of the user
+        name: String,
+        /// File of users
+        #[arg(long, short, value_name = "FILE", default_value = USERS_FILE)]
+        file: PathBuf,
+    },
     /// A user is behind an address from now on, as a single sign-on knows
     Login {
         /// Address
@@ -613,6 +664,13 @@ pub enum Clear {
     Ike {
         /// Only of this peer
         peer: Option<String>,
+    },
+    /// End clients of remote access
+    #[command(alias = "ra")]
+    RemoteAccess {
+        /// Only those of this user
+        #[arg(long)]
+        user: Option<String>,
     },
     /// Statistics of one table back to zero
     Statistics {

@@ -21,6 +21,7 @@ mod render;
 mod replay;
 #[cfg(test)]
 mod tests;
+mod users;
 mod xfrm;
 
 use std::{
@@ -32,7 +33,7 @@ use std::{
 use api::ExitCode;
 use app::Terminal;
 use clap::Parser;
-use cli::{Cli, ColorChoice, Command, Sa};
+use cli::{Cli, ColorChoice, Command, Sa, User};
 use render::Style;
 
 /// What workers touch per packet lies in huge pages.
@@ -57,6 +58,9 @@ fn dispatch(cli: Cli) -> ExitCode {
     match cli.command {
         Command::Run(args) => offline::run(args, cli.global.socket, &mut terminal),
         Command::Check { file } => offline::check(&file, &mut terminal),
+        Command::User(command @ (User::Add { .. } | User::List { .. } | User::Remove { .. })) => {
+            users::run(command, &mut terminal)
+        }
         Command::Sa(Sa::Import { file, local }) => xfrm::run(&file, &local, &mut terminal),
         Command::Demo { output } => demo::run(&demo::DemoOptions { output }, &mut terminal),
         Command::Bench { suite } => run_bench(suite.as_deref(), &mut terminal),

@@ -30,7 +30,7 @@ pub struct UserView {
     pub address: IpAddr,
     /// Virtual router.
     pub vr: String,
-    /// Who said so: `api`.
+    /// Who said so: `api` or `remote-access`.
     pub by: Name,
     /// Since the user came.
     pub age_ms: u64,

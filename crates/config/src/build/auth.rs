@@ -116,7 +116,10 @@ fn own(tab: &Tab<'_, '_>) -> Option<LocalAuth> {
             .emit();
         return None;
     }
-    let own = certificates.iter().zip(&keys).map(|(of, key)| own_certificate(tab, of, key));
+    let own = certificates
+        .iter()
+        .zip(&keys)
+        .map(|(of, key)| own_certificate(tab, of, key, "peers refuse us"));
     let own: Vec<_> = own.collect::<Vec<_>>().into_iter().collect::<Option<_>>()?;
     let padding = match tab.word("rsa-padding") {
         "pss" => RsaPadding::Pss,
@@ -125,7 +128,13 @@ fn own(tab: &Tab<'_, '_>) -> Option<LocalAuth> {
     Some(LocalAuth::Certificate { own, padding })
 }
 
-fn own_certificate(tab: &Tab<'_, '_>, of: &At<&str>, key: &At<&str>) -> Option<OwnCertificate> {
+/// A certificate of ours with its key. `so` says what comes of one that is out of its time.
+pub(super) fn own_certificate(
+    tab: &Tab<'_, '_>,
+    of: &At<&str>,
+    key: &At<&str>,
+    so: &str,
+) -> Option<OwnCertificate> {
     let certificates = file(tab, "certificate", of);
     let secret = file(tab, "private-key", key);
     let credential = match Credential::from_pem(&certificates?, &secret?) {
@@ -172,7 +181,7 @@ fn own_certificate(tab: &Tab<'_, '_>, of: &At<&str>, key: &At<&str>) -> Option<O
             return None;
         }
     };
-    in_time(tab, &of.span, credential.certificate(), "peers refuse us");
+    in_time(tab, &of.span, credential.certificate(), so);
     Some(OwnCertificate {
         file: PathBuf::from(of.value),
         key_file: PathBuf::from(key.value),
@@ -181,7 +190,7 @@ fn own_certificate(tab: &Tab<'_, '_>, of: &At<&str>, key: &At<&str>) -> Option<O
 }
 
 /// Whom we believe.
-fn authorities(tab: &Tab<'_, '_>) -> Option<RemoteAuth> {
+pub(super) fn authorities(tab: &Tab<'_, '_>) -> Option<RemoteAuth> {
     let ca = files(tab, "ca")?;
     let mut all = Some(Vec::new());
     for at in &ca {
@@ -272,7 +281,7 @@ fn files<'d>(tab: &Tab<'d, '_>, key: &str) -> Option<Vec<At<&'d str>>> {
 }
 
 /// What is in a file that the configuration names.
-fn file(tab: &Tab<'_, '_>, key: &str, path: &At<&str>) -> Option<Zeroizing<Vec<u8>>> {
+pub(super) fn file(tab: &Tab<'_, '_>, key: &str, path: &At<&str>) -> Option<Zeroizing<Vec<u8>>> {
     let read = |path: &str| {
         if !path.starts_with('/') {
             return Err(Bad::new(

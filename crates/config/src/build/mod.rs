@@ -8,6 +8,7 @@ mod nat;
 mod network;
 mod objects;
 mod overlay;
+mod remote;
 mod route;
 mod rules;
 mod settings;
@@ -48,6 +49,7 @@ pub(crate) fn config<'d>(doc: &'d Doc<'d>, root: &'d DeTable<'_>) -> Config {
     let mut tunnel_tabs = top.tables("ipsec", &keys::IPSEC);
     tunnel_tabs.extend(top.tables("gre", &keys::GRE));
     tunnel_tabs.extend(top.tables("vxlan", &keys::VXLAN));
+    tunnel_tabs.extend(top.tables("remote-access", &keys::REMOTE_ACCESS));
     let pool_tabs = top.tables("pool", &keys::POOL);
     let address_pool_tabs = top.tables("address-pool", &keys::ADDRESS_POOL);
 
@@ -132,6 +134,7 @@ pub(crate) fn config<'d>(doc: &'d Doc<'d>, root: &'d DeTable<'_>) -> Config {
     if config.peers.len() == peer_tabs.len() && config.tunnels.len() == tunnel_tabs.len() {
         ike::addresses(&tunnel_tabs, &config);
     }
+    remote::clashes(&tunnel_tabs, &config);
     let objects = objects::Objects::read(&scope, &top, &vip_names, &config.vips);
     config.central_snat = rules::central_snat(&scope, &top, &objects, &config);
     config.policies = rules::policies(&scope, &top, &objects, &config);

@@ -122,6 +122,7 @@ pub(super) fn duplicates(tabs: &[Tab<'_, '_>], list: &[Tunnel]) {
                 }
                 continue;
             }
+            TunnelKind::Remote(_) => continue,
             TunnelKind::Gre(Gre { key, .. }) => {
                 let found = match key {
                     Some(key) => format!("key {key}, {ends}"),

@@ -16,7 +16,7 @@ use super::{
     nat::port_range,
     network,
     network::unfitting,
-    overlay, settings,
+    overlay, remote, settings,
 };
 use crate::{
     keys,
@@ -110,6 +110,7 @@ pub(super) fn tunnels(
         let own = usize::from(interface.0) < written;
         let tunnel = match tab.section.path {
             "ipsec" => ipsec(scope, tab, name, (*interface, own), offload, peers),
+            "remote-access" => remote::tunnel(scope, tab, name, *interface, interfaces, offload),
             _ => overlay::tunnel(scope, tab, name, *interface, interfaces),
         };
         list.extend(tunnel);

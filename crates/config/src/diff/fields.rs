@@ -10,10 +10,10 @@ use core::time::Duration;
 use crate::{
     model::{
         AddressPool, AddressSet, Anomaly, Attachment, CentralSnat, ChildSpec, Config, Control,
-        Debug, Gre, Interface, Ipsec, Limits, Line, LocalRule, Manual, ManualSa, Negotiated,
-        NextHop, Offload, OuterRules, Policy, Pool, PoolKind, Port, PortKind, Route, Schedule,
-        ScheduleKind, Sensor, ServiceSet, SourceNat, StaticNeighbour, Timeouts, Tunnel, TunnelKind,
-        Vip, VirtualRouter, Vxlan, Who, ZoneId,
+        Debug, FailedLogins, Gre, Interface, Ipsec, Limits, Line, LocalRule, Manual, ManualSa,
+        Negotiated, NextHop, Offload, OuterRules, Policy, Pool, PoolKind, Port, PortKind,
+        RemoteAccess, RemoteTls, Route, Schedule, ScheduleKind, Sensor, ServiceSet, SourceNat,
+        StaticNeighbour, Timeouts, Tunnel, TunnelKind, Vip, VirtualRouter, Vxlan, Who, ZoneId,
     },
     values::show_duration,
 };
@@ -89,6 +89,7 @@ pub(super) fn lists(config: &Config) -> Vec<List> {
         kind("ipsec", tunnels, config),
         kind("gre", tunnels, config),
         kind("vxlan", tunnels, config),
+        kind("remote-access", tunnels, config),
         list("route", false, routes, |of| route(config, of)),
         list("policy", true, policies, |of| policy(config, of)),
         list("local-in", true, local_in, |of| local(config, of, "from")),
@@ -248,6 +249,7 @@ fn tunnel(config: &Config, of: &Tunnel) -> Item {
             ];
             own.into_iter().chain(outer_fields(outer)).collect()
         }
+        TunnelKind::Remote(access) => remote_fields(config, access),
         TunnelKind::Vxlan(Vxlan { vni, port, zero_checksum, outer }) => {
             let own = [
                 ("vni", vni.to_string()),
@@ -258,10 +260,96 @@ fn tunnel(config: &Config, of: &Tunnel) -> Item {
         }
     });
     let manual = of.ipsec().and_then(Ipsec::manual);
-    let secrets = manual.map_or_else(Vec::new, |of| {
-        vec![("out key", of.outbound.key.clone()), ("in key", of.inbound.key.clone())]
-    });
+    let secrets = match (manual, of.remote_access()) {
+        (Some(of), _) => {
+            vec![("out key", of.outbound.key.clone()), ("in key", of.inbound.key.clone())]
+        }
+        (None, Some(of)) => vec![
+            ("users", esp::KeyMaterial::from_bytes(of.users.expose())),
+            ("private-key", esp::KeyMaterial::from_bytes(of.tls.key.expose())),
+        ],
+        (None, None) => Vec::new(),
+    };
     Item { secrets, ..named(name, *line, fields) }
+}
+
+fn remote_fields(config: &Config, of: &RemoteAccess) -> Fields {
+    let RemoteAccess {
+        addresses,
+        port,
+        tls:
+            RemoteTls { certificate_file, key_file, certificate, key: _, ca_files, ca, crl_files, crl },
+        login,
+        certificate_user,
+        users_file,
+        users: _,
+        groups,
+        pools,
+        dns,
+        domain,
+        split_dns,
+        split_include,
+        split_exclude,
+        banner,
+        message,
+        dpd,
+        keepalive,
+        idle_timeout,
+        session_timeout,
+        rekey,
+        reconnect_within,
+        dtls,
+        egress_optimisation,
+        lockout: FailedLogins { per_user, per_address, period, duration },
+        clients,
+    } = of;
+    let paths = |files: &[std::path::PathBuf]| joined(files.iter().map(|file| file.display()));
+    let pool = |id| config.address_pool(id).map_or("?", |pool| pool.name.as_str());
+    let time = |of: &Option<Duration>| of.map_or_else(|| "never".to_owned(), show_duration);
+    // what is in the files counts, and is not shown
+    let digest = |of: &[&[u8]]| {
+        let sum = of.concat().iter().fold(0xcbf2_9ce4_8422_2325_u64, |sum, byte| {
+            (sum ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
+        });
+        format!("{sum:016x}")
+    };
+    let lists: Vec<&[u8]> = crl.iter().map(Vec::as_slice).collect();
+    vec![
+        ("address", joined(addresses)),
+        ("port", port.to_string()),
+        ("certificate", certificate_file.display().to_string()),
+        ("certificate (contents)", digest(&[certificate])),
+        ("private-key", key_file.display().to_string()),
+        ("ca", paths(ca_files)),
+        ("ca (contents)", digest(&[ca])),
+        ("crl", paths(crl_files)),
+        ("crl (contents)", digest(&lists)),
+        ("login", login.to_string()),
+        ("certificate-user", certificate_user.to_string()),
+        ("users", users_file.display().to_string()),
+        ("groups", joined(groups)),
+        ("pools", joined(pools.iter().map(|id| pool(*id)))),
+        ("dns", joined(dns)),
+        ("domain", optional(domain)),
+        ("split-dns", joined(split_dns)),
+        ("split-include", joined(split_include)),
+        ("split-exclude", joined(split_exclude)),
+        ("banner", optional(banner)),
+        ("message", optional(message)),
+        ("dpd", show_duration(*dpd)),
+        ("keepalive", show_duration(*keepalive)),
+        ("idle-timeout", time(idle_timeout)),
+        ("session-timeout", time(session_timeout)),
+        ("rekey", time(rekey)),
+        ("reconnect-within", show_duration(*reconnect_within)),
+        ("dtls", dtls.to_string()),
+        ("egress-optimisation", egress_optimisation.to_string()),
+        ("failed-logins", per_user.to_string()),
+        ("failed-logins-of-address", per_address.to_string()),
+        ("failed-within", show_duration(*period)),
+        ("locked-for", show_duration(*duration)),
+        ("clients", clients.to_string()),
+    ]
 }
 
 fn outer_fields(OuterRules { ttl, dscp, df }: &OuterRules) -> Fields {

@@ -51,6 +51,7 @@ pub static ROOT: Section = Section {
         key("ipsec", Kind::Other("[[ipsec]]"), "", "[]", "IPsec tunnels."),
         key("gre", Kind::Other("[[gre]]"), "", "[]", "GRE tunnels."),
         key("vxlan", Kind::Other("[[vxlan]]"), "", "[]", "VXLAN tunnels."),
+        key("remote-access", Kind::Other("[[remote-access]]"), "", "[]", "Gateways for clients."),
         key("route", Kind::Other("[[route]]"), "", "[]", "Static routes."),
         key("objects", Kind::Other("[objects]"), "", "{}", "Addresses, services and schedules."),
         key("policy", Kind::Other("[[policy]]"), "", "[]", "Forward policies."),
@@ -314,6 +315,50 @@ pub static VXLAN: Section = Section {
         key("dscp", Kind::Other("\"copy\" or an integer from 0 to 63"), "copy", "\"copy\"", "DSCP of the outer header; inner ones are kept. ECN follows RFC 6040."),
         key("df", Kind::Words(&["copy", "set", "clear"]), "copy", "\"copy\"", "DF of an outer IPv4 header."),
         key("offload", OFFLOAD_MODE, "auto", "\"off\"", "Offload switch for the sessions inside; what `require` drops, since no engine takes them."),
+    ],
+};
+
+/// `[[remote-access]]`.
+pub static REMOTE_ACCESS: Section = Section {
+    path: "remote-access",
+    form: Form::Array,
+    about: "A gateway for AnyConnect and openconnect clients: TLS over TCP, and DTLS over UDP at the same port. Its clients are behind one interface; without an [[interface]] of its own it gets one of its name, without addresses and with an MTU of 1400.",
+    keys: &[
+        key("name", NAME, REQUIRED, "\"office\"", "Name."),
+        key("address", Kind::List("own addresses"), REQUIRED, "\"203.0.113.2\"", "Own addresses that clients connect to."),
+        key("port", int(1, 65_535), "443", "443", "TCP and UDP port."),
+        key("virtual-router", Kind::Text("the name of a virtual router"), "default", "\"default\"", "The virtual router by which clients come."),
+        key("zone", NAME, "the name", "\"remote\"", "Zone of the interface it gets when no [[interface]] names it."),
+        key("certificate", FILE, REQUIRED, "\"/etc/lockgate/gw.pem\"", "PEM file of our certificate, with those behind it that lead to its authority."),
+        key("private-key", FILE, REQUIRED, "\"/etc/lockgate/gw.key\"", "PEM file of its private key, not encrypted."),
+        key("login", Kind::Words(&["password", "certificate", "certificate-or-password", "certificate-and-password"]), "password", "\"password\"", "How clients prove who they are."),
+        key("ca", FILES, "", "\"/etc/lockgate/clients-ca.pem\"", "PEM files of the authorities that certificates of clients must lead to."),
+        key("crl", FILES, "", "\"/etc/lockgate/clients.crl\"", "PEM files of lists of revoked certificates of clients."),
+        key("certificate-user", Kind::Words(&["common-name", "user-id", "email"]), "common-name", "\"common-name\"", "What of a client's certificate is the user's name."),
+        key("users", FILE, REQUIRED, "\"/etc/lockgate/users\"", "File of users, a line each: `name:groups:hash`; `lockgate user add` writes it."),
+        key("groups", Kind::List("names of groups"), "", "[\"staff\", \"partners\"]", "Groups that clients choose from when they log in, and must be in; nothing to choose when absent."),
+        key("pools", Kind::List("names of address pools"), REQUIRED, "\"clients\"", "Where addresses of clients come from: the first [[address-pool]] that has one."),
+        key("dns", Kind::List("addresses"), "those of the pools", "\"10.1.0.53\"", "Name servers for clients, three at most."),
+        key("domain", Kind::Text("a domain name"), "", "\"example.com\"", "Domain in which clients look up names without a dot."),
+        key("split-dns", Kind::List("domain names"), "all names", "\"example.com\"", "Domains whose names alone clients ask `dns` for."),
+        key("split-include", Kind::List("prefixes"), "everything", "[\"10.1.0.0/16\"]", "What clients reach by the tunnel."),
+        key("split-exclude", Kind::List("prefixes"), "", "\"10.1.99.0/24\"", "What clients do not reach by the tunnel."),
+        key("banner", Kind::Text("a line of text"), "", "\"Welcome.\"", "What users read when they are in."),
+        key("message", Kind::Text("a line of text"), "", "\"Please log in.\"", "What users read when they log in."),
+        key("dpd", Kind::Duration { min: 1, max: 3600 }, "30s", "\"30s\"", "How long a client may be silent before it is asked whether it lives."),
+        key("keepalive", Kind::Duration { min: 1, max: 3600 }, "20s", "\"20s\"", "How often a client says something, so that NATs remember it."),
+        key("idle-timeout", Kind::Duration { min: 0, max: 604_800 }, "0s", "\"30m\"", "How long a client may carry no packet; \"0s\" for ever."),
+        key("session-timeout", Kind::Duration { min: 0, max: 2_592_000 }, "0s", "\"12h\"", "How long a client may stay; \"0s\" for ever."),
+        key("rekey", Kind::Duration { min: 0, max: 604_800 }, "8h", "\"8h\"", "After how long a client makes its keys anew; \"0s\" never."),
+        key("reconnect-within", Kind::Duration { min: 10, max: 86_400 }, "5m", "\"5m\"", "How long a login is good for a client that lost its connection, or has none yet."),
+        key("dtls", Kind::Bool, "true", "true", "Whether packets may go by DTLS."),
+        key("offload", OFFLOAD_MODE, "auto", "\"off\"", "Offload switch for DTLS associations and the sessions inside."),
+        key("egress-optimisation", Kind::Bool, "that of `[offload]`", "true", "Whether the engine may have what goes out to clients by DTLS."),
+        key("failed-logins", int(1, 1000), "5", "5", "Failed logins of a name that lock it."),
+        key("failed-logins-of-address", int(1, 10_000), "20", "20", "Failed logins from an address that lock it."),
+        key("failed-within", Kind::Duration { min: 10, max: 86_400 }, "10m", "\"10m\"", "How long a failed login counts."),
+        key("locked-for", Kind::Duration { min: 1, max: 86_400 }, "5m", "\"5m\"", "How long nobody is let in then."),
+        key("clients", int(1, 50_000), "5000", "5000", "Clients at most."),
     ],
 };
 
@@ -604,7 +649,7 @@ pub static SENSOR: Section = Section {
 
 /// Every section, in the order of the reference.
 pub static SECTIONS: &[&Section] = &[
-    &ROOT, &CONTROL, &DEBUG, &VIRTUAL_ROUTER, &PORT, &INTERFACE, &PHASE1, &IPSEC, &PHASE2, &SELECTOR, &SA, &LIFETIME, &GRE, &VXLAN, &ROUTE, &OBJECTS, &SCHEDULE, &POLICY,
+    &ROOT, &CONTROL, &DEBUG, &VIRTUAL_ROUTER, &PORT, &INTERFACE, &PHASE1, &IPSEC, &PHASE2, &SELECTOR, &SA, &LIFETIME, &GRE, &VXLAN, &REMOTE_ACCESS, &ROUTE, &OBJECTS, &SCHEDULE, &POLICY,
     &LOCAL_IN, &LOCAL_OUT, &VIP, &FORWARD, &POOL, &ADDRESS_POOL, &CENTRAL_SNAT, &NEIGHBOUR, &TIMEOUTS, &ENGINE, &OFFLOAD,
     &LIMITS, &ANOMALY, &SENSOR,
 ];

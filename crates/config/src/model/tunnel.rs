@@ -5,7 +5,7 @@ use core::{net::IpAddr, ops::RangeInclusive, time::Duration};
 use ipnet::IpNet;
 use wire::Tuple;
 
-use super::{IfId, Line, Negotiated, OffloadMode, VrId};
+use super::{IfId, Line, Negotiated, OffloadMode, RemoteAccess, VrId};
 
 /// Index of a tunnel in [`Config::tunnels`](super::Config::tunnels).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -42,6 +42,8 @@ pub enum TunnelKind {
     Gre(Gre),
     /// VXLAN with one remote end (RFC 7348).
     Vxlan(Vxlan),
+    /// Clients of remote access.
+    Remote(Box<RemoteAccess>),
 }
 
 impl TunnelKind {
@@ -51,6 +53,7 @@ impl TunnelKind {
             Self::Ipsec(_) => "ipsec",
             Self::Gre(_) => "gre",
             Self::Vxlan(_) => "vxlan",
+            Self::Remote(_) => "remote-access",
         }
     }
 }
@@ -60,7 +63,15 @@ impl Tunnel {
     pub fn ipsec(&self) -> Option<&Ipsec> {
         match &self.kind {
             TunnelKind::Ipsec(ipsec) => Some(ipsec),
-            TunnelKind::Gre(_) | TunnelKind::Vxlan(_) => None,
+            TunnelKind::Gre(_) | TunnelKind::Vxlan(_) | TunnelKind::Remote(_) => None,
+        }
+    }
+
+    /// What it is as remote access.
+    pub fn remote_access(&self) -> Option<&RemoteAccess> {
+        match &self.kind {
+            TunnelKind::Remote(access) => Some(access),
+            TunnelKind::Ipsec(_) | TunnelKind::Gre(_) | TunnelKind::Vxlan(_) => None,
         }
     }
 
@@ -87,6 +98,8 @@ impl Tunnel {
             TunnelKind::Gre(gre) => Some(ip + gre.header_len()),
             // UDP, VXLAN and the inner Ethernet header
             TunnelKind::Vxlan(_) => Some(ip + 8 + 8 + 14),
+            // each client has a path of its own, and is told what fits
+            TunnelKind::Remote(_) => None,
         }
     }
 }

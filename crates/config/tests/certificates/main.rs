@@ -2,6 +2,7 @@
 
 #[path = "../pki/mod.rs"]
 mod pki;
+mod remote;
 
 use std::fmt::Write;
 

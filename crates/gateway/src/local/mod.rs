@@ -15,7 +15,7 @@ pub(crate) use limiter::Bucket;
 
 pub use icmp::{IcmpErrorKind, icmp_error, may_answer};
 pub use limiter::{IcmpLimiter, IcmpLimiterCounters, LimitVerdict};
-pub use reply::{echo_reply, tcp_reset, udp};
+pub use reply::{echo_reply, let_be_cut, tcp_reset, udp};
 
 use core::net::IpAddr;
 

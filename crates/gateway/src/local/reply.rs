@@ -9,7 +9,7 @@ use wire::{
     tcp::flags::{ACK, FIN, RST, SYN},
 };
 
-use super::{IpHeader, begin, is_one_host};
+use super::{ETHERNET, IpHeader, begin, checksum, is_one_host};
 
 /// Bytes of the UDP header.
 const UDP_LEN: usize = 8;
@@ -103,6 +103,17 @@ fn write_udp(
         sum.fill(0xff);
     }
     Some(())
+}
+
+/// Takes DF from an IPv4 packet behind an Ethernet header, and gives it an identification to be put together
+/// by (RFC 791 §2.3).
+pub fn let_be_cut(frame: &mut [u8], id: u16) {
+    let Some(ip) = frame.get_mut(ETHERNET..ETHERNET + 20) else { return };
+    ip[4..6].copy_from_slice(&id.to_be_bytes());
+    ip[6] &= !0x40;
+    ip[10..12].fill(0);
+    let sum = checksum(ip).to_be_bytes();
+    ip[10..12].copy_from_slice(&sum);
 }
 
 /// Answers a TCP segment with a reset, as the one it was sent to would (RFC 9293 §3.10.7.1).

@@ -29,8 +29,9 @@ impl Gateway {
             rewrite: Rewrite::compile(key, out),
             adjacency: AdjacencyId(session.next_hop[direction.index()]),
             sa: match self.interface(egress).tunnel() {
+                _ if self.clients.are_behind(egress) => self.client_sending_handle(egress, &out),
                 Some(id) => self.sending_handle(id, &out),
-                None => self.client_sending_handle(egress, &out),
+                None => None,
             },
             mtu: self.mtu_towards(egress, out.dst),
             tcp_window: session.tcp_window(),

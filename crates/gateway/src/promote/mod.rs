@@ -260,6 +260,7 @@ pub(crate) fn is_passing(reason: NotEligible) -> bool {
         | NotEligible::VxlanNotOffloaded
         | NotEligible::DtlsVersionUnsupported
         | NotEligible::DtlsCompression
-        | NotEligible::DtlsNotOffloaded => false,
+        | NotEligible::DtlsNotOffloaded
+        | NotEligible::RemoteAccessNotOffloaded => false,
     }
 }

@@ -13,6 +13,7 @@ mod ike;
 mod keys;
 mod plan;
 mod policies;
+mod remote;
 mod sessions;
 mod subject;
 mod system;
@@ -66,6 +67,15 @@ impl Gateway {
             }
             Request::ShowSas { pick, limit, cursor } => {
                 Response::Sas(self.show_sas(pick.as_deref(), limit, cursor, now)?)
+            }
+            Request::ShowRemoteAccess { user, limit, cursor } => {
+                Response::RemoteAccess(self.show_remote_access(user.as_deref(), limit, cursor, now))
+            }
+            Request::ShowDtls { user, limit, cursor } => {
+                Response::Dtls(self.show_dtls(user.as_deref(), limit, cursor, now))
+            }
+            Request::ClearRemoteAccess { user } => {
+                cleared("remote access", self.clear_remote(user.as_deref(), now), 0)
             }
             Request::ShowUsers { user, limit, cursor } => {
                 Response::Users(self.show_users(user.as_deref(), limit, cursor, now))

@@ -130,18 +130,18 @@ impl Gateway {
                     DropReason::LocalInDeny,
                 );
                 let tuple = wire::Tuple { dst: destination, dst_port: port, ..tuple };
-                if let (None, Some(peer)) = (&view.policy, self.ike_listener(vr, &tuple)) {
+                if let (None, Some(implied)) = (&view.policy, self.implied(vr, &tuple)) {
                     view.action = action(Action::Allow).into();
                     view.reason = None;
                     view.policy = Some(PolicyView {
                         table: "local-in".into(),
-                        name: format!("implied by phase1 {}", peer.name),
-                        line: peer.line.0,
+                        name: format!("implied by {} {}", implied.kind, implied.name),
+                        line: implied.line.0,
                         enabled: true,
                         in_force: true,
                         action: action(Action::Allow).into(),
-                        services: vec!["udp/500".into(), "udp/4500".into()],
-                        destination: vec![peer.local.to_string()],
+                        services: implied.services,
+                        destination: vec![implied.local.to_string()],
                         nat: "off".into(),
                         offload: "off".into(),
                         ..PolicyView::default()

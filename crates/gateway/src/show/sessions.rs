@@ -372,7 +372,8 @@ impl Gateway {
             NotEligible::InterfaceWithoutEngine
             | NotEligible::InterfacesOnDifferentEngines
             | NotEligible::GreNotOffloaded
-            | NotEligible::VxlanNotOffloaded => {
+            | NotEligible::VxlanNotOffloaded
+            | NotEligible::RemoteAccessNotOffloaded => {
                 let (a, b) =
                     (self.interface_name(session.ingress), self.interface_name(session.egress));
                 ("config", format!("interfaces={a},{b}"))

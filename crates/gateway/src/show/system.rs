@@ -177,12 +177,23 @@ const fn severity(kind: EventKind) -> Severity {
         | EventKind::TunnelUp
         | EventKind::UserLogin
         | EventKind::UserLogout
+        | EventKind::RemoteLogin
+        | EventKind::RemoteUp
+        | EventKind::RemoteAgain
+        | EventKind::RemoteDtlsUp
+        | EventKind::RemoteMoved
+        | EventKind::RemoteChannel
+        | EventKind::RemoteDown
+        | EventKind::RemoteLogout
         | EventKind::ConfigApplied
         | EventKind::ScheduleChanged => Severity::Info,
         EventKind::NeighbourLost | EventKind::IkeDown | EventKind::CaptureStarted => {
             Severity::Notice
         }
         EventKind::AddressConflict
+        | EventKind::RemoteLoginFailed
+        | EventKind::RemoteUserLocked
+        | EventKind::RemoteRefused
         | EventKind::KeysExported
         | EventKind::LinkDown
         | EventKind::SensorExceeded

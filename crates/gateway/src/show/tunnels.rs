@@ -87,7 +87,7 @@ impl Gateway {
     pub(super) fn tunnel_view(&self, id: TunnelId, tunnel: &Tunnel, now: Time) -> TunnelView {
         let ipsec = tunnel.ipsec();
         let (key, vni) = match &tunnel.kind {
-            TunnelKind::Ipsec(_) => (None, None),
+            TunnelKind::Ipsec(_) | TunnelKind::Remote(_) => (None, None),
             TunnelKind::Gre(gre) => (gre.key, None),
             TunnelKind::Vxlan(vxlan) => (None, Some(vxlan.vni)),
         };
@@ -125,16 +125,19 @@ impl Gateway {
             name: tunnel.name.clone(),
             line: tunnel.line.0,
             kind: tunnel.kind.name().into(),
-            state:
-                match (interface.enabled, !children.is_empty() || ipsec.is_none(), way.is_some()) {
-                    (false, _, _) => "disabled",
-                    (true, _, _) if unanswered => "no-answer",
-                    (true, false, _) => standing.map_or("no-sa", |s| super::ike::phase(s.phase)),
-                    (true, true, false) => "no-route",
-                    (true, true, true) if children.len() < wanted => "partial",
-                    (true, true, true) => "up",
-                }
-                .into(),
+            state: match (
+                interface.enabled,
+                !children.is_empty() || ipsec.is_none(),
+                way.is_some() || tunnel.remote_access().is_some(),
+            ) {
+                (false, _, _) => "disabled",
+                (true, _, _) if unanswered => "no-answer",
+                (true, false, _) => standing.map_or("no-sa", |s| super::ike::phase(s.phase)),
+                (true, true, false) => "no-route",
+                (true, true, true) if children.len() < wanted => "partial",
+                (true, true, true) => "up",
+            }
+            .into(),
             since_ms: match (children.iter().map(|child| child.created).max(), standing) {
                 (Some(at), _) => Some(ago(now, at)),
                 (None, Some(standing)) => Some(ago(now, standing.since)),
@@ -165,6 +168,7 @@ impl Gateway {
                     Some((udp.source_port, udp.destination_port))
                 }),
                 TunnelKind::Gre(_) => None,
+                TunnelKind::Remote(access) => access.dtls.then_some((access.port, 0)),
                 TunnelKind::Vxlan(vxlan) => Some((vxlan.port, vxlan.port)),
             },
             steering: ipsec.map_or_else(|| "routes".into(), |it| it.steering.to_string().into()),

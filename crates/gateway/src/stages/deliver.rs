@@ -1,6 +1,6 @@
 //! Deliver: the packet is for the gateway itself.
 //!
-//! The gateway answers echo requests and speaks IKE with its peers. Admit has already turned away
+//! The gateway answers echo requests, speaks IKE with its peers and serves clients of remote access. Admit has already turned away
 //! everything that nothing here serves.
 
 use reason::DropReason;
@@ -16,10 +16,11 @@ pub(crate) fn run(gateway: &mut Gateway, packet: &mut Packet, now: Time) -> Verd
     if !is_served(gateway, packet) {
         return Verdict::Drop(DropReason::LocalInNoService);
     }
-    let ike = !icmp::is_echo_request(&packet.headers);
-    packet.say(|_| match ike {
-        true => Note::new("message of IKE", "taken"),
-        false => Note::new("echo request", "answered"),
+    let service = service(gateway, packet);
+    packet.say(|_| match service {
+        Some(Service::Echo) | None => Note::new("echo request", "answered"),
+        Some(Service::Ike) => Note::new("message of IKE", "taken"),
+        Some(Service::Remote) => Note::new("for remote access", "taken"),
     });
     if packet.is_simulated() {
         return Verdict::Consume;
@@ -30,16 +31,33 @@ pub(crate) fn run(gateway: &mut Gateway, packet: &mut Packet, now: Time) -> Verd
     gateway.counters.delivered.add(packet.count(), packet.volume());
     gateway.count_session(packet);
     gateway.count_tier(packet);
-    if ike {
-        gateway.handle_ike(packet, now);
-    } else {
-        gateway.send_echo_reply(packet, now);
+    match service {
+        Some(Service::Echo) | None => gateway.send_echo_reply(packet, now),
+        Some(Service::Ike) => gateway.handle_ike(packet, now),
+        Some(Service::Remote) => gateway.handle_remote(packet, now),
     }
     Verdict::Consume
 }
 
+/// What in the gateway serves packets.
+enum Service {
+    Echo,
+    Ike,
+    Remote,
+}
+
+fn service(gateway: &Gateway, packet: &Packet) -> Option<Service> {
+    let tuple = &packet.headers.tuple;
+    if icmp::is_echo_request(&packet.headers) {
+        Some(Service::Echo)
+    } else if gateway.ike_listener(packet.vr, tuple).is_some() {
+        Some(Service::Ike)
+    } else {
+        gateway.remote_listener(packet.vr, tuple).map(|_| Service::Remote)
+    }
+}
+
 /// Whether something in the gateway serves the packet.
 pub(crate) fn is_served(gateway: &Gateway, packet: &Packet) -> bool {
-    icmp::is_echo_request(&packet.headers)
-        || gateway.ike_listener(packet.vr, &packet.headers.tuple).is_some()
+    service(gateway, packet).is_some()
 }

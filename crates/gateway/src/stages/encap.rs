@@ -97,6 +97,9 @@ pub(crate) fn run(gateway: &mut Gateway, packet: &mut Packet, now: Time) -> Verd
 /// What leaves by a tunnel, or to a client, is wrapped; the rest is in its form.
 fn enter(gateway: &mut Gateway, packet: &mut Packet, egress: IfId, now: Time) -> Verdict {
     match gateway.interface(egress).tunnel() {
+        Some(id) if gateway.remote.of_tunnel(id).is_some() => {
+            gateway.send_to_client(packet, id, now)
+        }
         Some(id) => wrap(gateway, packet, id, now),
         None if gateway.clients.are_behind(egress) => wrap_client(gateway, packet, egress, now),
         None => Verdict::Continue,

@@ -71,18 +71,21 @@ fn local_in(gateway: &mut Gateway, packet: &mut Packet, now: Time) -> Verdict {
     let index = gateway.policies.local_in(&key);
     let rule = index.and_then(|i| gateway.config.local_in.get(i));
     packet.rule = index.map(|i| i as u32);
-    let implied = gateway.ike_listener(packet.vr, &packet.inner_tuple());
-    let action = match (rule, implied) {
+    let implied = gateway.implied(packet.vr, &packet.inner_tuple());
+    let action = match (rule, &implied) {
         (Some(rule), _) => Some(rule.action),
         (None, Some(_)) => Some(Action::Allow),
         (None, None) => None,
     };
-    packet.say(|_| match (rule, implied) {
-        (None, Some(peer)) => Note::new(describe(gateway, &key), IMPLIED_IKE).by(
-            "phase1",
-            peer.name.clone(),
-            peer.line,
-        ),
+    packet.say(|_| match (rule, &implied) {
+        (None, Some(implied)) => {
+            let result = format!("allowed: implied by the {}", implied.what);
+            Note::new(describe(gateway, &key), result).by(
+                implied.kind,
+                implied.name.clone(),
+                implied.line,
+            )
+        }
         _ => local_note("local-in", describe(gateway, &key), rule),
     });
     if !packet.is_simulated() {
@@ -102,8 +105,46 @@ fn local_in(gateway: &mut Gateway, packet: &mut Packet, now: Time) -> Verdict {
     }
 }
 
-/// What lets datagrams of IKE pass that no local-in rule names.
-pub(crate) const IMPLIED_IKE: &str = "allowed: implied by the IKE peer";
+/// What lets packets to the gateway pass that no local-in rule names: a service that was configured.
+pub(crate) struct Implied {
+    /// Section of the configuration.
+    pub(crate) kind: &'static str,
+    /// The service in words.
+    pub(crate) what: &'static str,
+    /// Name in the configuration.
+    pub(crate) name: String,
+    /// Where it is configured.
+    pub(crate) line: config::model::Line,
+    /// Its end, and what it listens for.
+    pub(crate) local: core::net::IpAddr,
+    pub(crate) services: Vec<String>,
+}
+
+impl Gateway {
+    /// The service that packets with this tuple are for.
+    pub(crate) fn implied(&self, vr: config::model::VrId, tuple: &wire::Tuple) -> Option<Implied> {
+        if let Some(peer) = self.ike_listener(vr, tuple) {
+            return Some(Implied {
+                kind: "phase1",
+                what: "IKE peer",
+                name: peer.name.clone(),
+                line: peer.line,
+                local: peer.local,
+                services: vec!["udp/500".into(), "udp/4500".into()],
+            });
+        }
+        let (tunnel, access) = self.remote_listener(vr, tuple)?;
+        let port = access.port;
+        Some(Implied {
+            kind: "remote-access",
+            what: "remote access",
+            name: tunnel.name.clone(),
+            line: tunnel.line,
+            local: tuple.dst,
+            services: vec![format!("tcp/{port}"), format!("udp/{port}")],
+        })
+    }
+}
 
 fn local_out(gateway: &mut Gateway, packet: &mut Packet) -> Verdict {
     let key = key(gateway, packet);

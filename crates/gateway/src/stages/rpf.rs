@@ -26,7 +26,12 @@ pub(crate) fn run(gateway: &mut Gateway, packet: &mut Packet, _now: Time) -> Ver
             packet.say(|_| {
                 Note::new(format!("route back to {src}"), format!("protected by tunnel {name}"))
             });
-            return Verdict::Drop(DropReason::EspUnprotected);
+            let remote = gateway.remote.steer(packet.vr, src).is_some();
+            return Verdict::Drop(if remote {
+                DropReason::RpfFailed
+            } else {
+                DropReason::EspUnprotected
+            });
         }
         None => {}
     }

@@ -116,6 +116,11 @@ fn moved(
     }
     // RFC 4301 §5.2: what belongs into a tunnel is not taken in clear, whatever the zones.
     let protected = |id| gateway.tunnel_of(id).is_some_and(|(_, tunnel)| tunnel.ipsec().is_some());
+    let remote = |id| gateway.tunnel_of(id).is_some_and(|(_, t)| t.remote_access().is_some());
+    if remote(expected) && !remote(packet.ingress) {
+        packet.say(|p| Note::new(p.headers.tuple.to_string(), "its session is a client's"));
+        return Some(DropReason::RpfFailed);
+    }
     if protected(expected) && !protected(packet.ingress) {
         packet
             .say(|p| Note::new(p.headers.tuple.to_string(), "in clear; its session is a tunnel's"));

@@ -115,7 +115,7 @@ impl Gateway {
         let overlay = self.overlays.get_mut(id).ok_or(DropReason::TunnelTooBig)?;
         let mut source_port = None;
         match &tunnel.kind {
-            TunnelKind::Ipsec(_) => {}
+            TunnelKind::Ipsec(_) | TunnelKind::Remote(_) => {}
             TunnelKind::Gre(gre) => {
                 let inside = match frame.bytes().first().map(|first| first >> 4) {
                     Some(6) => IpVersion::V6,
@@ -305,6 +305,7 @@ impl Gateway {
             TunnelKind::Ipsec(_) => None,
             TunnelKind::Gre(_) => Some(reason::NotEligible::GreNotOffloaded),
             TunnelKind::Vxlan(_) => Some(reason::NotEligible::VxlanNotOffloaded),
+            TunnelKind::Remote(_) => Some(reason::NotEligible::RemoteAccessNotOffloaded),
         }
     }
 }
@@ -320,6 +321,7 @@ pub(super) fn outer_tuple(tunnel: &Tunnel, flow: u64) -> Tuple {
         TunnelKind::Ipsec(_) => (proto::ESP, 0, 0),
         TunnelKind::Gre(_) => (proto::GRE, 0, 0),
         TunnelKind::Vxlan(vxlan) => (proto::UDP, vxlan::source_port(flow), vxlan.port),
+        TunnelKind::Remote(access) => (proto::UDP, access.port, 0),
     };
     Tuple { src, dst, src_port, dst_port, proto }
 }

@@ -18,6 +18,7 @@ mod offer;
 mod overlay;
 mod path;
 mod promote;
+mod remote;
 mod spent;
 mod steering;
 mod unwrap;
@@ -33,6 +34,7 @@ use negotiated::{Negotiated, still_wanted};
 pub use overlay::{Overlay, Overlays, Volume};
 pub use path::{Cut, Sizes};
 pub(crate) use promote::{IN, OUT, stats};
+pub(crate) use remote::{Remotes, Server, ServerId, Shared};
 pub(crate) use unwrap::{Carried, Unwrapped};
 
 use core::net::IpAddr;
@@ -398,6 +400,11 @@ impl Tunnels {
         sum
     }
 
+    /// Which library serves which cipher.
+    pub(crate) fn ciphers(&self) -> &Selection {
+        &self.ciphers
+    }
+
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
         self.sending.is_empty()
@@ -502,10 +509,11 @@ impl Gateway {
         children.filter_map(fits).fold(mtu, u16::min)
     }
 
-    /// The interface of the tunnel whose selectors want a packet before any route is asked. What is
-    /// for the gateway itself they do not get.
+    /// The interface of the tunnel whose selectors want a packet before any route is asked, or whose
+    /// clients the destination is for. What is for the gateway itself they do not get.
     pub(crate) fn steered(&self, vr: VrId, tuple: &Tuple) -> Option<IfId> {
-        let interface = self.tunnels.steer(vr, tuple)?;
+        let by_selectors = self.tunnels.steer(vr, tuple);
+        let interface = by_selectors.or_else(|| self.remote.steer(vr, tuple.dst))?;
         match self.routes.lookup(vr, tuple.dst) {
             Lookup::Local(_) | Lookup::Broadcast(_) => None,
             Lookup::Via(_) | Lookup::Blackhole(_) | Lookup::None => Some(interface),

@@ -202,7 +202,7 @@ impl Overlays {
         let tunnel = self.by_ends.get(&ends).and_then(|id| config.tunnels.get(usize::from(id.0)));
         tunnel.is_some_and(|tunnel| match &tunnel.kind {
             TunnelKind::Vxlan(vxlan) => vxlan.zero_checksum,
-            TunnelKind::Ipsec(_) | TunnelKind::Gre(_) => false,
+            TunnelKind::Ipsec(_) | TunnelKind::Gre(_) | TunnelKind::Remote(_) => false,
         })
     }
 
@@ -256,7 +256,7 @@ impl Overlay {
 /// The rules of a tunnel's outer header; none of an IPsec tunnel, whose SAs have them.
 pub(crate) fn rules(tunnel: &Tunnel) -> Option<&OuterRules> {
     match &tunnel.kind {
-        TunnelKind::Ipsec(_) => None,
+        TunnelKind::Ipsec(_) | TunnelKind::Remote(_) => None,
         TunnelKind::Gre(gre) => Some(&gre.outer),
         TunnelKind::Vxlan(vxlan) => Some(&vxlan.outer),
     }
@@ -265,7 +265,7 @@ pub(crate) fn rules(tunnel: &Tunnel) -> Option<&OuterRules> {
 fn place(tunnel: &Tunnel) -> Option<(Key, Outer)> {
     let hop_limit = rules(tunnel)?.ttl;
     let (over, id, udp) = match &tunnel.kind {
-        TunnelKind::Ipsec(_) => return None,
+        TunnelKind::Ipsec(_) | TunnelKind::Remote(_) => return None,
         TunnelKind::Gre(gre) => (None, gre.key, None),
         TunnelKind::Vxlan(vxlan) => {
             let udp = OuterUdp {
@@ -304,7 +304,9 @@ mod tests {
     fn gre_of(config: &Config) -> Gre {
         match &config.tunnels[0].kind {
             TunnelKind::Gre(gre) => *gre,
-            TunnelKind::Ipsec(_) | TunnelKind::Vxlan(_) => unreachable!("the first is GRE"),
+            TunnelKind::Ipsec(_) | TunnelKind::Vxlan(_) | TunnelKind::Remote(_) => {
+                unreachable!("the first is GRE")
+            }
         }
     }
 

@@ -155,7 +155,8 @@ impl Gateway {
         packet: &Packet,
         by: Option<ChildId>,
     ) -> Result<(), DropReason> {
-        let Some((id, tunnel)) = self.tunnel_of(packet.ingress) else { return Ok(()) };
+        let tunnel = self.tunnel_of(packet.ingress).filter(|(_, tunnel)| tunnel.ipsec().is_some());
+        let Some((id, tunnel)) = tunnel else { return Ok(()) };
         let tuple = packet.headers.tuple.reversed();
         let carried = match by {
             Some(by) => self.tunnels.child(by).is_some_and(|child| child.carries(&tuple)),

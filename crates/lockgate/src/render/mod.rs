@@ -15,6 +15,7 @@ mod nat;
 mod plan;
 mod policy;
 mod port;
+mod remote;
 mod route;
 mod sa;
 mod session;
@@ -76,6 +77,8 @@ pub fn response(response: &Response, style: &Style) -> String {
         Response::Sas(view) => tunnel::sas(view, style),
         Response::Ike(view) => ike::peers(view, style),
         Response::TunnelExplained(view) => ike::tunnel(view, style),
+        Response::RemoteAccess(view) => remote::access(view, style),
+        Response::Dtls(view) => remote::dtls(view, style),
         Response::Users(view) => user::users(view, style),
         Response::NatVips(view) => nat::vips(view, style),
         Response::NatPools(view) => nat::pools(view, style),
@@ -101,5 +104,13 @@ pub fn response(response: &Response, style: &Style) -> String {
         Response::ConfigChecked(view) => config::checked(view, style),
         Response::ConfigDiff(view) => config::diff(view, style),
         Response::ConfigApplied(view) => config::applied(view, style),
+    }
+}
+
+/// `show dtls --detail`.
+pub fn dtls_detail(response: &Response, style: &Style) -> String {
+    match response {
+        Response::Dtls(view) => remote::dtls_detail(view, style),
+        other => self::response(other, style),
     }
 }

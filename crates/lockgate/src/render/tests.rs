@@ -68,7 +68,7 @@ goldens! {
 }
 
 goldens! {
-    people: users address_pools
+    people: users address_pools remote_access dtls
 }
 
 goldens! {
@@ -78,11 +78,12 @@ goldens! {
 #[test]
 fn the_other_forms_of_sas_and_peers() {
     let plain = Style::default();
-    let (sas, ike) = (tunnels::sas(), ikes::ike());
+    let (sas, ike, dtls) = (tunnels::sas(), ikes::ike(), people::dtls());
     for (name, view, form) in [
         ("sas_offload", &sas, super::sas_offload as fn(&Response, &Style) -> String),
         ("sas_detail", &sas, super::sas_detail),
         ("ike_detail", &ike, super::ike_detail),
+        ("dtls_detail", &dtls, super::dtls_detail),
     ] {
         let text = form(view, &plain);
         assert_eq!(strip(&form(view, &Style { color: true })), text, "{name}");

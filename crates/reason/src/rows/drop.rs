@@ -495,4 +495,20 @@ registry! {
         "More first messages of IKE come than are looked at in a second."
         "Find the senders in a capture; peers that are up are not concerned, others get through by sending again."
         "";
+    123 RemoteSourceForeign "remote-source-foreign" Warning
+        "A client of remote access sent, in its TLS connection, a packet from an address that is not its own."
+        "Find out what the client routes into its tunnel; it may only send from the address it was given."
+        "";
+    124 RemoteClientUnknown "remote-client-unknown" Info
+        "The destination is an address for clients of remote access that no client has."
+        "See `show remote-access` for who is there."
+        "";
+    125 RemoteClientAway "remote-client-away" Info
+        "The client that has the destination has lost its connection, and may come again."
+        "Normal for a moment; `show remote-access` tells until when it may."
+        "";
+    126 RemoteClientSlow "remote-client-slow" Notice
+        "The client reads its TLS connection more slowly than packets come."
+        "Let UDP pass to the gateway, so that packets go by DTLS."
+        "";
 }

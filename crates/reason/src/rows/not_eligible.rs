@@ -227,4 +227,8 @@ registry! {
         "The engine does not serve DTLS."
         "Nothing to do with this engine; see `plan --profiles`."
         "";
+    56 RemoteAccessNotOffloaded "remote-access-not-offloaded" Info
+        "The packets of the client that the session goes to or comes from are in TLS (CSTP), which the engine does not carry."
+        "Let UDP pass to the gateway, so that the client's packets go by DTLS; `show remote-access` tells."
+        "Cisco: TLS";
 }

@@ -21,6 +21,7 @@ mod offload;
 mod overlay;
 mod policy;
 mod profile;
+mod remote;
 mod setup;
 mod sizes;
 mod tcp;

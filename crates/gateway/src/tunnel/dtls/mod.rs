@@ -119,6 +119,16 @@ impl Clients {
         self.clients.iter().map(|(number, client)| (*number, client))
     }
 
+    /// Whether somebody has said something that is no packet.
+    pub(crate) fn has_messages(&self) -> bool {
+        !self.messages.is_empty()
+    }
+
+    /// Packets that leave by these interfaces go to clients, and by no others.
+    pub(crate) fn lead_only(&mut self, interfaces: BTreeSet<IfId>) {
+        self.interfaces = interfaces;
+    }
+
     /// Where each client stands with the engine.
     pub fn ledger(&self) -> &Ledger {
         &self.ledger

@@ -83,6 +83,11 @@ impl Gateway {
         let client = self.clients.get(number)?;
         let facts = self.client_facts(number)?;
         let mut set = self.rules().dtls(&facts);
+        let tunnel = self.tunnel_of(client.is.interface);
+        let access = tunnel.and_then(|(_, tunnel)| tunnel.remote_access());
+        if direction == OUT && access.is_some_and(|access| !access.egress_optimisation) {
+            set.insert(NotEligible::EgressOptimisationOff);
+        }
         if direction == OUT && !self.is_resolved(client.next_hop) {
             set.insert(NotEligible::NeighbourUnresolved);
         }
@@ -100,6 +105,10 @@ impl Gateway {
         let vr = self.config.virtual_routers.get(usize::from(client.is.vr.0));
         if vr.is_some_and(|vr| vr.offload == OffloadMode::Off) {
             findings.insert(NotEligible::DisabledByVirtualRouter);
+        }
+        let tunnel = self.tunnel_of(client.is.interface);
+        if tunnel.is_some_and(|(_, tunnel)| tunnel.offload == OffloadMode::Off) {
+            findings.insert(NotEligible::DisabledByTunnel);
         }
         Some(DtlsFacts {
             // The handshake takes no other, and no compression.
@@ -205,6 +214,9 @@ impl Gateway {
     ) -> Option<NotEligible> {
         let client =
             self.clients.at(interface, outward.dst).and_then(|number| self.clients.get(number));
+        if client.is_none_or(|client| client.association.is_none()) {
+            return Some(NotEligible::RemoteAccessNotOffloaded);
+        }
         match client.map(|client| client.ledger.direction(direction).state()) {
             Some(State::Installed(_) | State::Hitting(_)) => None,
             Some(State::Refused(_)) => Some(NotEligible::SaRefused),

@@ -28,8 +28,11 @@ impl Gateway {
     /// The largest packet that leaves by an interface towards an address.
     pub(crate) fn mtu_towards(&self, egress: IfId, address: IpAddr) -> u16 {
         let mtu = self.exit_mtu(egress);
+        let remote = self.tunnel_of(egress).and_then(|(id, _)| self.remote.of_tunnel(id));
+        let of_tls = remote.and_then(|server| server.at(address)).map(|(_, client)| client.mtu);
         let client = self.clients.at(egress, address).and_then(|number| self.clients.get(number));
-        client.map_or(mtu, |client| mtu.min(client.is.mtu))
+        let of_dtls = client.map(|client| client.is.mtu);
+        of_tls.into_iter().chain(of_dtls).fold(mtu, u16::min)
     }
 
     /// Seals a packet (or what it was cut into) for its client. Afterwards the packet is the datagram and goes

@@ -275,22 +275,23 @@ impl Gateway {
         self.drive_ike(now);
     }
 
-    /// The next expensive piece of work of IKE, to be run anywhere.
-    pub fn poll_job(&mut self) -> Option<Job> {
+    /// The next expensive piece of work of IKE.
+    pub(crate) fn poll_ike_job(&mut self) -> Option<Job> {
         self.ike.endpoint.poll_job()
     }
 
     /// What came of a job.
-    pub fn handle_job_done(&mut self, done: JobDone, now: Time) {
+    pub(crate) fn handle_ike_job_done(&mut self, done: JobDone, now: Time) {
         self.ike.endpoint.handle_done(now, done);
         self.drive_ike(now);
     }
 
-    /// Ends all that was negotiated, and tells the peers; send what [`Gateway::poll_transmit`] gives
+    /// Ends all that was negotiated and all clients, and tells the peers; send what [`Gateway::poll_transmit`] gives
     /// before the ports close.
     pub fn shut_down(&mut self, now: Time) {
         self.ike.ending = true;
         self.clear_ike(None, now);
+        self.clear_remote(None, now);
     }
 
     /// Ends the IKE SAs of one peer or of all, and what was negotiated under them.

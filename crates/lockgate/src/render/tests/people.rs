@@ -1,6 +1,10 @@
-//! Users, and addresses given to peers, as views.
+//! Users, addresses given to peers, and clients of remote access as views.
 
-use api::{AddressPoolView, AddressPoolsView, Response, UserView, UsersView};
+use api::{
+    AddressPoolView, AddressPoolsView, AssociationView, DtlsView, RecordErrors, RecordsView,
+    RemoteAccessView, RemoteClientView, RemoteServerView, RemoteTransportView, Response, Traffic,
+    UserView, UsersView,
+};
 
 pub fn users() -> Response {
     let alice = UserView {
@@ -42,4 +46,106 @@ pub fn address_pools() -> Response {
         remembered: 7,
     };
     Response::AddressPools(AddressPoolsView { pools: vec![full, staff] })
+}
+
+pub fn remote_access() -> Response {
+    let server = RemoteServerView {
+        name: "office".into(),
+        line: 40,
+        addresses: vec!["203.0.113.2".parse().expect("an address")],
+        port: 443,
+        login: "password".into(),
+        interface: "office".into(),
+        clients: 2,
+        capacity: 5_000,
+        connections: 3,
+        logins: 41,
+        logins_failed: 7,
+        locked: 1,
+        handshakes_failed: 12,
+        tunnels: 44,
+        associations: 40,
+        channel_moves: 9,
+    };
+    let transport = RemoteTransportView {
+        connections: 3,
+        half_open: 1,
+        evicted: 0,
+        refused_of_source: 4,
+        refused_full: 0,
+        malformed: 2,
+        datagrams_ignored: 17,
+    };
+    let alice = RemoteClientView {
+        access: "office".into(),
+        id: 12,
+        user: "alice".into(),
+        group: Some("staff".into()),
+        groups: vec!["admins".into(), "staff".into()],
+        state: "connected".into(),
+        addresses: ["10.9.0.1", "2001:db8:9::1"].map(|ip| ip.parse().expect("an address")).into(),
+        remote: "198.51.100.7:41000".into(),
+        version: "Open AnyConnect VPN Agent v9.12".into(),
+        hostname: "laptop".into(),
+        tls: Some("TLS 1.3 AES-256-GCM-SHA384".into()),
+        channel: Some("DTLS".into()),
+        dtls: Some("PSK-AES256-GCM-SHA384".into()),
+        mtu: Some(1400),
+        age_ms: 7_200_000,
+        connected_ms: Some(7_190_000),
+        rekeyed_ms: Some(600_000),
+        idle_ms: Some(40),
+        expires_ms: None,
+        received: Traffic { packets: 120_000, bytes: 90_000_000 },
+        sent: Traffic { packets: 240_000, bytes: 310_000_000 },
+    };
+    let bob = RemoteClientView {
+        access: "office".into(),
+        id: 15,
+        user: "bob".into(),
+        groups: vec!["guests".into()],
+        state: "away".into(),
+        addresses: vec!["10.9.0.2".parse().expect("an address")],
+        remote: "198.51.100.9:50100".into(),
+        version: "Open AnyConnect VPN Agent v9.01".into(),
+        age_ms: 3_600_000,
+        connected_ms: Some(3_599_000),
+        idle_ms: None,
+        expires_ms: Some(240_000),
+        ..RemoteClientView::default()
+    };
+    Response::RemoteAccess(RemoteAccessView {
+        servers: vec![server],
+        transport,
+        clients: vec![alice, bob],
+        total: 2,
+        next: None,
+    })
+}
+
+pub fn dtls() -> Response {
+    let records = |packets, fast, numbers| RecordsView {
+        traffic: Traffic { packets, bytes: packets * 1_000 },
+        fast: Traffic { packets: fast, bytes: fast * 1_000 },
+        control: 14,
+        numbers,
+        errors: Vec::new(),
+    };
+    let inbound = RecordsView {
+        errors: vec![RecordErrors { reason: "dtls-replayed".into(), records: 3 }],
+        ..records(120_000, 119_000, 120_020)
+    };
+    let association = AssociationView {
+        id: 40,
+        access: "office".into(),
+        user: "alice".into(),
+        local: "203.0.113.2:443".into(),
+        remote: "198.51.100.7:41022".into(),
+        suite: "PSK-AES256-GCM-SHA384".into(),
+        age_ms: 600_000,
+        heard_ms: 40,
+        inbound,
+        outbound: records(240_000, 239_900, 240_015),
+    };
+    Response::Dtls(DtlsView { associations: vec![association], next: None })
 }
