@@ -13,28 +13,27 @@ use crate::{
 };
 
 pub(crate) fn run(gateway: &mut Gateway, packet: &mut Packet, now: Time) -> Verdict {
-    if !is_served(gateway, packet) {
+    let Some(service) = service(gateway, packet) else {
         return Verdict::Drop(DropReason::LocalInNoService);
-    }
-    let service = service(gateway, packet);
+    };
     packet.say(|_| match service {
-        Some(Service::Echo) | None => Note::new("echo request", "answered"),
-        Some(Service::Ike) => Note::new("message of IKE", "taken"),
-        Some(Service::Remote) => Note::new("for remote access", "taken"),
+        Service::Echo => Note::new("echo request", "answered"),
+        Service::Ike => Note::new("message of IKE", "taken"),
+        Service::Remote => Note::new("for remote access", "taken"),
     });
     if packet.is_simulated() {
         return Verdict::Consume;
     }
-    if ike && !gateway.listens_to(packet, now) {
+    if matches!(service, Service::Ike) && !gateway.listens_to(packet, now) {
         return Verdict::Drop(DropReason::IkeRateLimited);
     }
     gateway.counters.delivered.add(packet.count(), packet.volume());
     gateway.count_session(packet);
     gateway.count_tier(packet);
     match service {
-        Some(Service::Echo) | None => gateway.send_echo_reply(packet, now),
-        Some(Service::Ike) => gateway.handle_ike(packet, now),
-        Some(Service::Remote) => gateway.handle_remote(packet, now),
+        Service::Echo => gateway.send_echo_reply(packet, now),
+        Service::Ike => gateway.handle_ike(packet, now),
+        Service::Remote => gateway.handle_remote(packet, now),
     }
     Verdict::Consume
 }
