@@ -14,8 +14,7 @@ swanctl_conf "" "$PFS" >/dev/null
 gateway 'start = "wait"' ''
 start_gateway
 check "the gateway answers on its socket" until_ok 10 tunnel_is idle
-heard() { ours show ike --detail | grep -qE -- "$1"; }
-narrowed() { ours show ike --detail | grep -qF -- "$1" && theirs --list-sas | grep -qF -- "$2"; }
+narrowed() { grep -qF -- "$1" <(ours show ike --detail) && grep -qF -- "$2" <(theirs --list-sas); }
 
 echo "== the first group is not the other's"
 PROPOSALS=aes256gcm16-prfsha384-ecp256

@@ -50,10 +50,10 @@ length, kind, _, _, _, error = struct.unpack("=IHHIIi", s.recv(4096)[:20])
 assert (kind, error) == (2, 0), (kind, error)
 P
 }
-is_moved() { ours events | grep -q ike-moved; }
+is_moved() { grep -q ike-moved <(ours events); }
 sees_nat() { ours show ike | grep -qE "^b +up .* $1 "; }
 # us as strongSwan sees us
-peer_port_is() { theirs --list-sas | grep -qE "remote 'a.test' @ [0-9.]+\[$1\]"; }
+peer_port_is() { grep -qE "remote 'a.test' @ [0-9.]+\[$1\]" <(theirs --list-sas); }
 no_sa() { ! ours show sa net | grep -q net; }
 working() { established 1 && tunnel_is up; }
 rekey_both() { # by either side, both kinds

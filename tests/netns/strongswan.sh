@@ -13,10 +13,10 @@
 #   ours WORD..., theirs WORD...     the command line of either
 # Variables may be changed between them: OUR_TS and THEIR_TS (what strongSwan takes for our side and its own), OUR_SELECTORS, OUR_AUTH,
 # PEER_AUTH and US_AUTH (sections `local` and `remote` of strongSwan), SECRETS, PROPOSALS, REMOTE (the peer as we see it), SEEN (us as the peer sees us),
-# MORE_TUNNELS, MORE_CHILDREN, MORE_SECTIONS.
+# FAR (whom `ping_through` asks), POLICY (more of the policy), MORE_TUNNELS, MORE_CHILDREN, MORE_SECTIONS.
 STRONGSWAN_TOOLS="ip ping iperf3 charon-systemd swanctl"
 STRONGSWAN_PACKAGES="iproute2 iputils-ping iperf3 charon-systemd strongswan-swanctl libcharon-extra-plugins libstrongswan-standard-plugins"
-MORE_TUNNELS='' MORE_CHILDREN='' MORE_SECTIONS=''
+FAR=10.2.0.1 POLICY='' MORE_TUNNELS='' MORE_CHILDREN='' MORE_SECTIONS=''
 CHARON='' GATEWAY='' ROUTER='' PEER_ROOT='' PEER_WORK=$WORK
 US=198.51.100.1 THEM=198.51.100.2 SEEN='' REMOTE=''
 OUR_TS=10.1.0.0/24 THEIR_TS=10.2.0.0/24 PROPOSALS=aes256gcm16-prfsha384-x25519,aes256-sha256-modp2048
@@ -88,6 +88,7 @@ id = 1
 from = ["inside", "vpn"]
 to = ["inside", "vpn"]
 action = "allow"
+$POLICY
 T
 }
 start_gateway() { ip netns exec "$GW" "$LOCKGATE" run --config "$WORK/a.toml" >>"$WORK/a.log" 2>&1 & GATEWAY=$!; BACKGROUND+=("$GATEWAY"); }
@@ -144,7 +145,8 @@ kill_charon() { kill -9 "$CHARON" 2>/dev/null; wait "$CHARON" 2>/dev/null; }
 
 # NAME us|them PHASE1 IPSEC CONNECTION CHILD: a tunnel made anew, begun by us or by them, with these keys at either end
 negotiate() {
-  reload 'start = "wait"' '' >/dev/null; until_ok 10 established 0; until_ok 15 ike_sas_are 0
+  # a reload keeps an IKE SA whose certificates alone have changed
+  reload 'start = "wait"' '' >/dev/null; ours clear ike b >/dev/null; until_ok 10 established 0; until_ok 15 ike_sas_are 0
   swanctl_conf "$5" "$6" >/dev/null; mark
   if [ "$2" = us ]; then check "$1, we begin" reload "$3" "$4"
   else check "$1" reload "start = \"wait\"
@@ -156,7 +158,8 @@ $3" "$4"; check "  strongSwan begins" theirs --initiate --child net; fi
 # What strongSwan's log has gained since `mark`.
 mark() { MARK=$(wc -c < "$PEER_WORK/charon.log"); }
 logged() { tail -c +$((MARK + 1)) "$PEER_WORK/charon.log"; }
-log_has() { logged | grep -qE -- "$1"; }
+# not by a pipe: grep stops at the first match, and who writes into the pipe fails by that
+log_has() { grep -qE -- "$1" <(logged); }
 
 shows() { ours show "$1" | grep -qE -- "$2"; }
 tunnel_is() { shows tunnels "^${2:-net} +$1"; }
@@ -166,7 +169,7 @@ rekeyed_since() { local now; now=$(spi "${2:-net}"); [ -n "$now" ] && [ "$now" !
 ike_sa() { ours show ike --json | grep -o '"id":[0-9]*' | tail -1; }
 ike_rekeyed_since() { local now; now=$(ike_sa); [ -n "$now" ] && [ "$now" != "$1" ] && tunnel_is up; }
 newest_hitting() { ours show sa "${1:-net}" | awk '{ of[$2] = $NF } END { exit !(of["in"] == "hitting" && of["out"] == "hitting") }'; }
-ping_through() { in_ns "$HOST" ping -c 3 -i 0.2 -W 2 10.2.0.1; }
+ping_through() { in_ns "$HOST" ping -c 3 -i 0.2 -W 2 $FAR; }
 established() { [ "$(theirs --list-sas | grep -c ESTABLISHED)" = "$1" ]; }
 ike_sas_are() { [ "$(ours show ike --json | grep -o '"authentication"' | wc -l)" = "$1" ]; }
 # ESP that our end could not take
