@@ -491,23 +491,23 @@ mod tests {
     #[test]
     fn padding_longer_than_the_text_is_refused_after_the_check() {
         for (suite, e, a) in suites() {
-            let mut sealer = Sealer::new(suite, &e, &a);
             let mut message = vec![0; 32];
             // 15 bytes and a pad length of ours; the peer's would be what we have as last byte
             message.extend([200; 16]);
-            if suite.encryption.is_combined() {
-                let Keys::Combined { key, salt } = &sealer.keys else { panic!("combined") };
-                let (nonce, mut tag, mut text) = (nonce(salt, [0; 8]), [0; 16], [200; 16]);
-                let aad = &message[..32];
-                key.seal(&mut [Seal { nonce, aad, text: &mut text, tag: &mut tag }]);
-                message.splice(32.., [&[0; 8][..], &text, &tag].concat());
-            } else {
-                let Keys::Composed { cbc, mac } = &mut sealer.keys else { panic!("composed") };
-                let mut text = [200; 16];
-                assert!(cbc.encrypt([1; 16], &mut text));
-                let mut icv = vec![0; suite.frame().1];
-                mac.sign(&[&message[..32], &[1; 16], &text], &mut icv);
-                message.splice(32.., [&[1; 16][..], &text, &icv].concat());
+            match Keys::new(suite, &e, &a) {
+                Keys::Combined { key, salt } => {
+                    let (nonce, mut tag, mut text) = (nonce(&salt, [0; 8]), [0; 16], [200; 16]);
+                    let aad = &message[..32];
+                    key.seal(&mut [Seal { nonce, aad, text: &mut text, tag: &mut tag }]);
+                    message.splice(32.., [&[0; 8][..], &text, &tag].concat());
+                }
+                Keys::Composed { cbc, mac } => {
+                    let mut text = [200; 16];
+                    assert!(cbc.encrypt([1; 16], &mut text));
+                    let mut icv = vec![0; suite.frame().1];
+                    mac.sign(&[&message[..32], &[1; 16], &text], &mut icv);
+                    message.splice(32.., [&[1; 16][..], &text, &icv].concat());
+                }
             }
             let opened = Opener::new(suite, &e, &a).open(&message, 32);
             assert_eq!(opened, Err(OpenError::Padding), "{suite:?}");
