@@ -423,6 +423,7 @@ fn connection(name: &str, local: IpAddr, remote: IpAddr, n: u32) -> Connection {
         dpd_after: None,
         rekey_after: None,
         lifetime: None,
+        transmissions: 6,
         force_encapsulation: false,
         fragmentation: true,
         request_addresses: RequestAddresses::default(),
