@@ -49,7 +49,7 @@ impl Gateway {
         now: Time,
     ) -> Result<(), DropReason> {
         let Some(session) = self.sessions.get(id) else { return Ok(()) };
-        if self.epochs.is_current(session.epoch) {
+        if self.epochs.is_current(session.epoch()) {
             return Ok(());
         }
         self.counters.reevaluated += 1;
@@ -61,7 +61,7 @@ impl Gateway {
             Some(Ok(fresh)) => {
                 self.account(id);
                 if let Some(session) = self.sessions.get_mut(id) {
-                    session.epoch = self.epochs.now(session.epoch.slot);
+                    session.set_epoch(self.epochs.now(session.epoch().slot));
                     session.login = fresh.login;
                     session.egress = fresh.egress;
                     let (kind, before) = (session.kind, session.rule);

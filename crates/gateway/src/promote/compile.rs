@@ -37,7 +37,7 @@ impl Gateway {
             tcp_window: session.tcp_window(),
             session: id.index,
             direction,
-            epoch: session.epoch,
+            epoch: session.epoch(),
             worth: worth(session, now),
         }
     }

@@ -3,7 +3,7 @@
 use core::ops::Deref;
 
 use config::model::{IfId, VrId};
-use offload::{Direction, EpochRef, FlowStats, ledger::Entry};
+use offload::{Direction, Epoch, EpochRef, FlowStats, ledger::Entry};
 use reason::DemotionReason;
 use wire::{Time, Tuple, proto};
 
@@ -97,8 +97,6 @@ pub struct Session {
     pub next_hop: [u32; 2],
     /// The login of the user behind the original source; zero where nobody is known to be.
     pub login: u32,
-    /// What it was last judged by.
-    pub epoch: EpochRef,
     /// Where each direction stands with the engine.
     pub ledger: Entry,
     /// When the slow path last let a packet of it pass.
@@ -113,11 +111,15 @@ pub struct Session {
     told: u64,
     /// Slot in the shared TCP windows; for SCTP both verification tags, folded; else [`NONE`].
     pub(super) scratch: u32,
-    /// Packets and bytes that set it up; part of `slow`.
-    setup: [u16; 2],
+    /// Packets that set it up, at most 255, and their bytes; part of `slow`.
+    setup_packets: u8,
+    setup_bytes: u16,
     mss_clamp: u16,
     vip: u16,
-    flags: u16,
+    flags: u8,
+    /// What it was last judged by, in two fields: together they would be padded.
+    epoch_slot: u16,
+    epoch: Epoch,
     pub(super) state: SessionState,
 }
 
@@ -140,7 +142,6 @@ impl Session {
             rule: NONE,
             next_hop: [NONE; 2],
             login: 0,
-            epoch: EpochRef::default(),
             ledger: Entry::default(),
             last_seen: now,
             ending: None,
@@ -149,12 +150,25 @@ impl Session {
             fast: [Tally::default(); 2],
             told: 0,
             scratch: NONE,
-            setup: [0; 2],
+            setup_packets: 0,
+            setup_bytes: 0,
             mss_clamp: 0,
             vip: u16::MAX,
             flags: 0,
+            epoch_slot: 0,
+            epoch: Epoch::default(),
             state: SessionState::New,
         }
+    }
+
+    /// What it was last judged by.
+    pub const fn epoch(&self) -> EpochRef {
+        EpochRef { slot: self.epoch_slot, value: self.epoch }
+    }
+
+    /// It was judged by this now.
+    pub fn set_epoch(&mut self, epoch: EpochRef) {
+        (self.epoch_slot, self.epoch) = (epoch.slot, epoch.value);
     }
 
     /// The tuple packets of a direction arrive with.
@@ -227,15 +241,15 @@ impl Session {
 
     /// Remembers that what was counted so far set the session up.
     pub fn mark_setup(&mut self, packets: u64, bytes: u64) {
-        let short = |n: u64| u16::try_from(n).unwrap_or(u16::MAX);
-        self.setup = [short(packets), short(bytes)];
+        self.setup_packets = packets.min(u8::MAX.into()) as u8;
+        self.setup_bytes = bytes.min(u16::MAX.into()) as u16;
     }
 
     /// What of a direction's slow-path counters set the session up.
     pub const fn setup(&self, direction: Direction) -> Tally {
         match direction {
             Direction::Original => {
-                Tally { packets: self.setup[0] as u64, bytes: self.setup[1] as u64 }
+                Tally { packets: self.setup_packets as u64, bytes: self.setup_bytes as u64 }
             }
             Direction::Reply => Tally { packets: 0, bytes: 0 },
         }
@@ -300,25 +314,25 @@ impl Session {
         self.has(VACANT)
     }
 
-    fn has(&self, flag: u16) -> bool {
+    fn has(&self, flag: u8) -> bool {
         self.flags & flag != 0
     }
 
-    fn set(&mut self, flag: u16, on: bool) {
+    fn set(&mut self, flag: u8, on: bool) {
         self.flags = if on { self.flags | flag } else { self.flags & !flag };
     }
 }
 
-const LOGGED: u16 = 1;
-const TRACED: u16 = 1 << 1;
-const FRAGMENTED: u16 = 1 << 2;
-const OPTIONS: u16 = 1 << 3;
+const LOGGED: u8 = 1;
+const TRACED: u8 = 1 << 1;
+const FRAGMENTED: u8 = 1 << 2;
+const OPTIONS: u8 = 1 << 3;
 /// The look-up finds it.
-const LINKED: u16 = 1 << 4;
+const LINKED: u8 = 1 << 4;
 /// The table has counted it as half open.
-const HALF_OPEN: u16 = 1 << 5;
+const HALF_OPEN: u8 = 1 << 5;
 /// Nobody has the slot.
-const VACANT: u16 = 1 << 6;
+const VACANT: u8 = 1 << 6;
 
 macro_rules! flags {
     ($($(#[$doc:meta])* $visible:vis $get:ident $set:ident $FLAG:ident;)+) => {

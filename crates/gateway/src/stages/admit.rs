@@ -87,7 +87,7 @@ fn draft(gateway: &mut Gateway, packet: &Packet, now: Time) -> Result<Session, D
         Destination::Forward { egress, .. } => egress,
         Destination::Local | Destination::Undecided => packet.ingress,
     };
-    session.epoch = gateway.epochs.now(gateway.epoch_slot(packet.vr, original.src));
+    session.set_epoch(gateway.epochs.now(gateway.epoch_slot(packet.vr, original.src)));
     if kind == Kind::Forward {
         session.login = gateway.users.login(packet.vr, original.src);
     }
