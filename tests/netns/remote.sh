@@ -90,7 +90,7 @@ T
 reload() { gateway "${1:-}"; ours apply "$WORK/a.toml"; }
 gateway
 check "the configuration is in order" "$LOCKGATE" check "$WORK/a.toml"
-in_ns regw "$LOCKGATE" run --config "$WORK/a.toml" > "$WORK/gw.log" 2>&1 & BACKGROUND+=($!)
+ip netns exec regw "$LOCKGATE" run --config "$WORK/a.toml" > "$WORK/gw.log" 2>&1 & BACKGROUND+=($!)
 check "the gateway runs" until_ok 10 ours show system
 
 cat > "$WORK/vpnc.sh" <<'T'
@@ -107,7 +107,7 @@ PIN=$(openssl x509 -in "$WORK/gw.pem" -pubkey -noout | openssl pkey -pubin -outf
 declare -A CLIENT=()
 dial() {
   local n=$1 user=$2 password=$3; shift 3
-  printf '%s\n' "$password" | in_ns "rec$n" openconnect --protocol=anyconnect --user="$user" --passwd-on-stdin --non-inter \
+  printf '%s\n' "$password" | ip netns exec "rec$n" openconnect --protocol=anyconnect --user="$user" --passwd-on-stdin --non-inter \
     --servercert="pin-sha256:$PIN" -v --timestamp --interface=tun0 --script="$WORK/vpnc.sh" --reconnect-timeout 60 "$@" https://198.51.100.1/ > "$WORK/oc$n.log" 2>&1 &
   CLIENT[$n]=$!; BACKGROUND+=($!)
 }
@@ -132,7 +132,7 @@ in_ns regs iperf3 -s -D --pidfile "$WORK/iperf.pid" >/dev/null; until_ok 5 test 
 check "TCP towards the server" bench 1
 check "and from it" bench 1 -R
 hitting() { ours show sessions --offload user alice | grep -qE 'tcp .*hitting.* hitting'; }
-in_ns rec1 iperf3 -c 10.1.0.5 -t 6 >"$WORK/iperf.out" 2>&1 & IPERF=$!
+ip netns exec rec1 iperf3 -c 10.1.0.5 -t 6 >"$WORK/iperf.out" 2>&1 & IPERF=$!
 check "on the fast path, both ways" until_ok 5 hitting
 check "the stream went through" wait $IPERF
 fast() { ours show dtls --json | grep -oE '"fast":\{"packets":[0-9]+' | grep -oE '[0-9]+$' | awk '$1 < 100 { few = 1 } END { exit few || NR != 2 }'; }
