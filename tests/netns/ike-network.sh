@@ -84,7 +84,8 @@ echo "== the NAT forgets us, and gives us another port"
 mark
 nat us 'to :20000-20999 random'
 check "strongSwan follows" until_ok 10 peer_port_is '20[0-9]{3}'
-check "ping" ping_through
+# its ESP sends to the old port until it has rekeyed the child, which waits for the exchange that is on its way
+check "ping, once it has rekeyed" until_ok 10 ping_through
 rekey_both
 check "ping" ping_through
 echo "== the peer is behind a NAT"
