@@ -6,17 +6,17 @@ use zeroize::Zeroizing;
 
 /// Secret bytes.
 #[derive(Clone)]
-pub struct Secret(Zeroizing<Vec<u8>>);
+pub struct Secret(Zeroizing<Box<[u8]>>);
 
 impl Secret {
     /// A copy of `bytes`; the caller's is the caller's to wipe.
     pub fn from_bytes(bytes: &[u8]) -> Self {
-        Self(Zeroizing::new(bytes.to_vec()))
+        Self(Zeroizing::new(bytes.into()))
     }
 
     /// `len` zeros, to be written.
     pub(crate) fn zeroed(len: usize) -> Self {
-        Self(Zeroizing::new(vec![0; len]))
+        Self(Zeroizing::new(vec![0; len].into()))
     }
 
     /// The secret itself: for who computes with it, or exports it because somebody asked for that.

@@ -132,7 +132,8 @@ pub struct Endpoint {
     settings: Settings,
     rng: Box<dyn CryptoRng + Send>,
     connections: Vec<Arc<Connection>>,
-    sas: BTreeMap<IkeId, IkeSa>,
+    /// In boxes: a node of the map has room for eleven, and half of it is empty.
+    sas: BTreeMap<IkeId, Box<IkeSa>>,
     by_spi: BTreeMap<u64, IkeId>,
     timers: BTreeSet<(Time, IkeId)>,
     due: BTreeMap<IkeId, Time>,
@@ -173,6 +174,8 @@ impl Endpoint {
     /// What two ends have to agree on is not negotiated again by itself.
     pub fn apply(&mut self, now: Time, connections: Vec<Connection>) {
         self.connections = connections.into_iter().map(Arc::new).collect();
+        // collected where the connections were, in a block many times as long
+        self.connections.shrink_to_fit();
         let by_name: BTreeMap<_, _> =
             self.connections.iter().map(|c| (Arc::clone(&c.name), Arc::clone(c))).collect();
         let ids: Vec<_> = self.sas.keys().copied().collect();
@@ -312,22 +315,22 @@ impl Endpoint {
 
     /// A datagram to be sent.
     pub fn poll_transmit(&mut self) -> Option<Datagram> {
-        self.out.transmits.pop_front()
+        output::take(&mut self.out.transmits)
     }
 
     /// A job to be run.
     pub fn poll_job(&mut self) -> Option<Job> {
-        self.out.jobs.pop_front()
+        output::take(&mut self.out.jobs)
     }
 
     /// Something that happened.
     pub fn poll_event(&mut self) -> Option<Event> {
-        self.out.events.pop_front()
+        output::take(&mut self.out.events)
     }
 
     /// The IKE SAs, oldest first.
     pub fn views(&self) -> impl Iterator<Item = IkeView> + '_ {
-        self.sas.values().map(IkeSa::view)
+        self.sas.values().map(|sa| sa.view())
     }
 
     /// How much is kept, for whoever looks for what is never forgotten.
@@ -358,7 +361,7 @@ impl Endpoint {
 
     fn insert(&mut self, sa: IkeSa) {
         self.by_spi.insert(sa.local_spi, sa.id);
-        self.sas.insert(sa.id, sa);
+        self.sas.insert(sa.id, Box::new(sa));
     }
 
     /// Does something with an IKE SA, and then what follows from it.
@@ -418,7 +421,7 @@ impl Endpoint {
                 }
                 Effect::InitialContact(new) => {
                     let Some(sa) = self.sas.get(&new) else { continue };
-                    let same = |other: &&IkeSa| {
+                    let same = |other: &&Box<IkeSa>| {
                         other.id != new
                             && other.connection.name == sa.connection.name
                             && other.remote_identity == sa.remote_identity

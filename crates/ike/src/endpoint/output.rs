@@ -35,6 +35,9 @@ pub(crate) enum Effect {
     InitialContact(IkeId),
 }
 
+/// Room that a queue keeps while it is empty.
+const KEPT_ROOM: usize = 64;
+
 #[derive(Default)]
 pub(crate) struct Output {
     pub(super) transmits: VecDeque<Datagram>,
@@ -179,4 +182,13 @@ impl Output {
     pub(crate) fn is_absent(&self, connection: &Arc<str>) -> bool {
         !self.present.contains_key(connection)
     }
+}
+
+/// The first of a queue. Once there is none, what a burst took is given back.
+pub(super) fn take<T>(queue: &mut VecDeque<T>) -> Option<T> {
+    let first = queue.pop_front();
+    if first.is_none() {
+        queue.shrink_to(KEPT_ROOM);
+    }
+    first
 }

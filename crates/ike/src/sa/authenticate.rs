@@ -370,7 +370,7 @@ impl IkeSa {
         remote: &Identity,
         local: Option<&Identity>,
     ) -> Option<Arc<Connection>> {
-        let chosen = self.chosen.clone()?;
+        let chosen = self.opening.as_ref()?.chosen.clone()?;
         crate::endpoint::candidates(ctx.connections, path)
             .find(|connection| {
                 connection.remote_identity.matches(remote)

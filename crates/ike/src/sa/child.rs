@@ -507,6 +507,8 @@ impl IkeSa {
             Role::Initiator => (keys.from_responder, keys.from_initiator),
             Role::Responder => (keys.from_initiator, keys.from_responder),
         };
+        // most have one
+        self.children.reserve_exact(1);
         self.children.push(Child {
             id,
             name: agreed.name.clone(),

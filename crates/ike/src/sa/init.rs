@@ -334,7 +334,7 @@ impl IkeSa {
         opening.nonces = [Some(nonce), Some(Nonce::draw(ctx.rng))];
         opening.init[0] = question.bytes.to_vec();
         opening.use_ppk = use_ppk;
-        sa.chosen = Some(chosen.clone());
+        opening.chosen = Some(chosen.clone());
         sa.trace(ctx, false, path, &question.header, question.payloads);
         let work = Work::Respond(Draw::new(choice.key_exchange, ctx.rng), ke.data.clone());
         let answer = InitAnswer { choice, chosen, use_ppk, intermediate };

@@ -154,7 +154,7 @@ impl IkeSa {
         };
         let nonces = Nonces { initiator: &initiator.clone(), responder: &responder.clone() };
         let keys = self.ike_keys().after_exchange(secret, nonces, spis);
-        let before = self.keys.take().map(|keys| keys.opener);
+        let before = self.keys.take().map(|keys| Box::new(keys.opener));
         self.set_keys(keys);
         // the request may come again, protected as it was
         self.keys.as_mut().expect("invariant: just set").before = before;

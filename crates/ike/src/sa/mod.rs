@@ -93,6 +93,8 @@ pub(crate) struct Opening {
     pub(crate) authorities: Vec<[u8; 20]>,
     /// What we expect the first child by, while it is asked for.
     pub(crate) child_spi: Option<u32>,
+    /// What we chose in IKE_SA_INIT.
+    pub(crate) chosen: Option<Proposal>,
 }
 
 /// An IKE SA.
@@ -110,8 +112,6 @@ pub(crate) struct IkeSa {
     keys: Option<Keys>,
     /// Whether both fragment messages.
     fragmentation: bool,
-    /// What IKE_SA_INIT chose.
-    chosen: Option<Proposal>,
     /// Told to the owner.
     announced: bool,
     /// What the peer proved to be; empty until then.
@@ -126,7 +126,8 @@ pub(crate) struct IkeSa {
     ours: Option<requests::Initiated>,
     next_request: u32,
     theirs: responses::Responder,
-    assembly: [reassembly::Assembly; 2],
+    /// Fragments of a message from the peer, of a request and of a response.
+    assembly: [Option<Box<reassembly::Assembly>>; 2],
     times: timers::Times,
     /// The IKE SA that took its place, or may do so.
     pub(crate) successor: Option<IkeId>,
@@ -152,7 +153,7 @@ struct Keys {
     sealer: Sealer,
     opener: Opener,
     /// Of the keys before, until the next request: IKE_INTERMEDIATE changes them.
-    before: Option<Opener>,
+    before: Option<Box<Opener>>,
 }
 
 /// Why a datagram was not taken, in words.
@@ -227,10 +228,10 @@ impl IkeSa {
                 hashes: None,
                 authorities: Vec::new(),
                 child_spi: None,
+                chosen: None,
             })),
             keys: None,
             fragmentation: false,
-            chosen: None,
             announced: false,
             remote_identity: String::new(),
             algorithms: String::new(),

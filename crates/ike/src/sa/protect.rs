@@ -40,13 +40,19 @@ impl IkeSa {
             }
             Some(Payload::EncryptedFragment(fragment)) if self.fragmentation => {
                 let inner = keys.opener.open(bytes, bytes.len() - fragment.body.len())?;
-                let assembly = &mut self.assembly[usize::from(header.is_response)];
+                let slot = &mut self.assembly[usize::from(header.is_response)];
+                let assembly = slot.get_or_insert_default();
                 let numbers = (fragment.number, fragment.total);
                 let limit = match self.opening {
                     Some(_) => reassembly::MAX_BYTES_OF_STRANGERS,
                     None => reassembly::MAX_BYTES,
                 };
-                assembly.take(header.message_id, numbers, fragment.first, inner, limit)?
+                let whole =
+                    assembly.take(header.message_id, numbers, fragment.first, inner, limit)?;
+                if whole.is_some() {
+                    *slot = None;
+                }
+                whole
             }
             _ => return Err(Ignored::NotProtected),
         };

@@ -373,7 +373,6 @@ impl IkeSa {
             opening: None,
             keys: Some(Keys { ike, sealer, opener, before: None }),
             fragmentation: self.fragmentation,
-            chosen: None,
             announced: false,
             remote_identity: self.remote_identity.clone(),
             algorithms: choice.to_string(),

@@ -1,6 +1,6 @@
 //! What is to be asked of the peer, one after the other.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use wire::Time;
 
@@ -103,6 +103,9 @@ impl IkeSa {
                 .position(|queued| queued.not_before <= now && self.may_start(&queued.task))
             && let Some(queued) = self.tasks.remove(at)
         {
+            if self.tasks.is_empty() {
+                self.tasks = VecDeque::new();
+            }
             match queued.task {
                 Task::DeleteIke => self.begin_delete_ike(ctx),
                 Task::CreateChild(name) => self.begin_child(ctx, &name, None, None),
