@@ -81,7 +81,7 @@ impl<'t, 'd, 'i> Peers<'t, 'd, 'i> {
 
     /// The peers; the configuration is refused where one is missing.
     pub(super) fn into_list(self) -> Vec<Peer> {
-        self.list.into_iter().flatten().collect()
+        kept(self.list.into_iter().flatten().collect())
     }
 
     /// The peer that a tunnel names; reports when there is none.
@@ -376,7 +376,7 @@ fn proposals<T: FromStr<Err = OfferError>>(
     let list = tab.list("proposals");
     let read = |text: &str| proposal(text, weak, more);
     let found = list.iter().filter_map(|at| tab.read("proposals", at, read));
-    Some(found.map(|at| at.value).collect())
+    Some(kept(found.map(|at| at.value).collect()))
 }
 
 fn proposal<T: FromStr<Err = OfferError>>(
@@ -439,6 +439,12 @@ fn known() -> impl Iterator<Item = &'static str> {
         .chain(KeyExchangeMethod::ALL.iter().map(|a| a.name()))
 }
 
+/// A list that does not change any more, without room for more: there may be thousands of tunnels.
+fn kept<T>(mut list: Vec<T>) -> Vec<T> {
+    list.shrink_to_fit();
+    list
+}
+
 fn defaults<T: FromStr<Err = OfferError>>(texts: &[&str], more: &str) -> Vec<Proposal<T>> {
     let read = |text: &&str| proposal(text, &[], more).ok();
     let list: Option<Vec<_>> = texts.iter().map(read).collect();
@@ -494,7 +500,7 @@ pub(super) fn negotiated(
     if !allow_null && children.iter().any(null) {
         tunnel::refuse_null(tab, "proposals");
     }
-    Negotiated { peer: found.id, children }
+    Negotiated { peer: found.id, children: kept(children) }
 }
 
 /// Soft and hard lifetime of a child: as written, as inherited, or an hour. A soft one that is not

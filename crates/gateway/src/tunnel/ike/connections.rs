@@ -33,10 +33,12 @@ pub(in crate::tunnel) fn child_name<'a>(tunnel: &str, name: &'a str) -> Option<&
 /// All peers that some tunnel is negotiated with.
 pub(super) fn connections(config: &Config) -> Vec<Connection> {
     let peers = config.peers.iter().enumerate();
-    peers
+    let mut list: Vec<_> = peers
         .map(|(index, peer)| connection(config, PeerId(index as u16), peer))
         .filter(|connection| !connection.children.is_empty())
-        .collect()
+        .collect();
+    list.shrink_to_fit();
+    list
 }
 
 fn connection(config: &Config, id: PeerId, peer: &Peer) -> Connection {
@@ -45,6 +47,8 @@ fn connection(config: &Config, id: PeerId, peer: &Peer) -> Connection {
         let children = negotiated.map_or(&[][..], |negotiated| &negotiated.children);
         children.iter().map(|spec| child(&tunnel.name, sides(config, peer, spec), spec))
     });
+    let mut children: Vec<_> = children.collect();
+    children.shrink_to_fit();
     let pool = peer.address_pool.and_then(|id| config.address_pool(id));
     Connection {
         name: peer.name.as_str().into(),
@@ -60,7 +64,7 @@ fn connection(config: &Config, id: PeerId, peer: &Peer) -> Connection {
             key: Ppk(ppk.key.clone()),
             required: ppk.required,
         }),
-        children: children.collect(),
+        children,
         dpd_after: Some(peer.dpd).filter(|dpd| !dpd.is_zero()),
         rekey_after: Some(peer.rekey),
         // what should be replaced and is not ends a tenth later

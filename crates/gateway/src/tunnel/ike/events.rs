@@ -57,7 +57,7 @@ impl Gateway {
                 self.no_more_silent(ike, connection.as_deref());
                 self.ike_failed(connection.as_deref(), path, failure, now);
             }
-            Event::Message(record) => self.ike_message(*record, now),
+            Event::Message(record) => self.ike_message(record, now),
         }
     }
 
@@ -241,8 +241,8 @@ impl Gateway {
         let most = self.ike.most_notes();
         let Some(standing) = self.ike.peers.get_mut(&peer.name) else { return };
         self.ike.noted += 1;
-        standing.note(now, self.ike.noted, Logged::Failed(failed.clone()), most);
-        standing.failure = Some(failed);
+        standing.note(now, self.ike.noted, Logged::Failed(failed.clone().into()), most);
+        standing.failure = Some(failed.into());
         if standing.sas.is_empty() {
             standing.enter(Phase::Down, now);
         }
@@ -255,7 +255,7 @@ impl Gateway {
         }
     }
 
-    fn ike_message(&mut self, record: MessageRecord, now: Time) {
+    fn ike_message(&mut self, record: Box<MessageRecord>, now: Time) {
         let most = self.ike.most_notes();
         let Some(standing) = self.ike.peers.get_mut(&*record.connection) else { return };
         self.ike.noted += 1;

@@ -99,7 +99,7 @@ pub(crate) struct Standing {
     /// IKE SAs, with the time they came up.
     pub(crate) sas: BTreeMap<IkeId, (Box<IkeUp>, Time)>,
     /// What failed last.
-    pub(crate) failure: Option<Failed>,
+    pub(crate) failure: Option<Box<Failed>>,
     /// IKE SAs of which a request is not answered, and sent again; those being opened too.
     silent: BTreeMap<IkeId, Failed>,
     /// When we try again; set by [`Negotiation::retry_at`].
@@ -125,9 +125,9 @@ pub(crate) struct Note {
 /// What there is of an exchange.
 pub(crate) enum Logged {
     /// A message, payload by payload.
-    Message(MessageRecord),
+    Message(Box<MessageRecord>),
     /// It came to nothing.
-    Failed(Failed),
+    Failed(Box<Failed>),
 }
 
 /// Something that did not come about.
@@ -161,6 +161,8 @@ impl Standing {
         while self.log.len() >= most {
             self.log.pop_front();
         }
+        // where there are many peers, little is kept of each
+        self.log.reserve_exact(1);
         self.log.push_back(Note { at, number, what });
     }
 
@@ -172,7 +174,7 @@ impl Standing {
 
     /// What to tell about it: that it does not answer, or else what failed last.
     pub(crate) fn trouble(&self) -> Option<&Failed> {
-        self.unanswered().or(self.failure.as_ref())
+        self.unanswered().or(self.failure.as_deref())
     }
 
     fn enter(&mut self, phase: Phase, now: Time) {
