@@ -421,12 +421,13 @@ impl Endpoint {
                 }
                 Effect::InitialContact(new) => {
                     let Some(sa) = self.sas.get(&new) else { continue };
-                    let same = |other: &&Box<IkeSa>| {
+                    let same = |other: &IkeSa| {
                         other.id != new
                             && other.connection.name == sa.connection.name
                             && other.remote_identity == sa.remote_identity
                     };
-                    let others: Vec<_> = self.sas.values().filter(same).map(|o| o.id).collect();
+                    let others: Vec<_> =
+                        self.sas.values().filter(|o| same(o)).map(|o| o.id).collect();
                     for other in others {
                         if let Some(sa) = self.sas.get_mut(&other) {
                             sa.end(&mut context!(self, now), DownReason::InitialContact);
