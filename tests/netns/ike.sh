@@ -54,6 +54,8 @@ check "ping" ping_through
 
 echo "== strongSwan begins"
 check "the gateway only answers" reload 'start = "wait"' ''
+check "what is up stays up" tunnel_is up
+check "it is ended" ours clear ike b
 check "nothing is up" until_ok 10 tunnel_is idle
 check "strongSwan begins" theirs --initiate --child net
 check "the tunnel is up" until_ok 10 tunnel_is up
