@@ -6,7 +6,7 @@
 //! key exchange (RFC 9370). Offers for ESP may have `esn` and `noesn`; a key exchange in them means
 //! perfect forward secrecy when the child is rekeyed.
 
-use std::{fmt, str::FromStr};
+use std::{fmt, str::FromStr, sync::Arc};
 
 use crate::{
     algorithm::{
@@ -22,11 +22,11 @@ use crate::{
 
 /// What we offer and accept for IKE itself: one proposal.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct IkeOffer(Vec<Transform>);
+pub struct IkeOffer(Arc<[Transform]>);
 
 /// What we offer and accept for children: one proposal.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct EspOffer(Vec<Transform>);
+pub struct EspOffer(Arc<[Transform]>);
 
 /// The algorithms of an IKE SA.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -516,7 +516,7 @@ impl FromStr for IkeOffer {
             return missing("key exchange method");
         }
         transforms.sort_by_key(|t| t.kind);
-        Ok(Self(transforms))
+        Ok(Self(transforms.into()))
     }
 }
 
@@ -549,7 +549,7 @@ impl FromStr for EspOffer {
             transforms.push(Transform::new(SEQUENCE_NUMBERS, 0));
         }
         transforms.sort_by_key(|t| t.kind);
-        Ok(Self(transforms))
+        Ok(Self(transforms.into()))
     }
 }
 

@@ -67,8 +67,7 @@ impl Gateway {
         view.since_ms = ago(now, standing.since);
         view.retry_ms =
             standing.retry.filter(|_| standing.phase != Phase::Up).map(|at| ago(at, now));
-        view.sas =
-            standing.sas.iter().map(|(id, (up, at))| self.ike_sa(*id, up, *at, now)).collect();
+        view.sas = standing.sas.iter().map(|(id, up, at)| self.ike_sa(id, up, at, now)).collect();
         view.failure = standing.trouble().map(|failed| failure(failed, now));
         if messages {
             let records = standing.log.iter().map(|entry| logged(entry, now));

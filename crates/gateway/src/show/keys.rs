@@ -64,8 +64,8 @@ impl Gateway {
         let picked = |name: &&String| pick.is_none_or(|pick| **name == pick);
         let names = self.config.peers.iter().map(|peer| &peer.name).filter(picked);
         let sas = names.flat_map(|name| {
-            let sas = self.ike.standing(name).into_iter().flat_map(|standing| &standing.sas);
-            sas.map(move |(id, (up, _))| (name, *id, up))
+            let sas = self.ike.standing(name).into_iter().flat_map(|standing| standing.sas.iter());
+            sas.map(move |(id, up, _)| (name, id, up))
         });
         let rows: Vec<_> = sas
             .map(|(name, id, up)| {

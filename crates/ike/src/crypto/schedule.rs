@@ -135,7 +135,12 @@ impl IkeKeys {
         Opener::new(self.suite, self.e(role), self.a(role))
     }
 
-    /// SK_pi or SK_pr, for AUTH payloads and IntAuth.
+    /// Wipes SK_pi and SK_pr: after IKE_AUTH nothing is proved with them any more (RFC 7296 §2.15).
+    pub fn forget_proofs(&mut self) {
+        self.p = [Secret::zeroed(0), Secret::zeroed(0)];
+    }
+
+    /// SK_pi or SK_pr, for AUTH payloads and IntAuth; empty once they are forgotten.
     pub fn p(&self, role: Role) -> &Secret {
         &self.p[role as usize]
     }

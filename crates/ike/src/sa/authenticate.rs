@@ -277,6 +277,9 @@ impl IkeSa {
     fn up(&mut self, ctx: &mut Context<'_>, remote: &Identity, proved: &Proved, given: &Given) {
         self.phase = Phase::Up;
         self.opening = None;
+        if let Some(keys) = &mut self.keys {
+            keys.ike.forget_proofs();
+        }
         self.announced = true;
         ctx.out.present(&self.connection.name);
         self.remote_identity = remote.to_string();

@@ -358,7 +358,9 @@ impl IkeSa {
             Role::Initiator => Spis { initiator: local_spi, responder: remote_spi },
             Role::Responder => Spis { initiator: remote_spi, responder: local_spi },
         };
-        let ike = self.ike_keys().rekeyed(choice.suite, std::slice::from_ref(secret), nonces, spis);
+        let exchanges = std::slice::from_ref(secret);
+        let mut ike = self.ike_keys().rekeyed(choice.suite, exchanges, nonces, spis);
+        ike.forget_proofs();
         let (sealer, opener) = (ike.sealer(role), ike.opener(role.other()));
         let times = timers::Times::new(ctx, &self.connection);
         Self {

@@ -61,8 +61,8 @@ impl Gateway {
         let mut with: Option<Config> = None;
         for peer in written.peers.iter().filter(|peer| asks(peer)) {
             let standing = self.ike.standing(&peer.name);
-            let latest = standing.and_then(|standing| standing.sas.values().next_back());
-            let Some((up, _)) = latest.filter(|(up, _)| up.initiator) else { continue };
+            let latest = standing.and_then(|standing| standing.sas.iter().next_back());
+            let Some((_, up, _)) = latest.filter(|(_, up, _)| up.initiator) else { continue };
             let of = |tunnel: &&Tunnel| {
                 tunnel.negotiated().is_some_and(|of| written.peer_name(of.peer) == peer.name)
             };

@@ -80,7 +80,7 @@ impl Gateway {
     }
 
     fn up_mut(&mut self, ike: IkeId) -> Option<&mut IkeUp> {
-        self.ike.peers.values_mut().find_map(|peer| Some(&mut *peer.sas.get_mut(&ike)?.0))
+        self.ike.peers.values_mut().find_map(|peer| peer.sas.get_mut(ike))
     }
 
     fn ike_up(&mut self, up: Box<IkeUp>, now: Time) {
@@ -94,7 +94,7 @@ impl Gateway {
         self.ike.given_changed |= initiator && !up.addresses.is_empty();
         standing.enter(Phase::Up, now);
         (standing.failure, standing.tries) = (None, 0);
-        standing.sas.insert(up.ike, (up, now));
+        standing.sas.insert(up.ike, up, now);
         // what the peer does not make by itself is ours to ask for
         let wait = if initiator { Duration::ZERO } else { AFTER_DELETION };
         self.ike.retry_at(&connection, Some(now + wait));
@@ -112,11 +112,12 @@ impl Gateway {
         }
         let Some(standing) = self.ike.peers.get(connection) else { return };
         let spi = |up: &IkeUp| if up.initiator { up.spis[0] } else { up.spis[1] };
-        let highest = standing.sas.values().map(|(up, _)| spi(up)).max();
-        let ours = standing.sas.iter().filter(|(_, (up, _))| {
-            up.initiator && highest.is_some_and(|highest| spi(up) < highest)
-        });
-        let surplus: Vec<_> = ours.map(|(id, _)| *id).collect();
+        let highest = standing.sas.iter().map(|(_, up, _)| spi(up)).max();
+        let ours = standing
+            .sas
+            .iter()
+            .filter(|(_, up, _)| up.initiator && highest.is_some_and(|highest| spi(up) < highest));
+        let surplus: Vec<_> = ours.map(|(id, ..)| id).collect();
         for id in surplus {
             self.ask_ike(id, ::ike::Task::DeleteIke, now);
         }
@@ -128,9 +129,9 @@ impl Gateway {
         }
         for standing in self.ike.peers.values_mut() {
             standing.silent.remove(&old);
-            if let Some((mut up, at)) = standing.sas.remove(&old) {
+            if let Some((mut up, at)) = standing.sas.remove(old) {
                 up.ike = new;
-                standing.sas.insert(new, (up, at));
+                standing.sas.insert(new, up, at);
             }
         }
         self.tunnels.rename_ike(old, new);
@@ -140,7 +141,7 @@ impl Gateway {
         let config = Arc::clone(&self.config);
         self.no_more_silent(Some(ike), Some(connection));
         let Some(standing) = self.ike.peers.get_mut(connection) else { return };
-        let gone = standing.sas.remove(&ike);
+        let gone = standing.sas.remove(ike);
         let was_up = gone.is_some();
         self.ike.given_changed |=
             gone.is_some_and(|(up, _)| up.initiator && !up.addresses.is_empty());

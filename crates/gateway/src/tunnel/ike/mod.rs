@@ -8,6 +8,7 @@
 
 mod addresses;
 mod connections;
+mod established;
 mod events;
 mod strangers;
 mod upkeep;
@@ -16,9 +17,7 @@ mod waiting;
 use core::net::{IpAddr, SocketAddr};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use ::ike::{
-    Command, Endpoint, Failure, Ignored, IkeId, IkeUp, Job, JobDone, MessageRecord, Path, Task,
-};
+use ::ike::{Command, Endpoint, Failure, Ignored, IkeId, Job, JobDone, MessageRecord, Path, Task};
 use config::{
     Config,
     model::{Peer, PeerId, TunnelId, VrId},
@@ -30,6 +29,7 @@ use zeroize::Zeroizing;
 use crate::{Gateway, addresses::Lease, packet::Packet};
 
 pub(super) use connections::child_name;
+use established::Established;
 pub(crate) use upkeep::renegotiated;
 pub(crate) use waiting::Awaits;
 use waiting::Waiting;
@@ -51,7 +51,7 @@ pub type Random = Box<dyn CryptoRng + Send>;
 pub(crate) struct Negotiation {
     endpoint: Endpoint,
     /// Peers by name.
-    peers: BTreeMap<String, Standing>,
+    peers: BTreeMap<String, Box<Standing>>,
     /// When peers are tried again: [`Standing::retry`], in order.
     retries: BTreeSet<(Time, String)>,
     /// How many strangers are listened to.
@@ -96,8 +96,8 @@ pub(crate) struct Standing {
     pub(crate) phase: Phase,
     /// Since when.
     pub(crate) since: Time,
-    /// IKE SAs, with the time they came up.
-    pub(crate) sas: BTreeMap<IkeId, (Box<IkeUp>, Time)>,
+    /// IKE SAs that are up.
+    pub(crate) sas: Established,
     /// What failed last.
     pub(crate) failure: Option<Box<Failed>>,
     /// IKE SAs of which a request is not answered, and sent again; those being opened too.
@@ -146,7 +146,7 @@ impl Standing {
         Self {
             phase: Phase::Idle,
             since: now,
-            sas: BTreeMap::new(),
+            sas: Established::default(),
             failure: None,
             silent: BTreeMap::new(),
             retry: None,
@@ -169,7 +169,7 @@ impl Standing {
     /// What the peer does not answer, if it answers nothing.
     pub(crate) fn unanswered(&self) -> Option<&Failed> {
         let (_, last) = self.silent.last_key_value()?;
-        self.sas.keys().all(|ike| self.silent.contains_key(ike)).then_some(last)
+        self.sas.ids().all(|ike| self.silent.contains_key(&ike)).then_some(last)
     }
 
     /// What to tell about it: that it does not answer, or else what failed last.
@@ -216,7 +216,7 @@ impl Negotiation {
 
     /// How it stands with a peer.
     pub(crate) fn standing(&self, peer: &str) -> Option<&Standing> {
-        self.peers.get(peer)
+        self.peers.get(peer).map(|standing| &**standing)
     }
 
     /// How much is kept of each peer.
@@ -299,7 +299,7 @@ impl Gateway {
     /// Ends the IKE SAs of one peer or of all, and what was negotiated under them.
     pub(crate) fn clear_ike(&mut self, peer: Option<&str>, now: Time) -> u64 {
         let of = self.ike.peers.iter().filter(|(name, _)| peer.is_none_or(|peer| *name == peer));
-        let ids: Vec<_> = of.flat_map(|(_, standing)| standing.sas.keys().copied()).collect();
+        let ids: Vec<_> = of.flat_map(|(_, standing)| standing.sas.ids()).collect();
         for id in &ids {
             self.ask_ike(*id, Task::DeleteIke, now);
         }
@@ -310,7 +310,7 @@ impl Gateway {
     /// Replaces the IKE SAs of a peer, as if their time had come. Says how many.
     pub(crate) fn rekey_ike(&mut self, peer: &str, now: Time) -> u64 {
         let standing = self.ike.peers.get(peer);
-        let ids: Vec<_> = standing.map_or_else(Vec::new, |s| s.sas.keys().copied().collect());
+        let ids: Vec<_> = standing.map_or_else(Vec::new, |s| s.sas.ids().collect());
         for id in &ids {
             self.ask_ike(*id, Task::RekeyIke, now);
         }

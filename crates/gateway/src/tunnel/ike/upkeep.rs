@@ -79,7 +79,7 @@ impl Gateway {
         ike.retries.clear();
         for peer in &config.peers {
             let known = before.remove(&peer.name);
-            let mut standing = known.unwrap_or_else(|| Standing::new(now));
+            let mut standing = known.unwrap_or_else(|| Standing::new(now).into());
             standing.wanted.clear();
             standing.tries = 0;
             if changed.contains(&peer.name) {
@@ -139,7 +139,8 @@ impl Gateway {
         if missing.is_empty() {
             return;
         }
-        match standing.sas.keys().next_back().copied() {
+        let latest = standing.sas.ids().next_back();
+        match latest {
             Some(sa) => {
                 for child in missing {
                     self.ask_ike(sa, Task::CreateChild(child.as_str().into()), now);
