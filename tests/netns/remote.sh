@@ -209,7 +209,7 @@ check "every four seconds, from now on" reload 'rekey = "4s"'
 dial 1 alice secret1
 check "alice has DTLS" until_ok 15 by alice DTLS
 check "and an address" until_ok 15 has_address 1
-# openconnect closes its association before it has read what came last: of each rekey one answer may be lost there, but nothing here. Messages of
+# Of each rekey one answer may be lost on the side of openconnect, which replaces its association while it is on the way; here nothing may be. Messages of
 # the client are no packets, and what the client's kernel sends from link-local addresses has no business here.
 lost_here() { ours show counters | awk '$1 ~ /^(remote|dtls)-/ && $1 !~ /-control$|-source-foreign$/ { n += $2 } END { print n + 0 }'; }
 pings_on() { in_ns rec1 ping -c 75 -i 0.2 -W 2 10.1.0.5; }
