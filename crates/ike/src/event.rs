@@ -1,6 +1,6 @@
 //! What an endpoint tells its owner.
 
-use std::{fmt, net::SocketAddr, sync::Arc};
+use std::{borrow::Cow, fmt, net::SocketAddr, sync::Arc};
 
 use crate::{
     JobId, RequestAddresses,
@@ -203,11 +203,11 @@ pub struct IkeUp {
     /// Our SPI and the peer's.
     pub spis: [u64; 2],
     /// The peer's identity.
-    pub remote_identity: String,
+    pub remote_identity: Arc<str>,
     /// How the peer proved it.
-    pub remote_authentication: String,
+    pub remote_authentication: Cow<'static, str>,
     /// Algorithms, as an offer is written.
-    pub algorithms: String,
+    pub algorithms: Arc<str>,
     /// Whether a postquantum preshared key is mixed in (RFC 8784).
     pub ppk: bool,
     /// The path.

@@ -16,8 +16,8 @@ fn a_preshared_key_makes_a_child_in_two_round_trips() {
     assert_eq!(child.sa.remote[0].to_string(), "10.2.0.0/24");
     assert_eq!(child.sa.encapsulation, None);
     let up = &pair.ikes[B][&pair.ike(B)];
-    assert_eq!(up.remote_identity, "a.test");
-    assert_eq!(up.algorithms, "aes256gcm16-prfsha384-x25519");
+    assert_eq!(&*up.remote_identity, "a.test");
+    assert_eq!(&*up.algorithms, "aes256gcm16-prfsha384-x25519");
     assert_eq!(up.remote_authentication, "preshared key");
     assert!(!up.local_nat && !up.remote_nat && !up.initiator);
 }

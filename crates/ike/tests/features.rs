@@ -227,7 +227,7 @@ fn ml_kem_is_mixed_in_before_anybody_is_authenticated() {
         pair.run_for(100 * SECOND);
         pair.assert_agreed(1);
         let up = &pair.ikes[A][&pair.ike(A)];
-        assert_eq!(up.algorithms, "aes256gcm16-prfsha384-x25519-ke1_mlkem768");
+        assert_eq!(&*up.algorithms, "aes256gcm16-prfsha384-x25519-ke1_mlkem768");
         assert!(
             pair.messages(A, "IKE_INTERMEDIATE request")[0].contains("KE mlkem768, 1184 bytes")
         );

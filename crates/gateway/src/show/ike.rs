@@ -96,9 +96,9 @@ impl Gateway {
             id: id.number(),
             initiator: up.initiator,
             spis: (format!("{:#018x}", up.spis[0]), format!("{:#018x}", up.spis[1])),
-            remote_id: up.remote_identity.clone(),
-            authentication: up.remote_authentication.clone(),
-            algorithms: up.algorithms.clone(),
+            remote_id: up.remote_identity.to_string(),
+            authentication: up.remote_authentication.to_string(),
+            algorithms: up.algorithms.to_string(),
             ppk: up.ppk,
             path: up.path.to_string(),
             nat: match (up.local_nat, up.remote_nat) {

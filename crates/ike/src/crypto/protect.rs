@@ -6,7 +6,7 @@
 //! total (RFC 5282 §5.1, RFC 7383 §2.5). So nothing here knows headers: a message comes with the
 //! offset where they end.
 
-use std::fmt;
+use std::{fmt, sync::Arc};
 
 use aead::{
     AeadKey as _, BLOCK_LEN, Cbc, Mac, MacAlgorithm, NONCE_LEN, Open, Provider, Seal, Selection,
@@ -14,7 +14,7 @@ use aead::{
 };
 use zeroize::{Zeroize as _, Zeroizing};
 
-use super::Secret;
+use super::{Role, Secret};
 use crate::algorithm::{Encryption, Integrity, Prf};
 
 /// Bytes of the initialization vector of combined modes (RFC 5282 §3, RFC 7634 §2).
@@ -155,12 +155,13 @@ pub enum OpenError {
     Padding,
 }
 
-/// SK_e and SK_a of one side. Messages are rare and IKE SAs many, so that what a cipher makes of its key,
-/// which is far longer, is made anew for each message.
-struct RawKeys {
+/// `SK_ai | SK_ar | SK_ei | SK_er` of an IKE SA. They are in memory once, however many use them. Messages
+/// are rare and IKE SAs many, so that what a cipher makes of its key, which is far longer, is made anew for
+/// each message.
+#[derive(Clone)]
+pub(super) struct MessageKeys {
     suite: Suite,
-    e: Secret,
-    a: Secret,
+    all: Arc<Secret>,
 }
 
 /// Keys as the ciphers have them.
@@ -171,19 +172,21 @@ enum Keys {
 
 /// What one side protects its messages with. No initialization vector is used twice.
 pub struct Sealer {
-    keys: RawKeys,
+    keys: MessageKeys,
+    role: Role,
     next: u64,
 }
 
 /// What messages of one side are checked and decrypted with.
 pub struct Opener {
-    keys: RawKeys,
+    keys: MessageKeys,
+    role: Role,
 }
 
 impl Sealer {
-    /// From SK_e and SK_a of the right lengths.
-    pub(super) fn new(suite: Suite, e: &Secret, a: &Secret) -> Self {
-        Self { keys: RawKeys::new(suite, e, a), next: 0 }
+    /// Of messages that `role` sends.
+    pub(super) fn new(keys: MessageKeys, role: Role) -> Self {
+        Self { keys, role, next: 0 }
     }
 
     /// The algorithms.
@@ -215,7 +218,7 @@ impl Sealer {
         let (head, rest) = sealed.split_at_mut(body);
         let (iv, rest) = rest.split_at_mut(iv_len);
         let (text, icv) = rest.split_at_mut(text);
-        match self.keys.expand() {
+        match self.keys.expand(self.role) {
             Keys::Combined { key, salt } => {
                 iv.copy_from_slice(&number.to_be_bytes());
                 let nonce = nonce(&salt, number.to_be_bytes());
@@ -241,9 +244,9 @@ impl Sealer {
 }
 
 impl Opener {
-    /// From SK_e and SK_a of the right lengths.
-    pub(super) fn new(suite: Suite, e: &Secret, a: &Secret) -> Self {
-        Self { keys: RawKeys::new(suite, e, a) }
+    /// Of messages that `role` sends.
+    pub(super) fn new(keys: MessageKeys, role: Role) -> Self {
+        Self { keys, role }
     }
 
     /// The algorithms.
@@ -266,7 +269,7 @@ impl Opener {
             return Err(OpenError::NotWholeBlocks);
         }
         let mut plain = Zeroizing::new(text.to_vec());
-        match self.keys.expand() {
+        match self.keys.expand(self.role) {
             Keys::Combined { key, salt } => {
                 let iv = iv.try_into().expect("invariant: vectors have 8 bytes");
                 let (nonce, tag) = (nonce(&salt, iv), icv.try_into());
@@ -293,19 +296,43 @@ impl Opener {
     }
 }
 
-impl RawKeys {
-    fn new(suite: Suite, e: &Secret, a: &Secret) -> Self {
-        Self { suite, e: e.clone(), a: a.clone() }
+impl MessageKeys {
+    /// From [`Self::len`] bytes.
+    pub(super) fn new(suite: Suite, all: &[u8]) -> Self {
+        assert_eq!(all.len(), Self::len(suite), "invariant: keys of the right length");
+        Self { suite, all: Arc::new(Secret::from_bytes(all)) }
     }
 
-    fn expand(&self) -> Keys {
-        Keys::new(self.suite, &self.e, &self.a)
+    /// Bytes of all four.
+    pub(super) const fn len(suite: Suite) -> usize {
+        2 * (suite.integrity_key_len() + suite.encryption_key_len())
+    }
+
+    /// The algorithms.
+    pub(super) fn suite(&self) -> Suite {
+        self.suite
+    }
+
+    /// SK_ei or SK_er.
+    pub(super) fn e(&self, role: Role) -> &[u8] {
+        let (a, e) = (self.suite.integrity_key_len(), self.suite.encryption_key_len());
+        &self.all.expose()[2 * a + role as usize * e..][..e]
+    }
+
+    /// SK_ai or SK_ar.
+    pub(super) fn a(&self, role: Role) -> &[u8] {
+        let a = self.suite.integrity_key_len();
+        &self.all.expose()[role as usize * a..][..a]
+    }
+
+    fn expand(&self, role: Role) -> Keys {
+        Keys::new(self.suite, self.e(role), self.a(role))
     }
 }
 
 impl Keys {
-    fn new(suite: Suite, e: &Secret, a: &Secret) -> Self {
-        let (key, salt) = e.expose().split_at(suite.encryption.key_len());
+    fn new(suite: Suite, e: &[u8], a: &[u8]) -> Self {
+        let (key, salt) = e.split_at(suite.encryption.key_len());
         let combined = |algorithm| {
             let salt = salt.try_into().expect("invariant: salts have 4 bytes");
             // of the two libraries it is the one that wipes its key schedules
@@ -330,7 +357,7 @@ impl Keys {
                     cbc: Box::new(
                         Cbc::new(key).expect("invariant: AES-CBC is what is left for IKE"),
                     ),
-                    mac: Box::new(Mac::new(mac_algorithm(integrity), a.expose())),
+                    mac: Box::new(Mac::new(mac_algorithm(integrity), a)),
                 }
             }
         }
@@ -374,7 +401,7 @@ mod tests {
     use super::*;
 
     /// One of each way, with keys.
-    fn suites() -> Vec<(Suite, Secret, Secret)> {
+    fn suites() -> Vec<MessageKeys> {
         let combined =
             [Encryption::Aes128Gcm16, Encryption::Aes256Gcm16, Encryption::ChaCha20Poly1305]
                 .map(|e| (e, None));
@@ -386,10 +413,17 @@ mod tests {
             .chain(composed)
             .map(|(e, i)| {
                 let suite = Suite::new(e, i, Prf::HmacSha256).expect("they fit");
-                let bytes = |len: usize| Secret::from_bytes(&vec![0xa5; len]);
-                (suite, bytes(suite.encryption_key_len()), bytes(suite.integrity_key_len()))
+                MessageKeys::new(suite, &vec![0xa5; MessageKeys::len(suite)])
             })
             .collect()
+    }
+
+    fn sealer(keys: &MessageKeys) -> Sealer {
+        Sealer::new(keys.clone(), Role::Initiator)
+    }
+
+    fn opener(keys: &MessageKeys) -> Opener {
+        Opener::new(keys.clone(), Role::Initiator)
     }
 
     fn seal(sealer: &mut Sealer, head: &[u8], inner: &[u8]) -> Vec<u8> {
@@ -402,7 +436,7 @@ mod tests {
     fn chacha20_poly1305_of_rfc_7634_appendix_b() {
         let suite = Suite::new(Encryption::ChaCha20Poly1305, None, Prf::HmacSha256).expect("fits");
         let key: Vec<u8> = (0x80..0xa0).chain(0xa0..0xa4).collect();
-        let (key, none) = (Secret::from_bytes(&key), Secret::from_bytes(&[]));
+        let keys = MessageKeys::new(suite, &[key, vec![0; 36]].concat());
         let head = [
             0xc0, 0xc1, 0xc2, 0xc3, 0xc4, 0xc5, 0xc6, 0xc7, 0xd0, 0xd1, 0xd2, 0xd3, 0xd4, 0xd5,
             0xd6, 0xd7, 0x2e, 0x20, 0x25, 0x00, 0x00, 0x00, 0x00, 0x09, 0x00, 0x00, 0x00, 0x45,
@@ -414,19 +448,19 @@ mod tests {
             0x01, 0x7f, 0x7c, 0x12, 0x92, 0x48, 0x89, 0x6b, 0x71, 0xbf, 0xe2, 0x52, 0x36, 0xef,
             0xd7, 0xcd, 0xc6, 0x70, 0x66, 0x90, 0x63, 0x15, 0xb2,
         ];
-        let mut sealer = Sealer::new(suite, &key, &none);
+        let mut sealer = sealer(&keys);
         sealer.next = 0x1011_1213_1415_1617;
         let message = seal(&mut sealer, &head, &inner);
         assert_eq!(message[head.len()..], sealed);
         assert_eq!(suite.sealed_len(inner.len()), sealed.len());
-        let opened = Opener::new(suite, &key, &none).open(&message, head.len());
+        let opened = opener(&keys).open(&message, head.len());
         assert_eq!(opened.as_deref(), Ok(&inner[..]));
     }
 
     #[test]
     fn what_was_sealed_is_opened_and_lengths_are_as_foretold() {
-        for (suite, e, a) in suites() {
-            let (mut sealer, opener) = (Sealer::new(suite, &e, &a), Opener::new(suite, &e, &a));
+        for keys in suites() {
+            let (suite, mut sealer, opener) = (keys.suite, sealer(&keys), opener(&keys));
             for len in (0..80).chain([1000, 65_000]) {
                 let inner: Vec<u8> = (0..len).map(|i| i as u8).collect();
                 let message = seal(&mut sealer, &[9; 32], &inner);
@@ -438,7 +472,7 @@ mod tests {
 
     #[test]
     fn the_largest_fragment_that_fits_fits() {
-        for (suite, ..) in suites() {
+        for MessageKeys { suite, .. } in suites() {
             for room in 0..2000 {
                 match suite.inner_len(room) {
                     Some(inner) => {
@@ -453,8 +487,8 @@ mod tests {
 
     #[test]
     fn no_vector_is_used_twice() {
-        for (suite, e, a) in suites() {
-            let mut sealer = Sealer::new(suite, &e, &a);
+        for keys in suites() {
+            let (suite, mut sealer) = (keys.suite, sealer(&keys));
             let (iv, _) = suite.frame();
             let mut seen = std::collections::BTreeSet::new();
             for _ in 0..1000 {
@@ -473,9 +507,9 @@ mod tests {
 
     #[test]
     fn every_bit_belongs_to_what_is_checked() {
-        for (suite, e, a) in suites() {
-            let opener = Opener::new(suite, &e, &a);
-            let message = seal(&mut Sealer::new(suite, &e, &a), &[7; 36], b"payloads inside");
+        for keys in suites() {
+            let (suite, opener) = (keys.suite, opener(&keys));
+            let message = seal(&mut sealer(&keys), &[7; 36], b"payloads inside");
             for bit in 0..message.len() * 8 {
                 let mut changed = message.clone();
                 changed[bit / 8] ^= 1 << (bit % 8);
@@ -490,11 +524,12 @@ mod tests {
 
     #[test]
     fn padding_longer_than_the_text_is_refused_after_the_check() {
-        for (suite, e, a) in suites() {
+        for keys in suites() {
+            let suite = keys.suite;
             let mut message = vec![0; 32];
             // 15 bytes and a pad length of ours; the peer's would be what we have as last byte
             message.extend([200; 16]);
-            match Keys::new(suite, &e, &a) {
+            match keys.expand(Role::Initiator) {
                 Keys::Combined { key, salt } => {
                     let (nonce, mut tag, mut text) = (nonce(&salt, [0; 8]), [0; 16], [200; 16]);
                     let aad = &message[..32];
@@ -509,7 +544,7 @@ mod tests {
                     message.splice(32.., [&[1; 16][..], &text, &icv].concat());
                 }
             }
-            let opened = Opener::new(suite, &e, &a).open(&message, 32);
+            let opened = opener(&keys).open(&message, 32);
             assert_eq!(opened, Err(OpenError::Padding), "{suite:?}");
         }
     }
@@ -531,8 +566,8 @@ mod tests {
         fn any_bytes_are_refused(
             message in proptest::collection::vec(any::<u8>(), 0..200), body in 0usize..220
         ) {
-            for (suite, e, a) in suites() {
-                prop_assert!(Opener::new(suite, &e, &a).open(&message, body).is_err());
+            for keys in suites() {
+                prop_assert!(opener(&keys).open(&message, body).is_err());
             }
         }
     }

@@ -6,7 +6,7 @@ use std::fmt;
 
 use esp::KeyMaterial;
 
-use super::{Nonces, Opener, Sealer, Secret, SharedSecret, Suite};
+use super::{Nonces, Opener, Sealer, Secret, SharedSecret, Suite, protect::MessageKeys};
 use crate::algorithm::Prf;
 
 /// Type of a PPK identity whose data is fixed and opaque (RFC 8784 §5.1): the only one we use.
@@ -47,10 +47,8 @@ pub struct Ppk(pub Secret);
 /// The keys of an IKE SA: SK_d, SK_ai, SK_ar, SK_ei, SK_er, SK_pi and SK_pr.
 #[derive(Clone)]
 pub struct IkeKeys {
-    suite: Suite,
     d: Secret,
-    a: [Secret; 2],
-    e: [Secret; 2],
+    messages: MessageKeys,
     p: [Secret; 2],
 }
 
@@ -74,7 +72,7 @@ impl IkeKeys {
     /// The keys after one more key exchange in IKE_INTERMEDIATE, with the nonces of IKE_SA_INIT
     /// (RFC 9370 §2.2.2).
     pub fn after_exchange(&self, exchange: &SharedSecret, nonces: Nonces<'_>, spis: Spis) -> Self {
-        self.next(self.suite, std::slice::from_ref(exchange), nonces, spis)
+        self.next(self.suite(), std::slice::from_ref(exchange), nonces, spis)
     }
 
     /// The keys of the IKE SA that replaces this one (RFC 7296 §2.18). `exchanges` are the one of
@@ -94,9 +92,9 @@ impl IkeKeys {
     /// The keys with a postquantum preshared key mixed in, for use from IKE_AUTH on (RFC 8784 §3).
     /// Those that protect messages stay the same.
     pub fn with_ppk(&self, ppk: &Ppk) -> Self {
-        let prf = self.suite.prf();
+        let prf = self.suite().prf();
         let mix = |key: &Secret| prf.expand(ppk.0.expose(), &[key.expose()], prf.output_len());
-        Self { d: mix(&self.d), p: self.p.each_ref().map(mix), ..self.clone() }
+        Self { d: mix(&self.d), messages: self.messages.clone(), p: self.p.each_ref().map(mix) }
     }
 
     /// The keys of a child SA (RFC 7296 §2.17). `nonces` are those of the exchange that makes it.
@@ -110,7 +108,7 @@ impl IkeKeys {
     ) -> ChildKeys {
         let len = suite.key_len();
         let seed = exchange_seed(exchanges, nonces);
-        let material = self.suite.prf().expand(self.d.expose(), &seed, len * 2);
+        let material = self.suite().prf().expand(self.d.expose(), &seed, len * 2);
         let (from_initiator, from_responder) = material.expose().split_at(len);
         ChildKeys {
             from_initiator: KeyMaterial::from_bytes(from_initiator),
@@ -120,19 +118,19 @@ impl IkeKeys {
 
     /// The algorithms the keys are for.
     pub fn suite(&self) -> Suite {
-        self.suite
+        self.messages.suite()
     }
 
     /// What `role` protects its messages with. **One only** for the life of SK_e, as it counts its
     /// initialization vectors: a second one would use them again. Mixing in a postquantum preshared
     /// key leaves SK_e as it is, so the sealer there is stays in use.
     pub fn sealer(&self, role: Role) -> Sealer {
-        Sealer::new(self.suite, self.e(role), self.a(role))
+        Sealer::new(self.messages.clone(), role)
     }
 
     /// What messages of `role` are opened with.
     pub fn opener(&self, role: Role) -> Opener {
-        Opener::new(self.suite, self.e(role), self.a(role))
+        Opener::new(self.messages.clone(), role)
     }
 
     /// Wipes SK_pi and SK_pr: after IKE_AUTH nothing is proved with them any more (RFC 7296 §2.15).
@@ -146,13 +144,13 @@ impl IkeKeys {
     }
 
     /// SK_ei or SK_er, salt included: for the export of keys by somebody who asked for it.
-    pub fn e(&self, role: Role) -> &Secret {
-        &self.e[role as usize]
+    pub fn e(&self, role: Role) -> &[u8] {
+        self.messages.e(role)
     }
 
     /// SK_ai or SK_ar; empty for combined modes.
-    pub fn a(&self, role: Role) -> &Secret {
-        &self.a[role as usize]
+    pub fn a(&self, role: Role) -> &[u8] {
+        self.messages.a(role)
     }
 
     fn next(
@@ -163,32 +161,30 @@ impl IkeKeys {
         spis: Spis,
     ) -> Self {
         let seed = exchange_seed(exchanges, nonces);
-        let seed = self.suite.prf().compute(self.d.expose(), &seed);
+        let seed = self.suite().prf().compute(self.d.expose(), &seed);
         Self::from_seed(suite, &seed, nonces, spis)
     }
 
     fn from_seed(suite: Suite, seed: &Secret, nonces: Nonces<'_>, spis: Spis) -> Self {
         let prf: Prf = suite.prf();
-        let (a, e, p) = (suite.integrity_key_len(), suite.encryption_key_len(), prf.output_len());
+        let (messages, p) = (MessageKeys::len(suite), prf.output_len());
         let parts = [
             nonces.initiator.as_bytes(),
             nonces.responder.as_bytes(),
             &spis.initiator.to_be_bytes(),
             &spis.responder.to_be_bytes(),
         ];
-        let all = prf.expand(seed.expose(), &parts, p + 2 * (a + e + p));
+        let all = prf.expand(seed.expose(), &parts, p + messages + 2 * p);
         let mut rest = all.expose();
         let mut take = |len| {
             let (head, tail) = rest.split_at(len);
             rest = tail;
-            Secret::from_bytes(head)
+            head
         };
         Self {
-            suite,
-            d: take(p),
-            a: [take(a), take(a)],
-            e: [take(e), take(e)],
-            p: [take(p), take(p)],
+            d: Secret::from_bytes(take(p)),
+            messages: MessageKeys::new(suite, take(messages)),
+            p: [take(p), take(p)].map(Secret::from_bytes),
         }
     }
 }
@@ -205,6 +201,6 @@ fn exchange_seed<'a>(exchanges: &'a [SharedSecret], nonces: Nonces<'a>) -> Vec<&
 /// Says the algorithms alone.
 impl fmt::Debug for IkeKeys {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("IkeKeys").field("suite", &self.suite).finish_non_exhaustive()
+        f.debug_struct("IkeKeys").field("suite", &self.suite()).finish_non_exhaustive()
     }
 }

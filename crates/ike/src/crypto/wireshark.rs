@@ -2,7 +2,7 @@
 
 use zeroize::Zeroizing;
 
-use super::{IkeKeys, Role, Secret, Spis};
+use super::{IkeKeys, Role, Spis};
 use crate::algorithm::{Encryption, Integrity};
 
 /// The row with which Wireshark decrypts and checks messages of the IKE SA. **It holds the keys.**
@@ -39,8 +39,7 @@ pub fn wireshark_row(keys: &IkeKeys, spis: Spis) -> Option<Zeroizing<String>> {
 }
 
 /// Hexadecimal digits; two quotation marks for nothing.
-fn field(key: &Secret) -> Zeroizing<String> {
-    let bytes = key.expose();
+fn field(bytes: &[u8]) -> Zeroizing<String> {
     if bytes.is_empty() {
         return Zeroizing::new("\"\"".to_owned());
     }

@@ -96,9 +96,9 @@ pub struct IkeView {
     /// The path.
     pub path: Path,
     /// Who the peer is; empty until that is proved.
-    pub remote_identity: String,
+    pub remote_identity: Arc<str>,
     /// Algorithms, as an offer is written; empty until they are agreed on.
-    pub algorithms: String,
+    pub algorithms: Arc<str>,
     /// Its children.
     pub children: Vec<ChildId>,
     /// Addresses that were given to us or by us.

@@ -1,6 +1,6 @@
 //! IKE_AUTH (RFC 7296 §1.2, §2.15, §2.16), both roles.
 
-use std::{net::IpAddr, sync::Arc};
+use std::{borrow::Cow, net::IpAddr, sync::Arc};
 
 use super::{
     Context, IkeSa, Phase,
@@ -43,7 +43,7 @@ pub(super) struct AuthAnswer {
     payloads: Vec<Payload>,
     remote: Identity,
     keys: Option<IkeKeys>,
-    checked: Option<String>,
+    checked: Option<Cow<'static, str>>,
     /// Our proof, while the owner looks for addresses.
     proofs: Vec<Proof>,
 }
@@ -282,7 +282,7 @@ impl IkeSa {
         }
         self.announced = true;
         ctx.out.present(&self.connection.name);
-        self.remote_identity = remote.to_string();
+        self.remote_identity = remote.to_string().into();
         self.addresses = given.addresses.clone();
         ctx.out.event(Event::IkeUp(Box::new(IkeUp {
             ike: self.id,

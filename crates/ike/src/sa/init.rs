@@ -238,7 +238,7 @@ impl IkeSa {
     fn learn(&mut self, payloads: Payloads<'_>, choice: &IkeChoice) {
         self.fragmentation = self.connection.fragmentation
             && payloads.has(notify_type::IKEV2_FRAGMENTATION_SUPPORTED);
-        self.algorithms = choice.to_string();
+        self.algorithms = choice.to_string().into();
         let opening = self.opening();
         opening.authorities = payloads.authorities();
         opening.additional = choice.additional.iter().copied().collect();

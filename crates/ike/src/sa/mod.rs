@@ -115,9 +115,9 @@ pub(crate) struct IkeSa {
     /// Told to the owner.
     announced: bool,
     /// What the peer proved to be; empty until then.
-    pub(crate) remote_identity: String,
+    pub(crate) remote_identity: Arc<str>,
     /// Algorithms, as an offer is written.
-    pub(crate) algorithms: String,
+    pub(crate) algorithms: Arc<str>,
     pub(crate) ppk: bool,
     /// Addresses of configuration payloads: ours, or those given to the peer.
     pub(crate) addresses: Vec<IpAddr>,
@@ -233,8 +233,8 @@ impl IkeSa {
             keys: None,
             fragmentation: false,
             announced: false,
-            remote_identity: String::new(),
-            algorithms: String::new(),
+            remote_identity: Arc::default(),
+            algorithms: Arc::default(),
             ppk: false,
             addresses: Vec::new(),
             children: Vec::new(),

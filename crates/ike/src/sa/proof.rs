@@ -1,6 +1,6 @@
 //! How identities are proved: with what, and here or in a job (RFC 7296 §2.15, RFC 7427).
 
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc};
 
 use super::{Context, Opening, payloads::Payloads};
 use crate::{
@@ -26,7 +26,7 @@ pub(super) enum Check {
 /// A proof that holds.
 pub(crate) struct Proved {
     /// How, in words.
-    pub(crate) method: String,
+    pub(crate) method: Cow<'static, str>,
 }
 
 /// Signatures to be made.
@@ -62,7 +62,7 @@ impl Verification {
             .map_err(|error| error.to_string())?;
         let scheme = auth::verify(&certificate, self.method, &self.data, &self.octets, false)
             .map_err(|error| error.to_string())?;
-        Ok(Proved { method: format!("certificate {}, {scheme}", certificate.name()) })
+        Ok(Proved { method: format!("certificate {}, {scheme}", certificate.name()).into() })
     }
 }
 
@@ -138,7 +138,7 @@ pub(super) fn check(
             "it uses authentication method {method}, where a preshared key is configured"
         ))),
         RemoteAuth::Psk(key) => Check::Ready(if key.verify(prf, &octets, data) {
-            Ok(Proved { method: "preshared key".to_owned() })
+            Ok(Proved { method: "preshared key".into() })
         } else {
             Err("the preshared keys differ".to_owned())
         }),

@@ -377,7 +377,7 @@ impl IkeSa {
             fragmentation: self.fragmentation,
             announced: false,
             remote_identity: self.remote_identity.clone(),
-            algorithms: choice.to_string(),
+            algorithms: choice.to_string().into(),
             ppk: self.ppk,
             addresses: Vec::new(),
             children: Vec::new(),
