@@ -58,9 +58,12 @@ type Table = [[[Provider; SizeClass::ALL.len()]; Operation::ALL.len()]; Algorith
 pub struct Selection(Table);
 
 impl Selection {
-    /// One provider for everything.
-    pub const fn only(provider: Provider) -> Self {
-        Self([[[provider; SizeClass::ALL.len()]; Operation::ALL.len()]; Algorithm::ALL.len()])
+    /// One provider for everything that it serves on this CPU; the rest is `ring`'s.
+    pub fn only(provider: Provider) -> Self {
+        Self(Algorithm::ALL.map(|algorithm| {
+            let provider = if provider.serves(algorithm) { provider } else { Provider::Ring };
+            [[provider; SizeClass::ALL.len()]; Operation::ALL.len()]
+        }))
     }
 
     /// The provider of one cell.
@@ -97,10 +100,9 @@ pub struct Measured {
     pub operation: Operation,
     /// Which size; see [`SizeClass::typical`].
     pub size: SizeClass,
-    /// Nanoseconds of [`BATCH`] operations of `ring`.
-    pub ring: u64,
-    /// Nanoseconds of [`BATCH`] operations of `aws-lc-rs`.
-    pub aws_lc: u64,
+    /// Nanoseconds of [`BATCH`] operations, in the order of [`Provider::ALL`]; nothing of who does not
+    /// have the algorithm on this CPU.
+    pub nanos: [Option<u64>; Provider::ALL.len()],
     /// Which is used.
     pub chosen: Provider,
 }
@@ -109,40 +111,66 @@ pub struct Measured {
 pub const BATCH: usize = 64;
 /// Timings per provider; the best counts, so that what else the machine does matters less.
 const ROUNDS: usize = 24;
-/// `aws-lc-rs` must be faster than `ring` by this part of ring's time to be taken: a tie within the
-/// noise should not need two key schedules.
+/// Who is to take a single size must be faster there by this part of the time of who has the rest: a tie
+/// within the noise should not need two key schedules.
 const MARGIN: u64 = 20;
 
-/// Measures both providers for every algorithm, operation and size class, and picks the faster.
+/// Measures all providers for every algorithm, operation and size class, and picks the fastest: of each
+/// algorithm the one that has the shortest time in all, and for a size the one that is clearly faster there.
 ///
 /// `nanos` is a stopwatch: nanoseconds since any start. Takes a few milliseconds. The rounds of
-/// the two alternate, so that both meet the same disturbances.
+/// the providers alternate, so that all meet the same disturbances.
 pub fn choose(nanos: impl Fn() -> u64) -> (Selection, Vec<Measured>) {
     let mut selection = Selection::default();
     let mut rows = Vec::new();
-    let key = [0x5a; 32];
     for algorithm in Algorithm::ALL {
-        let keys = Provider::ALL.map(|provider| {
-            Key::new(algorithm, &key[..algorithm.key_len()], &Selection::only(provider))
-                .expect("invariant: the key has the length of its algorithm")
-        });
-        for operation in Operation::ALL {
-            for size in SizeClass::ALL {
-                let mut best = [u64::MAX; Provider::ALL.len()];
-                for _ in 0..ROUNDS {
-                    for (key, best) in keys.iter().zip(&mut best) {
-                        *best = (*best).min(time(key, operation, size.typical(), &nanos));
-                    }
-                }
-                let [ring, aws_lc] = best;
-                let faster = aws_lc < ring - ring / MARGIN;
-                let chosen = if faster { Provider::AwsLc } else { Provider::Ring };
-                selection.set(algorithm, operation, size, chosen);
-                rows.push(Measured { algorithm, operation, size, ring, aws_lc, chosen });
-            }
+        let mut measured = measure(algorithm, &nanos);
+        let serving = || Provider::ALL.into_iter().filter(|p| p.serves(algorithm));
+        let all = |p: Provider| measured.iter().map(|row| row.relative(p)).sum::<u64>();
+        let most = serving().min_by_key(|p| all(*p)).unwrap_or_default();
+        for row in &mut measured {
+            let time = |p: Provider| row.nanos[p as usize].unwrap_or(u64::MAX);
+            let fastest = serving().min_by_key(|p| time(*p)).unwrap_or_default();
+            let clearly = time(fastest) < time(most) - time(most) / MARGIN;
+            row.chosen = if clearly { fastest } else { most };
+            selection.set(algorithm, row.operation, row.size, row.chosen);
         }
+        rows.extend(measured);
     }
     (selection, rows)
+}
+
+impl Measured {
+    /// How much longer the provider takes than the fastest, in thousandths; sizes count alike then.
+    fn relative(&self, provider: Provider) -> u64 {
+        let best = self.nanos.iter().flatten().min().copied().unwrap_or(0).max(1);
+        let time = self.nanos[provider as usize].unwrap_or(u64::MAX);
+        time.saturating_mul(1000) / best
+    }
+}
+
+/// The best times of an algorithm.
+fn measure(algorithm: Algorithm, nanos: &impl Fn() -> u64) -> Vec<Measured> {
+    let key = [0x5a; 32];
+    let keys = Provider::ALL.map(|provider| {
+        provider.serves(algorithm).then(|| {
+            Key::new(algorithm, &key[..algorithm.key_len()], &Selection::only(provider))
+                .expect("invariant: the key has the length of its algorithm")
+        })
+    });
+    let cells = Operation::ALL.into_iter().flat_map(|o| SizeClass::ALL.map(|s| (o, s)));
+    let row = |(operation, size): (Operation, SizeClass)| {
+        let mut best = keys.each_ref().map(|key| key.as_ref().map(|_| u64::MAX));
+        for _ in 0..ROUNDS {
+            for (key, best) in keys.iter().zip(&mut best) {
+                if let (Some(key), Some(best)) = (key, best) {
+                    *best = (*best).min(time(key, operation, size.typical(), nanos));
+                }
+            }
+        }
+        Measured { algorithm, operation, size, nanos: best, chosen: Provider::Ring }
+    };
+    cells.map(row).collect()
 }
 
 fn time(key: &Key, operation: Operation, len: usize, nanos: &impl Fn() -> u64) -> u64 {
@@ -180,25 +208,37 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_faster_by_the_stopwatch_is_chosen() {
-        // a stopwatch under which each second timing, that of aws-lc-rs, takes longer or shorter
-        for (second, expected) in
-            [(500, Provider::AwsLc), (980, Provider::Ring), (2000, Provider::Ring)]
-        {
-            let (calls, clock) = (Cell::new(0u64), Cell::new(0u64));
-            let (selection, rows) = choose(|| {
-                let call = calls.replace(calls.get() + 1);
-                let step = match call % 4 {
-                    1 => 1000,
-                    3 => second,
-                    _ => 0,
-                };
-                clock.set(clock.get() + step);
-                clock.get()
-            });
-            assert_eq!(selection, Selection::only(expected));
-            assert_eq!(rows.len(), 3 * 2 * 3);
-            assert!(rows.iter().all(|r| (r.ring, r.aws_lc) == (1000, second)));
+    fn the_fastest_by_the_stopwatch_is_chosen() {
+        // a stopwatch under which the timings of one provider take longer or shorter than the others'
+        for fast in Provider::ALL {
+            for (takes, wins) in [(500, true), (2000, false)] {
+                let (timing, clock, open) = (Cell::new(0), Cell::new(0), Cell::new(false));
+                let serving: Vec<Vec<_>> = Algorithm::ALL
+                    .map(|a| Provider::ALL.into_iter().filter(|p| p.serves(a)).collect())
+                    .into();
+                let order: Vec<Provider> = serving
+                    .iter()
+                    .flat_map(|list| {
+                        list.repeat(ROUNDS * SizeClass::ALL.len() * Operation::ALL.len())
+                    })
+                    .collect();
+                let (selection, rows) = choose(|| {
+                    if open.replace(!open.get()) {
+                        let whose = order[timing.replace(timing.get() + 1)];
+                        clock.set(clock.get() + if whose == fast { takes } else { 1000 });
+                    }
+                    clock.get()
+                });
+                assert_eq!(timing.get(), order.len(), "every provider had its turns");
+                assert_eq!(rows.len(), 3 * 2 * 3);
+                for row in rows {
+                    let serves = fast.serves(row.algorithm);
+                    assert_eq!(row.chosen == fast, serves && wins, "{fast:?} {row:?}");
+                    assert_eq!(row.nanos[fast as usize], serves.then_some(takes));
+                    let chosen = selection.get(row.algorithm, row.operation, row.size);
+                    assert_eq!(chosen, row.chosen);
+                }
+            }
         }
     }
 

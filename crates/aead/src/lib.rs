@@ -1,29 +1,37 @@
 //! Authenticated encryption behind one batch trait, and the parts composed suites are made of.
 //!
-//! An [`AeadKey`] seals and opens [`Seal`] and [`Open`] jobs in place. Two libraries stand behind
-//! it, `ring` and `aws-lc-rs`; which of them serves which size is a [`Selection`], either set by
-//! hand or measured once with a stopwatch the caller lends ([`choose`]). Without a measurement it
-//! is `ring`. [`Cbc`] and [`Mac`] are AES-CBC without padding and truncated HMAC; putting them
-//! together is the caller's business, and so is every nonce: nothing here draws randomness, reads
-//! a clock or knows a packet. [`Cookies`] stand here because two protocols make them alike; time and
-//! randomness are passed to them.
+//! An [`AeadKey`] seals and opens [`Seal`] and [`Open`] jobs in place. Behind it stand two libraries,
+//! `ring` and `aws-lc-rs`, and AES-GCM of our own for CPUs with VAES (`gcm/`); which of them serves
+//! which size is a [`Selection`], either set by hand or measured once with a stopwatch the caller lends
+//! ([`choose`]). Without a measurement it is `ring`. [`Cbc`] and [`Mac`] are AES-CBC without padding and
+//! truncated HMAC; putting them together is the caller's business, and so is every nonce: nothing here
+//! draws randomness, reads a clock or knows a packet. [`Cookies`] stand here because two protocols make
+//! them alike; time and randomness are passed to them.
 //!
-//! Limits: tags have 16 bytes, as neither library makes shorter ones. Key schedules of
+//! Limits: tags have 16 bytes, as neither library makes shorter ones. Our own key schedules and those of
 //! `aws-lc-rs` are wiped when dropped; those of `ring` are not, as the library has no way to.
 
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 
 mod awslc;
 mod cbc;
 mod choose;
 mod cookie;
+#[cfg(target_arch = "x86_64")]
+#[allow(
+    unsafe_code,
+    reason = "registers are loaded from and stored to memory, and CPU features asked for first"
+)]
+mod gcm;
 mod mac;
 mod ring;
+mod width;
 
 pub use cbc::{BLOCK_LEN, Cbc};
 pub use choose::{BATCH, Measured, Operation, Selection, SizeClass, choose};
 pub use cookie::{COOKIE_LEN, Cookies};
 pub use mac::{Mac, MacAlgorithm};
+use width::Width;
 
 /// Bytes of a nonce: 96 bits (RFC 5116 §5).
 pub const NONCE_LEN: usize = 12;
@@ -72,17 +80,33 @@ pub enum Provider {
     Ring,
     /// The `aws-lc-rs` crate.
     AwsLc,
+    /// Our own AES-GCM, two blocks to an instruction: x86-64 with AVX2, VAES and VPCLMULQDQ.
+    Vaes256,
+    /// Our own AES-GCM, four blocks to an instruction: the same with AVX-512 (F, BW, VL).
+    Vaes512,
 }
 
 impl Provider {
     /// Every provider.
-    pub const ALL: [Self; 2] = [Self::Ring, Self::AwsLc];
+    pub const ALL: [Self; 4] = [Self::Ring, Self::AwsLc, Self::Vaes256, Self::Vaes512];
 
-    /// The name of the library.
+    /// The name of the library, or of the instructions.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Ring => "ring",
             Self::AwsLc => "aws-lc-rs",
+            Self::Vaes256 => "vaes-256",
+            Self::Vaes512 => "vaes-512",
+        }
+    }
+
+    /// Whether it has the algorithm, on this CPU.
+    pub fn serves(self, algorithm: Algorithm) -> bool {
+        match (self, algorithm) {
+            (Self::Ring | Self::AwsLc, _) => true,
+            (Self::Vaes256 | Self::Vaes512, Algorithm::ChaCha20Poly1305) => false,
+            (Self::Vaes256, _) => width::is_available(Width::Bits256),
+            (Self::Vaes512, _) => width::is_available(Width::Bits512),
         }
     }
 }
@@ -98,9 +122,17 @@ pub enum KeyError {
         /// Bytes there were.
         got: usize,
     },
-    /// The library would not take the key.
+    /// The provider would not take the key.
     #[error("{0} refused the key")]
     Refused(&'static str),
+    /// The provider does not have the algorithm, or the CPU not what it takes.
+    #[error("{provider} does not do {algorithm} on this CPU")]
+    NotServed {
+        /// Whose code was asked for.
+        provider: &'static str,
+        /// For what.
+        algorithm: &'static str,
+    },
 }
 
 /// Text to encrypt and authenticate in place.
@@ -140,14 +172,24 @@ pub trait AeadKey: Send + Sync {
     fn open(&self, jobs: &mut [Open<'_>]);
 }
 
-/// A key of a provider, or of both when each is the faster for some sizes.
+/// A key of a provider, or of several when each is the fastest for some sizes.
 pub struct Key(Inner);
 
-// nothing is boxed: no packet should wait for one miss to know of the next
+#[allow(
+    clippy::large_enum_variant,
+    reason = "no packet should wait for one miss to know of the next"
+)]
 enum Inner {
+    One(Single),
+    Split(Split),
+}
+
+#[allow(clippy::large_enum_variant, reason = "as above")]
+enum Single {
     Ring(ring::RingKey),
     AwsLc(awslc::AwsLcKey),
-    Split(Split),
+    #[cfg(target_arch = "x86_64")]
+    Gcm(gcm::GcmKey),
 }
 
 #[repr(C)]
@@ -155,8 +197,7 @@ struct Split {
     // what tells where to go on comes first: see `Key::HEAD`
     seal: [Provider; SizeClass::ALL.len()],
     open: [Provider; SizeClass::ALL.len()],
-    aws_lc: awslc::AwsLcKey,
-    ring: ring::RingKey,
+    keys: [Option<Box<Single>>; Provider::ALL.len()],
 }
 
 impl Key {
@@ -168,19 +209,18 @@ impl Key {
         }
         let seal = selection.of(algorithm, Operation::Seal);
         let open = selection.of(algorithm, Operation::Open);
-        let all = |provider| seal.iter().chain(&open).all(|p| *p == provider);
-        Ok(Self(if all(Provider::Ring) {
-            Inner::Ring(ring::RingKey::new(algorithm, key)?)
-        } else if all(Provider::AwsLc) {
-            Inner::AwsLc(awslc::AwsLcKey::new(algorithm, key)?)
-        } else {
-            Inner::Split(Split {
-                seal,
-                open,
-                aws_lc: awslc::AwsLcKey::new(algorithm, key)?,
-                ring: ring::RingKey::new(algorithm, key)?,
-            })
-        }))
+        let first = seal[0];
+        if seal.iter().chain(&open).all(|p| *p == first) {
+            return Ok(Self(Inner::One(Single::new(algorithm, key, first)?)));
+        }
+        let mut keys = [const { None }; Provider::ALL.len()];
+        for provider in seal.iter().chain(&open) {
+            let place: &mut Option<Box<Single>> = &mut keys[*provider as usize];
+            if place.is_none() {
+                *place = Some(Box::new(Single::new(algorithm, key, *provider)?));
+            }
+        }
+        Ok(Self(Inner::Split(Split { seal, open, keys })))
     }
 
     /// Bytes at the front that [`Key::prefetch`] reads.
@@ -191,18 +231,71 @@ impl Key {
     #[inline]
     pub fn prefetch(&self, operation: Operation, len: usize) {
         match &self.0 {
-            Inner::Ring(key) => key.prefetch(),
-            Inner::AwsLc(key) => key.prefetch(),
-            Inner::Split(split) => {
-                let table = match operation {
-                    Operation::Seal => &split.seal,
-                    Operation::Open => &split.open,
-                };
-                match table[SizeClass::of(len) as usize] {
-                    Provider::Ring => split.ring.prefetch(),
-                    Provider::AwsLc => split.aws_lc.prefetch(),
-                }
-            }
+            Inner::One(key) => key.prefetch(len),
+            Inner::Split(split) => split.key(operation, len).prefetch(len),
+        }
+    }
+}
+
+impl Split {
+    #[inline]
+    fn key(&self, operation: Operation, len: usize) -> &Single {
+        let table = match operation {
+            Operation::Seal => &self.seal,
+            Operation::Open => &self.open,
+        };
+        let key = self.keys[table[SizeClass::of(len) as usize] as usize].as_deref();
+        key.expect("invariant: there is a key for each provider of the tables")
+    }
+}
+
+impl Single {
+    fn new(algorithm: Algorithm, key: &[u8], provider: Provider) -> Result<Self, KeyError> {
+        #[cfg(target_arch = "x86_64")]
+        let wide = |width| gcm::GcmKey::new(algorithm, key, width).map(Self::Gcm);
+        let made = match provider {
+            Provider::Ring => Some(Self::Ring(ring::RingKey::new(algorithm, key)?)),
+            Provider::AwsLc => Some(Self::AwsLc(awslc::AwsLcKey::new(algorithm, key)?)),
+            #[cfg(target_arch = "x86_64")]
+            Provider::Vaes256 => wide(Width::Bits256),
+            #[cfg(target_arch = "x86_64")]
+            Provider::Vaes512 => wide(Width::Bits512),
+            #[cfg(not(target_arch = "x86_64"))]
+            Provider::Vaes256 | Provider::Vaes512 => None,
+        };
+        let (provider, algorithm) = (provider.name(), algorithm.name());
+        made.ok_or(KeyError::NotServed { provider, algorithm })
+    }
+
+    #[inline]
+    fn prefetch(&self, len: usize) {
+        match self {
+            Self::Ring(key) => key.prefetch(),
+            Self::AwsLc(key) => key.prefetch(),
+            #[cfg(target_arch = "x86_64")]
+            Self::Gcm(key) => key.prefetch(len),
+        }
+    }
+}
+
+impl AeadKey for Single {
+    #[inline]
+    fn seal(&self, jobs: &mut [Seal<'_>]) {
+        match self {
+            Self::Ring(key) => key.seal(jobs),
+            Self::AwsLc(key) => key.seal(jobs),
+            #[cfg(target_arch = "x86_64")]
+            Self::Gcm(key) => key.seal(jobs),
+        }
+    }
+
+    #[inline]
+    fn open(&self, jobs: &mut [Open<'_>]) {
+        match self {
+            Self::Ring(key) => key.open(jobs),
+            Self::AwsLc(key) => key.open(jobs),
+            #[cfg(target_arch = "x86_64")]
+            Self::Gcm(key) => key.open(jobs),
         }
     }
 }
@@ -211,15 +304,11 @@ impl AeadKey for Key {
     #[inline]
     fn seal(&self, jobs: &mut [Seal<'_>]) {
         match &self.0 {
-            Inner::Ring(key) => key.seal(jobs),
-            Inner::AwsLc(key) => key.seal(jobs),
+            Inner::One(key) => key.seal(jobs),
             Inner::Split(split) => {
                 for job in jobs {
-                    let job = std::slice::from_mut(job);
-                    match split.seal[SizeClass::of(job[0].text.len()) as usize] {
-                        Provider::Ring => split.ring.seal(job),
-                        Provider::AwsLc => split.aws_lc.seal(job),
-                    }
+                    let key = split.key(Operation::Seal, job.text.len());
+                    key.seal(std::slice::from_mut(job));
                 }
             }
         }
@@ -228,29 +317,30 @@ impl AeadKey for Key {
     #[inline]
     fn open(&self, jobs: &mut [Open<'_>]) {
         match &self.0 {
-            Inner::Ring(key) => key.open(jobs),
-            Inner::AwsLc(key) => key.open(jobs),
+            Inner::One(key) => key.open(jobs),
             Inner::Split(split) => {
                 for job in jobs {
-                    let job = std::slice::from_mut(job);
-                    match split.open[SizeClass::of(job[0].text.len()) as usize] {
-                        Provider::Ring => split.ring.open(job),
-                        Provider::AwsLc => split.aws_lc.open(job),
-                    }
+                    let key = split.key(Operation::Open, job.text.len());
+                    key.open(std::slice::from_mut(job));
                 }
             }
         }
     }
 }
 
-/// Says nothing of the key.
+/// Says whose code does it, and nothing of the key.
 impl std::fmt::Debug for Key {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self.0 {
-            Inner::Ring(_) => "Key(ring)",
-            Inner::AwsLc(_) => "Key(aws-lc-rs)",
-            Inner::Split(_) => "Key(ring and aws-lc-rs)",
-        })
+        let providers: &[Provider] = match &self.0 {
+            Inner::One(Single::Ring(_)) => &[Provider::Ring],
+            Inner::One(Single::AwsLc(_)) => &[Provider::AwsLc],
+            #[cfg(target_arch = "x86_64")]
+            Inner::One(Single::Gcm(key)) => &[key.provider()],
+            Inner::Split(split) => &[split.seal, split.open].concat(),
+        };
+        let name = |p: &Provider| providers.contains(p).then_some(p.name());
+        let names: Vec<_> = Provider::ALL.iter().filter_map(name).collect();
+        write!(f, "Key({})", names.join(", "))
     }
 }
 
@@ -277,24 +367,29 @@ mod tests {
 
     #[test]
     fn every_mix_of_providers_gives_the_same_bytes() {
-        let mut mixed = Selection::only(Provider::Ring);
         for algorithm in Algorithm::ALL {
-            mixed.set(algorithm, Operation::Seal, SizeClass::Small, Provider::AwsLc);
-            mixed.set(algorithm, Operation::Open, SizeClass::Large, Provider::AwsLc);
-        }
-        let selections = [Selection::only(Provider::Ring), Selection::only(Provider::AwsLc), mixed];
-        for algorithm in Algorithm::ALL {
+            let serving = Provider::ALL.into_iter().filter(|p| p.serves(algorithm));
+            let mut selections: Vec<_> = serving.clone().map(Selection::only).collect();
+            for provider in serving {
+                let mut mixed = Selection::only(Provider::Ring);
+                mixed.set(algorithm, Operation::Seal, SizeClass::Small, provider);
+                mixed.set(algorithm, Operation::Open, SizeClass::Large, provider);
+                mixed.set(algorithm, Operation::Open, SizeClass::Small, Provider::AwsLc);
+                selections.push(mixed);
+            }
             let bytes: Vec<u8> = (0..algorithm.key_len() as u8).collect();
-            let keys = selections.map(|s| Key::new(algorithm, &bytes, &s).expect("length"));
+            let key = |s: &Selection| Key::new(algorithm, &bytes, s).expect("length");
+            let keys: Vec<_> = selections.iter().map(key).collect();
             for len in [0, 1, 15, 16, 64, 255, 256, 257, 1023, 1024, 1500, 9000] {
                 let plain: Vec<u8> = (0..len).map(|i| i as u8).collect();
-                let sealed = keys.each_ref().map(|key| {
+                let seal = |key: &Key| {
                     let mut text = plain.clone();
                     let tag = seal(key, [7; 12], b"aad", &mut text);
                     (text, tag)
-                });
-                assert!(sealed.iter().all(|s| *s == sealed[0]), "{algorithm:?} {len}");
-                for key in &keys {
+                };
+                let sealed: Vec<_> = keys.iter().map(seal).collect();
+                for (key, made) in keys.iter().zip(&sealed) {
+                    assert!(*made == sealed[0], "{key:?} {len}");
                     let (mut text, tag) = sealed[0].clone();
                     assert!(open(key, [7; 12], b"aad", &mut text, &tag));
                     assert_eq!(text, plain);
@@ -304,6 +399,20 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn what_a_provider_does_not_have_is_refused_by_name() {
+        let mut selection = Selection::default();
+        for size in SizeClass::ALL {
+            for operation in Operation::ALL {
+                selection.set(Algorithm::ChaCha20Poly1305, operation, size, Provider::Vaes256);
+            }
+        }
+        let error = Key::new(Algorithm::ChaCha20Poly1305, &[0; 32], &selection).err();
+        let error = error.map(|e| e.to_string());
+        let words = "vaes-256 does not do ChaCha20-Poly1305 on this CPU";
+        assert_eq!(error.as_deref(), Some(words));
     }
 
     #[test]
