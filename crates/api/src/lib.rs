@@ -110,6 +110,8 @@ pub enum Response {
     Explained(Box<ExplainView>),
     /// To [`Request::ExplainSas`].
     ExplainedSas(SaExplainsView),
+    /// To [`Request::ExplainDtls`].
+    ExplainedDtls(DtlsExplainsView),
     /// To [`Request::PlanSas`] and [`Request::PlanSessions`], and about a configuration file.
     Plan(Box<PlanView>),
     /// The profiles there are; no gateway is asked.

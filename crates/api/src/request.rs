@@ -166,6 +166,18 @@ pub enum Request {
         #[serde(default)]
         cursor: Option<u64>,
     },
+    /// Clients of remote access with where their DTLS associations stand at the engine, and how that came.
+    ExplainDtls {
+        /// Only clients of this user.
+        #[serde(default)]
+        user: Option<String>,
+        /// Most rows, at most [`crate::PAGE`].
+        #[serde(default)]
+        limit: Option<u32>,
+        /// Where to go on.
+        #[serde(default)]
+        cursor: Option<u64>,
+    },
     /// The SAs that the engine would take if it were held to a profile.
     PlanSas {
         /// The profile; the configured one where absent.

@@ -132,6 +132,7 @@ impl Gateway {
     /// is told: the error itself might have to wait.
     fn drop_what_waits(&mut self, now: Time) {
         self.drop_what_waits_for_ike();
+        self.drop_what_waits_for_clients(now);
         for mut packet in self.neighbours.take_held() {
             let lost = packet.count();
             self.counters.drop_packets(DropReason::NeighbourUnresolved, packet.ingress, lost);

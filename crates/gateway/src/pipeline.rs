@@ -226,11 +226,14 @@ impl Gateway {
 
     fn hold(&mut self, stage: Stage, packet: Packet, now: Time) {
         // The neighbour stage has queued the packet's place; fragments are copied by the reassembler;
-        // what a tunnel has no SA for yet waits before anything of it is changed.
+        // what a tunnel has no SA for yet, or no client just now, waits before anything of it is changed.
         if stage == Stage::Neighbour {
             self.hold_for_neighbour(packet, now);
         } else if stage == Stage::Encap && !packet.is_simulated() {
-            self.hold_for_ike(packet, now);
+            match self.clients_towards(&packet) {
+                Some(id) => self.hold_for_client(id, packet, now),
+                None => self.hold_for_ike(packet, now),
+            }
         } else {
             let mut packet = packet;
             self.close_trace(&mut packet);

@@ -101,6 +101,15 @@ async fn run(command: Command, socket: &Path, t: &mut Terminal<'_>) -> Result<()
             let client = &mut Client::connect(socket).await?;
             return pages(client, t, limit, request, render::response).await;
         }
+        Command::Explain(Explain::Dtls { user, limit }) => {
+            let request = |limit, cursor| Request::ExplainDtls {
+                user: user.clone(),
+                limit: Some(limit),
+                cursor,
+            };
+            let client = &mut Client::connect(socket).await?;
+            return pages(client, t, limit, request, render::response).await;
+        }
         Command::Explain(Explain::Tunnel { name }) => Request::ExplainTunnel { name },
         Command::Explain(Explain::Flow { flow }) => Request::ExplainFlow(key(&flow)?),
         Command::Policy(Policy::Lookup { flow }) => Request::PolicyLookup(key(&flow)?),
@@ -291,6 +300,10 @@ fn join(whole: &mut Option<Response>, page: Response) -> Result<(u64, Option<u64
             all.sas.extend(page.sas);
             all.next = page.next;
         }
+        (Some(Response::ExplainedDtls(all)), Response::ExplainedDtls(page)) => {
+            all.clients.extend(page.clients);
+            all.next = page.next;
+        }
         (Some(_), _) => return Err(unexpected()),
     }
     match whole.as_ref() {
@@ -302,6 +315,7 @@ fn join(whole: &mut Option<Response>, page: Response) -> Result<(u64, Option<u64
         Some(Response::Tunnels(all)) => Ok((all.tunnels.len() as u64, all.next)),
         Some(Response::Sas(all)) => Ok((all.sas.len() as u64, all.next)),
         Some(Response::ExplainedSas(all)) => Ok((all.sas.len() as u64, all.next)),
+        Some(Response::ExplainedDtls(all)) => Ok((all.clients.len() as u64, all.next)),
         Some(Response::Neighbours(all)) => Ok((all.neighbours.len() as u64, all.next)),
         _ => Err(unexpected()),
     }

@@ -486,6 +486,14 @@ pub enum Explain {
         #[arg(value_name = "TUNNEL|SPI")]
         pick: Option<String>,
     },
+    /// Clients of remote access: by DTLS or CSTP and why, and where their associations stand at the engine
+    Dtls {
+        /// Most clients; 0 for all
+        #[arg(long, default_value_t = 0)]
+        limit: u64,
+        /// Only clients of this user
+        user: Option<String>,
+    },
     /// Why a tunnel is up or not, and what to do about it
     Tunnel {
         /// Name of the tunnel

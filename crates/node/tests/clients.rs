@@ -301,7 +301,7 @@ fn a_client_cannot_send_as_another_on_either_tier() {
     let other = build::tuple(proto::UDP, ([10, 99, 0, 6], 1000), (SERVER, 53));
     for n in 1..=6u64 {
         assert!(bench.client_sends(there.sends(other, b"as another")).is_empty());
-        assert_eq!(bench.drops(DropReason::DtlsSourceForeign), n);
+        assert_eq!(bench.drops(DropReason::RemoteSourceForeign), n);
         bench.exchange(&there, &[n as u8]);
     }
     assert_eq!(bench.installed(), [true; 4]);

@@ -211,7 +211,7 @@ impl Reader {
         }
         tally.opened += 1;
         let parsed = wire::parse_into(frame.bytes(), headers).and_then(|()| match client {
-            Some(client) if !client.has(headers.tuple.src) => Err(DropReason::DtlsSourceForeign),
+            Some(client) if !client.has(headers.tuple.src) => Err(DropReason::RemoteSourceForeign),
             Some(_) | None => Ok(()),
         });
         if let Err(reason) = parsed {

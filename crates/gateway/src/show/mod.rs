@@ -3,11 +3,13 @@
 //! [`Gateway::answer`] takes the requests that concern the gateway alone. Answers are pages of
 //! bounded size; long work is started and goes on in slices.
 
+mod at_engine;
 mod captures;
 mod convert;
 mod counters;
 mod engines;
 mod explain;
+mod explain_dtls;
 mod explain_sa;
 mod ike;
 mod keys;
@@ -104,6 +106,9 @@ impl Gateway {
             }
             Request::ExplainSas { pick, limit, cursor } => {
                 Response::ExplainedSas(self.explain_sas(pick.as_deref(), limit, cursor, now)?)
+            }
+            Request::ExplainDtls { user, limit, cursor } => {
+                Response::ExplainedDtls(self.explain_dtls(user.as_deref(), limit, cursor, now))
             }
             Request::PlanSas { profile, limit, cursor } => {
                 Response::Plan(Box::new(self.plan_sas(profile.as_deref(), limit, cursor)?))

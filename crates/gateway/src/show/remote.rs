@@ -114,7 +114,7 @@ impl Gateway {
     }
 }
 
-fn client_view(server: &Server, client: &ClientView, now: Time) -> RemoteClientView {
+pub(super) fn client_view(server: &Server, client: &ClientView, now: Time) -> RemoteClientView {
     let grant = client.grant.as_ref();
     let v4 = grant.and_then(|grant| grant.ipv4).map(|(ip, _)| ip.into());
     let v6 = grant.and_then(|grant| grant.ipv6).map(|(ip, _)| ip.into());
@@ -144,7 +144,7 @@ fn client_view(server: &Server, client: &ClientView, now: Time) -> RemoteClientV
     }
 }
 
-fn association_view(
+pub(super) fn association_view(
     server: &Server,
     user: &str,
     association: &AssociationSummary,

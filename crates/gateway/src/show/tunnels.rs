@@ -1,18 +1,15 @@
 //! Tunnels and SAs as views. Keys are not in them.
 
 use api::{
-    ApiError, DemotionView, FindingView, LifetimeView, PlacementStatus, ReasonCount, ReasonView,
-    RefusalView, ReplayView, SaView, SasView, SizesView, Traffic, TunnelView, TunnelsView,
+    ApiError, FindingView, LifetimeView, ReasonCount, ReasonView, ReplayView, SaView, SasView,
+    SizesView, Traffic, TunnelView, TunnelsView,
 };
 use config::model::{Fragmentation, Ipsec, Tunnel, TunnelId, TunnelKind};
-use offload::{
-    Direction, Retry,
-    ledger::{Event, State},
-};
+use offload::{Direction, ledger::State};
 use reason::NotEligible;
 use wire::Time;
 
-use super::{convert::ago, rows, sessions::evidence};
+use super::{at_engine::AtEngine, convert::ago, rows};
 use crate::{
     Gateway,
     tunnel::{Child, ChildId, IN, OUT, Sizes, Standing, stats},
@@ -202,6 +199,7 @@ impl Gateway {
         let facts = Facts::of(child, direction, now);
         let record = child.ledger.direction(direction);
         let state = record.state();
+        let standing = self.sa_standing(id, child, direction);
         let fast = stats(child, direction);
         let total = facts.total;
         let fast = Traffic { packets: fast.packets, bytes: fast.bytes };
@@ -251,7 +249,7 @@ impl Gateway {
                 })
                 .collect(),
             engine: self.engine.name().into(),
-            status: status(state, fast.packets),
+            status: standing.status(),
             status_ms: ago(now, record.since()),
             against: Vec::new(),
             refusal: None,
@@ -261,8 +259,21 @@ impl Gateway {
             let finding = |reason| self.sa_finding(id, direction, reason);
             view.against = set.iter().map(finding).collect();
         }
-        self.last_sa_steps(id, direction, now, &mut view);
+        view.refusal = standing.refusal(now);
+        view.demotion = standing.demotion(now);
         view
+    }
+
+    /// Where a direction of a child stands with the engine.
+    pub(super) fn sa_standing(
+        &self,
+        id: ChildId,
+        child: &Child,
+        direction: Direction,
+    ) -> AtEngine<'_> {
+        let record = *child.ledger.direction(direction);
+        let served = stats(child, direction).packets;
+        AtEngine::of(self.tunnels.ledger(), id.0, (direction, record), child.created, served)
     }
 
     fn sizes_view(&self, tunnel: &Tunnel, ipsec: &Ipsec, child: &Child) -> SizesView {
@@ -289,42 +300,11 @@ impl Gateway {
     }
 
     /// What the history says of the last refusal and demotion of an SA.
-    fn last_sa_steps(&self, id: ChildId, direction: Direction, now: Time, view: &mut SaView) {
-        for entry in self.tunnels.ledger().history().of(id.0, Time::ZERO) {
-            if entry.direction != direction {
-                continue;
-            }
-            match entry.event {
-                Event::Refused(refusal) if view.status == PlacementStatus::Refused => {
-                    let (retry, retry_in_ms) = match refusal.retry {
-                        Retry::NextPacket => ("next-packet", None),
-                        Retry::WhenRoom => ("when-room", None),
-                        Retry::NotBefore(at) => ("not-before", Some(ago(at, now))),
-                        Retry::Never => ("never", None),
-                    };
-                    view.refusal = Some(RefusalView {
-                        reason: ReasonView::of(refusal.reason),
-                        evidence: evidence(&refusal),
-                        engine_words: None,
-                        retry: retry.into(),
-                        retry_in_ms,
-                        ago_ms: ago(now, entry.time),
-                        times: 1,
-                    });
-                }
-                Event::Removed(reason, _) => {
-                    view.demotion = Some(DemotionView {
-                        reason: ReasonView::of(reason),
-                        evidence: String::new(),
-                        ago_ms: ago(now, entry.time),
-                    });
-                }
-                Event::Refused(_)
-                | Event::Retiring(_)
-                | Event::NotEligible(_)
-                | Event::Installed(_)
-                | Event::FirstHit => {}
-            }
+    /// What is known of a next hop that is not resolved.
+    pub(crate) fn next_hop_words(&self, next_hop: u32) -> String {
+        match self.neighbours.get(crate::neighbour::NeighbourId(next_hop)) {
+            Some(n) => format!("nexthop={} state={}", n.address, n.state.name()),
+            None => "no packet was sent that way yet".into(),
         }
     }
 
@@ -335,10 +315,7 @@ impl Gateway {
             Some(evidence) => ("engine", evidence),
             None if reason == NotEligible::NeighbourUnresolved => {
                 let next_hop = self.tunnels.child(id).map_or(u32::MAX, |child| child.next_hop);
-                match self.neighbours.get(crate::neighbour::NeighbourId(next_hop)) {
-                    Some(n) => ("core", format!("nexthop={} state={}", n.address, n.state.name())),
-                    None => ("core", "no packet was sent that way yet".into()),
-                }
+                ("core", self.next_hop_words(next_hop))
             }
             None => ("config", String::new()),
         };
@@ -405,18 +382,6 @@ const fn words(expiry: esp::Expiry) -> (&'static str, Option<esp::Limit>) {
         esp::Expiry::Live => ("live", None),
         esp::Expiry::Soft(limit) => ("soft", Some(limit)),
         esp::Expiry::Hard(limit) => ("hard", Some(limit)),
-    }
-}
-
-const fn status(state: State, fast_packets: u64) -> PlacementStatus {
-    match state {
-        State::NotEvaluated | State::NotEligible(_) | State::Retiring(..) => {
-            PlacementStatus::NotEligible
-        }
-        State::Eligible => PlacementStatus::Eligible,
-        State::Refused(_) => PlacementStatus::Refused,
-        State::Installed(_) | State::Hitting(_) if fast_packets > 0 => PlacementStatus::Hitting,
-        State::Installed(_) | State::Hitting(_) => PlacementStatus::Installed,
     }
 }
 

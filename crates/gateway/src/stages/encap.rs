@@ -38,6 +38,12 @@ pub(crate) fn run(gateway: &mut Gateway, packet: &mut Packet, now: Time) -> Verd
     {
         return wait(packet, &gateway.interface(egress).name, awaits);
     }
+    if let Some(id) = tunnel
+        && gateway.awaits_client(id, &gateway.leaving_tuple(packet), now)
+    {
+        packet.say(|_| Note::new("the client has just gone", "waits for it to come again"));
+        return Verdict::Hold;
+    }
     let outer = gateway.outer(packet);
     let to_client = gateway.clients.are_behind(egress);
     let mtu = gateway.sealed_whole(egress, packet).unwrap_or_else(|| {

@@ -22,10 +22,11 @@ mod remote;
 mod spent;
 mod steering;
 mod unwrap;
+mod waiting;
 mod wrap;
 
-pub(crate) use self::dtls::FromClient;
 pub use self::dtls::{Association, Client, ClientNumber, Clients, NewClient};
+pub(crate) use self::dtls::{FromClient, fast as served_by_engine};
 pub(crate) use facts::{instead, planned, sa_facts};
 pub use idle::Own;
 pub use ike::Random;

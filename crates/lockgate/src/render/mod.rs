@@ -10,6 +10,7 @@ mod engine;
 mod error;
 mod event;
 mod explain;
+mod explain_dtls;
 pub mod ike;
 mod nat;
 mod plan;
@@ -90,6 +91,7 @@ pub fn response(response: &Response, style: &Style) -> String {
         Response::Anomaly(view) => system::anomaly(view, style),
         Response::Explained(view) => explain::explain(view, style),
         Response::ExplainedSas(view) => sa::explained(view, style),
+        Response::ExplainedDtls(view) => explain_dtls::explained(view, style),
         Response::Plan(view) => plan::plan(view, style),
         Response::Profiles(view) => plan::profiles(view, style),
         Response::PolicyLookup(view) => policy::lookup(view, style),

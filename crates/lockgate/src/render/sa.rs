@@ -1,6 +1,8 @@
 //! `explain sa`.
 
-use api::{FactView, FindingView, RemedyView, SaExplainView, SaExplainsView};
+use api::{
+    DemotionView, FactView, FindingView, RefusalView, RemedyView, SaExplainView, SaExplainsView,
+};
 
 use super::{
     explain::steps,
@@ -34,41 +36,14 @@ fn explain(view: &SaExplainView, style: &Style) -> String {
         false => format!(", held to {}", style.paint(Tone::Name, &view.profile)),
     };
     line("engine", &format!("{}{held}", sa.engine));
-    for (label, fact) in [
-        ("requested", view.requested),
-        ("eligible", view.eligible),
-        ("installed", view.installed),
-        ("hitting", view.hitting),
-    ] {
-        line(label, &holds(fact, style));
-    }
-    for finding in &sa.against {
-        line("against", &against(finding, style));
-        line("", &finding.reason.sentence);
-        for text in help(&view.remedies, finding.reason.id) {
-            line("", &text);
-        }
-    }
-    if let Some(refusal) = &sa.refusal {
-        let reason = &refusal.reason;
-        line(
-            "refused",
-            &format!(
-                "{}  (engine)  {}  {} ago",
-                style.paint(Tone::Bad, &reason.name),
-                refusal.evidence,
-                duration(refusal.ago_ms)
-            ),
-        );
-        line("", &reason.sentence);
-        for text in help(&view.remedies, reason.id) {
-            line("", &text);
-        }
-    }
-    if let Some(demotion) = &sa.demotion {
-        let ago = duration(demotion.ago_ms);
-        line("demoted", &format!("{} {ago} ago", demotion.reason.name));
-    }
+    let placed = Placed {
+        facts: [view.requested, view.eligible, view.installed, view.hitting],
+        against: &sa.against,
+        refusal: sa.refusal.as_ref(),
+        demotion: sa.demotion.as_ref(),
+        remedies: &view.remedies,
+    };
+    placed.lines(style, &mut line);
     line(
         "served",
         &format!(
@@ -86,6 +61,54 @@ fn explain(view: &SaExplainView, style: &Style) -> String {
     out
 }
 
+/// Where an SA or a direction of an association stands at the engine.
+pub(super) struct Placed<'a> {
+    /// Requested, eligible, installed, hitting.
+    pub(super) facts: [FactView; 4],
+    pub(super) against: &'a [FindingView],
+    pub(super) refusal: Option<&'a RefusalView>,
+    pub(super) demotion: Option<&'a DemotionView>,
+    pub(super) remedies: &'a [RemedyView],
+}
+
+impl Placed<'_> {
+    /// Label and text of each line.
+    pub(super) fn lines(&self, style: &Style, line: &mut dyn FnMut(&str, &str)) {
+        for (label, fact) in
+            ["requested", "eligible", "installed", "hitting"].iter().zip(self.facts)
+        {
+            line(label, &holds(fact, style));
+        }
+        for finding in self.against {
+            line("against", &against(finding, style));
+            line("", &finding.reason.sentence);
+            for text in help(self.remedies, finding.reason.id) {
+                line("", &text);
+            }
+        }
+        if let Some(refusal) = self.refusal {
+            let reason = &refusal.reason;
+            line(
+                "refused",
+                &format!(
+                    "{}  (engine)  {}  {} ago",
+                    style.paint(Tone::Bad, &reason.name),
+                    refusal.evidence,
+                    duration(refusal.ago_ms)
+                ),
+            );
+            line("", &reason.sentence);
+            for text in help(self.remedies, reason.id) {
+                line("", &text);
+            }
+        }
+        if let Some(demotion) = self.demotion {
+            let ago = duration(demotion.ago_ms);
+            line("demoted", &format!("{} {ago} ago", demotion.reason.name));
+        }
+    }
+}
+
 fn holds(fact: FactView, style: &Style) -> String {
     let word = match fact.holds {
         true => style.paint(Tone::Good, "yes"),
@@ -97,7 +120,7 @@ fn holds(fact: FactView, style: &Style) -> String {
     }
 }
 
-fn against(finding: &FindingView, style: &Style) -> String {
+pub(super) fn against(finding: &FindingView, style: &Style) -> String {
     let name = style.paint(Tone::Name, &finding.reason.name);
     let text = format!("{name}  ({})  {}", finding.layer, finding.evidence);
     text.trim_end().to_owned()

@@ -479,9 +479,9 @@ registry! {
         "The packet is of a session of a user who is no longer behind its source address."
         "Normal after a logout; `events` tells who went."
         "";
-    119 DtlsSourceForeign "dtls-source-foreign" Warning
-        "A packet out of a DTLS association has a source that is not its client's address."
-        "Find out what the client routes into its tunnel; it may only send as itself."
+    119 RemoteSourceForeign "remote-source-foreign" Warning
+        "A client of remote access sent a packet from an address that is not its own."
+        "Find out what the client routes into its tunnel; it may only send from the addresses it was given."
         "Cisco: rpf-violated";
     120 DtlsNoAssociation "dtls-no-association" Notice
         "A packet is for a client that has no DTLS association."
@@ -495,19 +495,15 @@ registry! {
         "More first messages of IKE come than are looked at in a second."
         "Find the senders in a capture; peers that are up are not concerned, others get through by sending again."
         "";
-    123 RemoteSourceForeign "remote-source-foreign" Warning
-        "A client of remote access sent, in its TLS connection, a packet from an address that is not its own."
-        "Find out what the client routes into its tunnel; it may only send from the address it was given."
-        "";
-    124 RemoteClientUnknown "remote-client-unknown" Info
+    123 RemoteClientUnknown "remote-client-unknown" Info
         "The destination is an address for clients of remote access that no client has."
         "See `show remote-access` for who is there."
         "";
-    125 RemoteClientAway "remote-client-away" Info
+    124 RemoteClientAway "remote-client-away" Info
         "The client that has the destination has lost its connection, and may come again."
         "Normal for a moment; `show remote-access` tells until when it may."
         "";
-    126 RemoteClientSlow "remote-client-slow" Notice
+    125 RemoteClientSlow "remote-client-slow" Notice
         "The client reads its TLS connection more slowly than packets come."
         "Let UDP pass to the gateway, so that packets go by DTLS."
         "";

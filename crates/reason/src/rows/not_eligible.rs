@@ -113,15 +113,15 @@ registry! {
         "npu-offload disable";
     27 SaNotInstalled "sa-not-installed" Notice
         "The SA that serves the direction is not on the engine."
-        "Ask why with `explain sa`."
+        "Ask why with `explain sa`, or `explain dtls` of a client's."
         "partial";
     28 SaRefused "sa-refused" Warning
         "The engine refused the SA that serves the direction."
-        "Ask why with `explain sa`."
+        "Ask why with `explain sa`, or `explain dtls` of a client's."
         "err=";
     29 SaNotEligible "sa-not-eligible" Notice
         "The SA that serves the direction does not qualify for the engine."
-        "Ask why with `explain sa`."
+        "Ask why with `explain sa`, or `explain dtls` of a client's."
         "FortiOS: npu_flag=20";
     30 CipherUnsupported "cipher-unsupported" Notice
         "The engine does not have the cipher of the SA."

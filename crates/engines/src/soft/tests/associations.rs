@@ -198,10 +198,10 @@ fn a_client_cannot_send_as_another() {
     rig.install(&FlowProgram { ingress: CLIENTS, ..outbound(other, other, 1) });
     process(&mut rig, 0, client.sends(other, b"as another"));
     assert_eq!((rig.out.tx.len(), rig.out.punts.len(), rig.out.dropped.len()), (0, 0, 1));
-    assert_eq!(drops(&rig, DropReason::DtlsSourceForeign), 1);
+    assert_eq!(drops(&rig, DropReason::RemoteSourceForeign), 1);
     let v6 = udp6(1);
     process(&mut rig, 0, client.sends(v6, b"with an address it has not"));
-    assert_eq!(drops(&rig, DropReason::DtlsSourceForeign), 2);
+    assert_eq!(drops(&rig, DropReason::RemoteSourceForeign), 2);
 }
 
 #[test]

@@ -14,6 +14,7 @@ mod promote;
 mod unwrap;
 mod wrap;
 
+pub(crate) use promote::fast;
 pub(crate) use unwrap::FromClient;
 
 use core::net::IpAddr;

@@ -235,6 +235,10 @@ impl Gateway {
             let said = facts.and_then(|facts| self.rules().dtls_evidence(&facts, reason));
             let (layer, evidence) = match said {
                 Some(evidence) => ("engine", evidence),
+                None if reason == NotEligible::NeighbourUnresolved => {
+                    let next_hop = self.clients.get(number).map_or(u32::MAX, |c| c.next_hop);
+                    ("core", self.next_hop_words(next_hop))
+                }
                 None if is_passing(reason) => ("core", String::new()),
                 None => ("config", String::new()),
             };

@@ -79,7 +79,7 @@ impl Gateway {
             if let Some(before) = &mut packet.before_sa {
                 before.bytes = packet.frame.bytes().to_vec();
             }
-            return Err(DropReason::DtlsSourceForeign);
+            return Err(DropReason::RemoteSourceForeign);
         }
         packet.before_sa = None;
         packet.asks_for_no_sa();

@@ -26,13 +26,13 @@ use rand_core::CryptoRng;
 use wire::{Time, Tuple, proto};
 use zeroize::Zeroizing;
 
+use super::waiting::Waiting;
 use crate::{Gateway, addresses::Lease, packet::Packet};
 
 pub(super) use connections::child_name;
 use established::Established;
 pub(crate) use upkeep::renegotiated;
 pub(crate) use waiting::Awaits;
-use waiting::Waiting;
 
 /// UDP ports of IKE (RFC 7296 §2, §2.23).
 const PORTS: [u16; 2] = [500, esp::nat_t::PORT];
@@ -60,7 +60,7 @@ pub(crate) struct Negotiation {
     listeners: BTreeMap<(VrId, IpAddr), PeerId>,
     /// Where what an address sends belongs; of addresses that spoke before too, which take leave.
     routers: BTreeMap<IpAddr, VrId>,
-    waiting: Waiting,
+    waiting: Waiting<String>,
     /// What failed with whoever is no peer, the latest last.
     pub(crate) strangers: VecDeque<Failed>,
     /// Datagrams that were not taken, by cause.
@@ -193,7 +193,7 @@ impl Negotiation {
             limits: strangers::Limits::default(),
             listeners: BTreeMap::new(),
             routers: BTreeMap::new(),
-            waiting: Waiting::default(),
+            waiting: Waiting::new(waiting::LIMITS),
             strangers: VecDeque::new(),
             ignored: BTreeMap::new(),
             leases: BTreeMap::new(),
@@ -236,7 +236,7 @@ impl Negotiation {
 
     /// Packets that wait for SAs of a tunnel.
     pub(crate) fn waiting(&self, tunnel: &str) -> usize {
-        self.waiting.of(tunnel)
+        self.waiting.of(&tunnel.to_owned())
     }
 
     /// A datagram that was not taken is counted by its cause.

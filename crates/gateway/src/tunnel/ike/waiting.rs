@@ -1,33 +1,17 @@
 //! Packets that wait for an SA to be negotiated: a few, and not for long.
 
 use core::time::Duration;
-use std::{
-    collections::{BTreeMap, VecDeque},
-    sync::Arc,
-};
+use std::sync::Arc;
 
 use config::model::{Start, TunnelId};
 use reason::DropReason;
 use wire::{Time, Tuple};
 
-use super::{Phase, connections::ike_name};
+use super::{super::waiting::Limits, Phase, connections::ike_name};
 use crate::{Gateway, packet::Packet};
 
-/// The most that wait for one tunnel.
-const MOST: usize = 32;
-
-/// The most that wait in all.
-const MOST_IN_ALL: usize = 1_024;
-
-/// How long a packet waits.
-const LONGEST: Duration = Duration::from_secs(10);
-
-/// Packets that wait, by tunnel.
-#[derive(Default)]
-pub(super) struct Waiting {
-    queues: BTreeMap<String, VecDeque<(Time, Packet)>>,
-    count: usize,
-}
+/// How many packets wait for a tunnel and in all, and how long.
+pub(super) const LIMITS: Limits = Limits { each: 32, all: 1_024, longest: Duration::from_secs(10) };
 
 /// What a packet without an SA does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,56 +20,6 @@ pub(crate) enum Awaits {
     Negotiation,
     /// It is for the peer to begin.
     Peer,
-}
-
-impl Waiting {
-    /// How many wait for a tunnel.
-    pub(super) fn of(&self, tunnel: &str) -> usize {
-        self.queues.get(tunnel).map_or(0, VecDeque::len)
-    }
-
-    /// Takes a packet in, or gives it back where enough wait.
-    fn hold(&mut self, tunnel: &str, packet: Packet, now: Time) -> Result<(), Box<Packet>> {
-        if self.count >= MOST_IN_ALL || self.of(tunnel) >= MOST {
-            return Err(Box::new(packet));
-        }
-        let until = now + LONGEST;
-        self.queues.entry(tunnel.to_owned()).or_default().push_back((until, packet));
-        self.count += 1;
-        Ok(())
-    }
-
-    /// All that wait for a tunnel.
-    pub(super) fn take(&mut self, tunnel: &str) -> Vec<Packet> {
-        let taken = self.queues.remove(tunnel).unwrap_or_default();
-        self.count -= taken.len();
-        taken.into_iter().map(|(_, packet)| packet).collect()
-    }
-
-    /// All that wait.
-    fn take_all(&mut self) -> Vec<Packet> {
-        self.count = 0;
-        let queues = std::mem::take(&mut self.queues);
-        queues.into_values().flatten().map(|(_, packet)| packet).collect()
-    }
-
-    /// When the first has waited long enough.
-    pub(super) fn poll_timeout(&self) -> Option<Time> {
-        self.queues.values().filter_map(|queue| queue.front()).map(|(until, _)| *until).min()
-    }
-
-    /// Those that have waited long enough.
-    fn overdue(&mut self, now: Time) -> Vec<Packet> {
-        let mut gone = Vec::new();
-        for queue in self.queues.values_mut() {
-            while let Some((_, packet)) = queue.pop_front_if(|(until, _)| *until <= now) {
-                gone.push(packet);
-            }
-        }
-        self.count -= gone.len();
-        self.queues.retain(|_, queue| !queue.is_empty());
-        gone
-    }
 }
 
 impl Gateway {
@@ -126,7 +60,7 @@ impl Gateway {
         });
         let Some((peer, child)) = wanted else { return };
         let name = tunnel.name.clone();
-        if let Err(mut packet) = self.ike.waiting.hold(&name, packet, now) {
+        if let Err(mut packet) = self.ike.waiting.hold(name, 1, packet, now) {
             let reason = DropReason::IkeWaitFull;
             self.counters.drop_packets(reason, packet.ingress, packet.count());
             self.close_trace(&mut packet);
@@ -136,14 +70,14 @@ impl Gateway {
 
     /// Packets that waited for a tunnel go on: it has an SA.
     pub(super) fn release_waiting(&mut self, tunnel: &str, now: Time) {
-        for packet in self.ike.waiting.take(tunnel) {
+        for packet in self.ike.waiting.take(&tunnel.to_owned()) {
             self.leave(packet, now);
         }
     }
 
     /// Packets that waited for a tunnel are dropped: nothing came of it.
     pub(super) fn give_up_waiting(&mut self, tunnel: &str) {
-        let packets = self.ike.waiting.take(tunnel);
+        let packets = self.ike.waiting.take(&tunnel.to_owned());
         self.drop_waiting(packets);
     }
 

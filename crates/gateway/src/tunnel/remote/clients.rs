@@ -39,6 +39,8 @@ pub(crate) struct Client {
     pub(crate) channel: Channel,
     /// It has a tunnel now.
     pub(crate) connected: bool,
+    /// When it lost the one it had.
+    pub(crate) gone: Option<Time>,
     /// Its DTLS association, whether packets go by it or not.
     pub(crate) association: Option<(AssociationId, Association)>,
     /// What it is to those who carry DTLS, once it had an association.
@@ -109,6 +111,7 @@ impl Gateway {
             mtu: mtu.unwrap_or(u16::MAX),
             channel: Channel::Cstp,
             connected: false,
+            gone: None,
             association: None,
             number: None,
         };
@@ -130,6 +133,7 @@ impl Gateway {
         let Some(server) = self.remote.servers.get_mut(&id) else { return };
         let vr = server.inner_vr;
         let Some(gone) = server.clients.remove(&client) else { return };
+        self.drop_held(id, client, now);
         if let Some(number) = gone.number {
             self.remote.by_number.remove(&number);
             self.close_client(number, now);

@@ -98,6 +98,7 @@ impl Gateway {
                 let user = self.user_of(id, client);
                 if let Some(client) = self.remote_client(id, client) {
                     (client.connected, client.channel) = (false, Channel::Cstp);
+                    client.gone = Some(now);
                 }
                 self.seat_client(id, client, now);
                 let Counts { packets_in, bytes_in, packets_out, bytes_out } = counts;
@@ -116,6 +117,7 @@ impl Gateway {
     fn client_connected(&mut self, id: ServerId, connected: &Connected, now: Time) {
         let Some(client) = self.remote_client(id, connected.client) else { return };
         (client.connected, client.mtu) = (true, connected.mtu);
+        client.gone = None;
         client.channel = Channel::Cstp;
         let addresses: Vec<String> = client.addresses().map(|ip| ip.to_string()).collect();
         let Connected { user, remote, version, tls, again, .. } = connected;
@@ -123,6 +125,7 @@ impl Gateway {
         let kind = if *again { EventKind::RemoteAgain } else { EventKind::RemoteUp };
         self.tell(id, kind, text, now);
         self.seat_client(id, connected.client, now);
+        self.release_held(id, connected.client, now);
     }
 
     fn user_of(&self, id: ServerId, client: ::anyconnect::ClientId) -> String {

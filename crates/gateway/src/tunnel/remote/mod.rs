@@ -14,6 +14,7 @@
 //!
 //! Limits: one association of a client at a time.
 
+mod absent;
 mod clients;
 mod events;
 mod reload;
@@ -33,7 +34,7 @@ use ports::Frame;
 use rand_core::{Rng as _, TryCryptoRng, TryRng};
 use wire::{Time, Tuple, proto};
 
-use super::{ClientNumber, Random};
+use super::{ClientNumber, Random, waiting::Waiting};
 use crate::{Gateway, packet::Packet, route::Lookup, tcp};
 
 pub(crate) use clients::Client;
@@ -56,6 +57,8 @@ pub(crate) struct Remotes {
     by_number: BTreeMap<ClientNumber, (ServerId, ClientId)>,
     /// Packets of clients that are still to enter.
     entering: VecDeque<(ServerId, ClientId, Frame)>,
+    /// Packets for clients that have just gone.
+    waiting: Waiting<(ServerId, ClientId)>,
     /// Somebody is taking in what there is already.
     driving: bool,
     random: Shared,
@@ -145,6 +148,7 @@ impl Remotes {
             by_conn: BTreeMap::new(),
             by_number: BTreeMap::new(),
             entering: VecDeque::new(),
+            waiting: Waiting::new(absent::LIMITS),
             driving: false,
             random,
             unix_at_zero: 0,
@@ -168,7 +172,7 @@ impl Remotes {
     /// When something is due.
     pub(crate) fn poll_timeout(&self) -> Option<Time> {
         let endpoints = self.servers.values().filter_map(|server| server.endpoint.poll_timeout());
-        endpoints.chain(self.stack.poll_timeout()).min()
+        endpoints.chain(self.stack.poll_timeout()).chain(self.waiting.poll_timeout()).min()
     }
 
     /// The servers, in the order they were made.
@@ -260,6 +264,9 @@ impl Gateway {
     /// Does what is due.
     pub(crate) fn handle_remote_timeout(&mut self, now: Time) {
         self.remote.stack.handle_timeout(now);
+        if self.remote.waiting.poll_timeout().is_some_and(|at| at <= now) {
+            self.expire_held(now);
+        }
         for server in self.remote.servers.values_mut() {
             if server.endpoint.poll_timeout().is_some_and(|at| at <= now) {
                 server.endpoint.handle_timeout(now);

@@ -1,10 +1,12 @@
 //! Users, addresses given to peers, and clients of remote access as views.
 
 use api::{
-    AddressPoolView, AddressPoolsView, AssociationView, DtlsView, RecordErrors, RecordsView,
-    RemoteAccessView, RemoteClientView, RemoteServerView, RemoteTransportView, Response, Traffic,
-    UserView, UsersView,
+    AddressPoolView, AddressPoolsView, AssociationView, DemotionView, DtlsDirectionView,
+    DtlsExplainView, DtlsExplainsView, DtlsView, FactView, FindingView, HistoryView, ReasonView,
+    RecordErrors, RecordsView, RemedyView, RemoteAccessView, RemoteClientView, RemoteServerView,
+    RemoteTransportView, Response, Traffic, UserView, UsersView,
 };
+use reason::{DemotionReason, NotEligible};
 
 pub fn users() -> Response {
     let alice = UserView {
@@ -148,4 +150,103 @@ pub fn dtls() -> Response {
         outbound: records(240_000, 239_900, 240_015),
     };
     Response::Dtls(DtlsView { associations: vec![association], next: None })
+}
+
+/// One whose records the engine opens, but may not seal; one by CSTP; one that is not there.
+pub fn explain_dtls() -> Response {
+    let Response::RemoteAccess(access) = remote_access() else { panic!("remote access") };
+    let Response::Dtls(dtls) = dtls() else { panic!("associations") };
+    let [alice, bob] = access.clients.try_into().expect("two clients");
+    let association = dtls.associations.into_iter().next().expect("an association");
+    let fact = |holds, for_ms| FactView { holds, for_ms: Some(for_ms) };
+    let step =
+        |at_ms, step: &'static str, reason: Option<&'static str>, evidence: &str| HistoryView {
+            at_ms,
+            direction: None,
+            engine: (step != "created").then(|| "soft".into()),
+            step: step.into(),
+            reason: reason.map(Into::into),
+            evidence: evidence.into(),
+        };
+    let inbound = DtlsDirectionView {
+        direction: "in".into(),
+        requested: fact(true, 7_190_000),
+        eligible: fact(true, 600_000),
+        installed: fact(true, 600_000),
+        hitting: fact(true, 598_000),
+        against: Vec::new(),
+        refusal: None,
+        demotion: Some(DemotionView {
+            reason: ReasonView::of(DemotionReason::SaRekeyed),
+            evidence: String::new(),
+            ago_ms: 600_000,
+        }),
+        records: association.inbound.clone(),
+        history: vec![
+            step(0, "created", None, ""),
+            step(40, "installed", None, ""),
+            step(6_600_000, "demoted", Some("sa-rekeyed"), ""),
+            step(6_600_000, "installed", None, ""),
+            step(6_602_000, "hitting", None, ""),
+        ],
+        remedies: Vec::new(),
+    };
+    let off = ReasonView::of(NotEligible::EgressOptimisationOff);
+    let outbound = DtlsDirectionView {
+        direction: "out".into(),
+        eligible: fact(false, 7_190_000),
+        installed: fact(false, 7_190_000),
+        hitting: fact(false, 7_190_000),
+        against: vec![FindingView {
+            reason: off.clone(),
+            layer: "config".into(),
+            evidence: String::new(),
+        }],
+        demotion: None,
+        records: RecordsView { fast: Traffic::default(), ..association.outbound.clone() },
+        history: vec![
+            step(0, "created", None, ""),
+            step(40, "not-eligible", Some("egress-optimisation-off"), ""),
+        ],
+        remedies: vec![RemedyView {
+            reason: off,
+            direction: None,
+            engine: Some("soft".into()),
+            retry_in_ms: None,
+            retry: "with every change of the configuration".into(),
+        }],
+        ..inbound.clone()
+    };
+    let of = |client, association, directions| DtlsExplainView {
+        client,
+        association,
+        cstp: None,
+        engine: "soft".into(),
+        profile: "secure-firewall-3100".into(),
+        directions,
+        history_lost: 0,
+    };
+    let by_cstp = DtlsExplainView {
+        cstp: Some(FindingView {
+            reason: ReasonView::of(NotEligible::RemoteAccessNotOffloaded),
+            layer: "core".into(),
+            evidence: "nothing was heard by DTLS from 198.51.100.7:41022 for 31 s".into(),
+        }),
+        ..of(
+            RemoteClientView {
+                user: "carol".into(),
+                id: 16,
+                channel: Some("CSTP".into()),
+                ..alice.clone()
+            },
+            Some(AssociationView { user: "carol".into(), heard_ms: 31_400, ..association.clone() }),
+            Vec::new(),
+        )
+    };
+    let clients = vec![
+        of(alice, Some(association), vec![outbound, inbound]),
+        by_cstp,
+        of(bob, None, Vec::new()),
+    ];
+    Response::ExplainedDtls(DtlsExplainsView { total: 3, clients, next: None })
 }
