@@ -9,6 +9,8 @@
 
 // the two ends of IKE that its own tests have
 extern crate ike as lockgate_ike;
+// and the endpoint of remote access with its clients
+extern crate anyconnect as lockgate_anyconnect;
 
 mod datagrams;
 mod endpoint;
@@ -17,8 +19,15 @@ mod packet;
 #[path = "../../crates/ike/tests/pair/mod.rs"]
 mod pair;
 mod parsers;
+mod remote;
+#[path = "../../crates/anyconnect/tests/pair/mod.rs"]
+mod remote_pair;
 mod sealed;
 
 pub use datagrams::{dtls_record, dtls_server};
 pub use endpoint::{Reached, ike_endpoint};
-pub use parsers::{config_text, esp_open, filter_text, ike_identity, ike_message, wire_packet};
+pub use parsers::{
+    aead_gcm, config_text, esp_open, filter_text, ike_identity, ike_message, remote_cstp,
+    remote_http, remote_login, wire_packet,
+};
+pub use remote::remote_endpoint;

@@ -2,6 +2,8 @@
 
 use std::sync::LazyLock;
 
+use aead::{AeadKey as _, Algorithm, Key, Open, Provider, Seal, Selection, TAG_LEN};
+use anyconnect::cstp::Frame as CstpFrame;
 use api::filter::Filter;
 use esp::{DfRule, DscpRule, Inbound, KeyMaterial, Lifetime, Mode, Parameters, Suite};
 use ike::{
@@ -159,5 +161,72 @@ pub fn filter_text(bytes: &[u8]) -> bool {
     let Ok(filter) = Filter::parse(text) else { return false };
     let printed = filter.to_string();
     assert_eq!(Filter::parse(&printed).as_ref(), Ok(&filter), "{printed}");
+    true
+}
+
+/// Requests of HTTP as clients of remote access send them.
+pub fn remote_http(bytes: &[u8]) -> bool {
+    anyconnect::fuzz::http(bytes)
+}
+
+/// Documents and forms of a login.
+pub fn remote_login(bytes: &[u8]) -> bool {
+    anyconnect::fuzz::login(bytes)
+}
+
+/// Frames of CSTP out of TLS, and what a record of DTLS carries. What is a frame is written as the same.
+pub fn remote_cstp(bytes: &[u8]) -> bool {
+    let _ = CstpFrame::from_datagram(bytes).map(|frame| {
+        assert_eq!(frame.kind.number(), bytes[0]);
+        assert_eq!(frame.payload, &bytes[1..]);
+    });
+    let (mut rest, mut frames) = (bytes, 0);
+    while let Ok(Some((frame, len))) = CstpFrame::from_stream(rest) {
+        let again = [&frame.kind.header(frame.payload.len())[..], frame.payload].concat();
+        assert_eq!(again, rest[..len]);
+        rest = &rest[len..];
+        frames += 1;
+    }
+    frames > 0
+}
+
+/// AES-GCM of our own beside `ring`: a key, a nonce, additional data and a text; then with a bit changed somewhere. Says
+/// whether this CPU has it, or there was nothing to compare.
+pub fn aead_gcm(bytes: &[u8]) -> bool {
+    let mut input = Input::new(bytes);
+    let algorithm = [Algorithm::Aes128Gcm, Algorithm::Aes256Gcm][input.below(2)];
+    let secret: [u8; 32] = core::array::from_fn(|_| input.byte());
+    let nonce: [u8; 12] = core::array::from_fn(|_| input.byte());
+    let (aad, bit) = (input.string(), usize::from(input.u16()));
+    let text = input.take(usize::MAX);
+    let key = |provider| {
+        let key = &secret[..algorithm.key_len()];
+        Key::new(algorithm, key, &Selection::only(provider)).expect("invariant: its length")
+    };
+    let seal = |key: &Key| {
+        let (mut text, mut tag) = (text.to_vec(), [0; TAG_LEN]);
+        key.seal(&mut [Seal { nonce, aad, text: &mut text, tag: &mut tag }]);
+        (text, tag)
+    };
+    let right = seal(&key(Provider::Ring));
+    let wide = [Provider::Vaes256, Provider::Vaes512];
+    for provider in wide.into_iter().filter(|p| p.serves(algorithm)) {
+        let key = key(provider);
+        assert!(seal(&key) == right, "{provider:?}");
+        let open = |(mut sealed, tag): (Vec<u8>, [u8; TAG_LEN])| {
+            let mut jobs = [Open { nonce, aad, text: &mut sealed, tag: &tag, authentic: false }];
+            key.open(&mut jobs);
+            let authentic = jobs[0].authentic;
+            (authentic, sealed)
+        };
+        assert!(open(right.clone()) == (true, text.to_vec()), "{provider:?}");
+        let mut wrong = right.clone();
+        let at = bit % (8 * (text.len() + TAG_LEN));
+        match wrong.0.get_mut(at / 8) {
+            Some(byte) => *byte ^= 1 << (at % 8),
+            None => wrong.1[at / 8 - text.len()] ^= 1 << (at % 8),
+        }
+        assert!(open(wrong) == (false, vec![0; text.len()]), "{provider:?}: nothing is shown");
+    }
     true
 }

@@ -113,6 +113,31 @@ fn filter_text() {
 }
 
 #[test]
+fn remote_http() {
+    run("remote_http", lockgate_fuzz::remote_http, 20);
+}
+
+#[test]
+fn remote_login() {
+    run("remote_login", lockgate_fuzz::remote_login, 8);
+}
+
+#[test]
+fn remote_cstp() {
+    run("remote_cstp", lockgate_fuzz::remote_cstp, 5);
+}
+
+#[test]
+fn remote_endpoint() {
+    run("remote_endpoint", lockgate_fuzz::remote_endpoint, 10);
+}
+
+#[test]
+fn aead_gcm() {
+    run("aead_gcm", lockgate_fuzz::aead_gcm, 16);
+}
+
+#[test]
 fn ike_endpoint() {
     let mut all = Reached::default();
     for (input, bytes) in corpus("ike_endpoint") {

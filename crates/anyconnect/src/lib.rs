@@ -21,6 +21,8 @@ pub mod cstp;
 mod endpoint;
 mod event;
 mod form;
+#[cfg(feature = "fuzz")]
+pub mod fuzz;
 mod http;
 mod job;
 mod settings;
