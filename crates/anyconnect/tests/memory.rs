@@ -1,7 +1,8 @@
 //! What an idle client costs: the memory of a process that serves many, each with a tunnel and a DTLS
 //! association, while their far ends live in another process.
 //!
-//! `LOCKGATE_ANYCONNECT_CLIENTS=5000` serves more of them.
+//! `LOCKGATE_ANYCONNECT_CLIENTS=5000` serves more of them. `LOCKGATE_ANYCONNECT_FAR="ADDRESS:PORT COUNT CA.pem USERS"` is the far ends alone, for
+//! another gateway: users `user0` to `userN` with the password `secret1`, the clients shared out among them.
 
 extern crate dtls as lockgate_dtls;
 
@@ -98,19 +99,27 @@ fn far(what: &str) {
         .with_root_certificates(roots)
         .with_no_client_auth();
     let config = Arc::new(config);
-    let clients: Vec<_> = (0..count).map(|i| client(address, &config, i as u64)).collect();
+    let users: Option<usize> = words.next().map(|n| n.parse().expect("a number"));
+    let user = |i: usize| users.map_or("alice".to_owned(), |users| format!("user{}", i % users));
+    let clients: Vec<_> =
+        (0..count).map(|i| client(address, &config, &user(i), i as u64)).collect();
     let _ = std::io::stdin().read_to_end(&mut Vec::new());
     drop(clients);
 }
 
 type Stream = StreamOwned<ClientConnection, TcpStream>;
 
-fn client(address: SocketAddr, config: &Arc<ClientConfig>, seed: u64) -> (Stream, UdpSocket) {
+fn client(
+    address: SocketAddr,
+    config: &Arc<ClientConfig>,
+    user: &str,
+    seed: u64,
+) -> (Stream, UdpSocket) {
     let tls = ClientConnection::new(config.clone(), "gw.test".try_into().expect("a name"));
     let tcp = TcpStream::connect(address).expect("connected");
     tcp.set_nodelay(true).expect("set");
     let mut stream = StreamOwned::new(tls.expect("TLS"), tcp);
-    let form = "username=alice&password=secret1";
+    let form = format!("username={user}&password=secret1");
     let len = form.len();
     write!(stream, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: {len}\r\n\r\n{form}")
         .expect("sent");
@@ -130,7 +139,7 @@ fn client(address: SocketAddr, config: &Arc<ClientConfig>, seed: u64) -> (Stream
     let psk = stream.conn.export_keying_material([0; 32], b"EXPORTER-openconnect-psk", None);
     let psk = psk.expect("exported").to_vec();
     let offer = Offer { session_id, psk, ..Offer::psk(Suite::PSK_AES_256_GCM) };
-    let udp = UdpSocket::bind("127.0.0.1:0").expect("a port");
+    let udp = UdpSocket::bind((stream.sock.local_addr().expect("bound").ip(), 0)).expect("a port");
     udp.connect(address).expect("connected");
     udp.set_read_timeout(Some(std::time::Duration::from_secs(20))).expect("set");
     let mut dtls = Client::new(seed, &udp.local_addr().expect("bound").to_string(), offer);

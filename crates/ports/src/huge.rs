@@ -133,13 +133,20 @@ pub fn heap_in_use() -> usize {
     }
 }
 
-/// Lets all threads allocate from one heap, so that [`gather_heap`] finds what they allocated. Call it
+/// From this size on, in bytes, memory of the C library's heap has pages of its own.
+pub const OWN_PAGES: usize = 32 << 10;
+
+/// Lets all threads allocate from one heap, so that [`gather_heap`] finds what they allocated, and gives everything of
+/// [`OWN_PAGES`] and more pages of its own: they take memory as they are touched and give it back when freed. Left to
+/// itself, the library moves even what has megabytes into the heap once the first such thing was freed; the next small object lands
+/// in the gap, and no gap is ever large enough again: the memory of every password hash (19 MiB) would stay. Call it
 /// before there are threads. No packet is served by an allocation, so none waits for another thread.
 pub fn one_heap() {
     #[cfg(all(target_os = "linux", target_env = "gnu", not(miri)))]
-    // SAFETY: sets a number in the allocator, which takes its own lock for that.
+    // SAFETY: sets numbers in the allocator, which takes its own lock for that.
     unsafe {
         libc::mallopt(libc::M_ARENA_MAX, 1);
+        libc::mallopt(libc::M_MMAP_THRESHOLD, OWN_PAGES as libc::c_int);
     }
 }
 

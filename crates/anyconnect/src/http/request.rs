@@ -140,8 +140,8 @@ impl Parser {
     /// The next whole request.
     pub(crate) fn next(&mut self) -> Result<Option<Request>, HttpError> {
         if self.open.is_none() {
-            // an empty line before a request is to be ignored (RFC 9112 §2.2)
-            if self.scanned == 0 && self.buffer.starts_with(LINE_END) {
+            // empty lines before a request are to be ignored (RFC 9112 §2.2), in whatever pieces they come
+            while self.scanned < LINE_END.len() && self.buffer.starts_with(LINE_END) {
                 self.consume(LINE_END.len());
             }
             let Some(len) = self.head_len()? else { return Ok(None) };
