@@ -1,0 +1,149 @@
+#!/usr/bin/env bash
+# TCP through a client of remote access, by Lockgate and by ocserv in turns: the same openconnect, the same links, the same cipher, one run.
+# Needs root, iproute2, iperf3, openssl, openconnect and ocserv; no part of the tests. Usage: remote-speed.sh PATH_OF_LOCKGATE [ROUNDS] [SECONDS]
+#
+#   server rxs ── (rxg) the gateway ── rxc client
+#   10.1.0.5       198.51.100.1        198.51.100.11
+# CPU time is that of the processes from /proc, as percent of one core: the gateway's (all of ocserv's), openconnect's, iperf3's at both ends.
+set -uo pipefail
+cd "$(dirname "$0")"
+. ./common.sh
+begin "${1:-}" "ip iperf3 openssl openconnect ocserv ocpasswd" "iproute2 iperf3 openssl openconnect ocserv" rxs rxg rxc
+ROUNDS=${2:-3} LENGTH=${3:-4}
+link rxg lan rxs eth0; link rxg wan rxc eth0
+for dev in lan wan; do in_ns rxg sysctl -qw "net.ipv6.conf.$dev.disable_ipv6=1"; in_ns rxg ip link set $dev up; done
+in_ns rxg sysctl -qw net.ipv4.ip_forward=1
+in_ns rxs ip addr add 10.1.0.5/24 dev eth0; in_ns rxs ip link set eth0 up; in_ns rxs ip route add default via 10.1.0.1
+in_ns rxc ip addr add 198.51.100.11/24 dev eth0; in_ns rxc ip link set eth0 up
+ip netns exec rxs iperf3 -s > "$WORK/server.log" 2>&1 & IPERF=$!; BACKGROUND+=($IPERF)
+
+openssl req -x509 -newkey rsa:2048 -nodes -keyout "$WORK/gw.key" -out "$WORK/gw.pem" -days 3 -subj /CN=gw.test -addext subjectAltName=DNS:gw.test,IP:198.51.100.1 2>/dev/null
+PIN=$(openssl x509 -in "$WORK/gw.pem" -pubkey -noout | openssl pkey -pubin -outform der 2>/dev/null | openssl dgst -sha256 -binary | base64)
+printf 'secret1\n' | "$LOCKGATE" user add alice --file "$WORK/users" --group staff >/dev/null || exit 1
+printf 'secret1\nsecret1\n' | ocpasswd -c "$WORK/passwd" alice
+cat > "$WORK/vpnc.sh" <<'T'
+#!/bin/sh
+case "$reason" in connect|reconnect)
+  ip link set dev "$TUNDEV" up mtu "${INTERNAL_IP4_MTU:-1400}"
+  ip addr replace "$INTERNAL_IP4_ADDRESS/32" dev "$TUNDEV"
+  ip route replace 10.1.0.0/24 dev "$TUNDEV" ;; esac
+T
+chmod +x "$WORK/vpnc.sh"
+cat > "$WORK/lockgate.toml" <<T
+hostname = "a"
+[control]
+socket = "$WORK/a.sock"
+[[port]]
+name = "lan"
+[[port]]
+name = "wan"
+[[interface]]
+name = "inside"
+port = "lan"
+address = "10.1.0.1/24"
+[[interface]]
+name = "outside"
+port = "wan"
+address = "198.51.100.1/24"
+[[address-pool]]
+name = "clients"
+addresses = ["10.9.0.10-10.9.0.20"]
+[[remote-access]]
+name = "office"
+address = "198.51.100.1"
+certificate = "$WORK/gw.pem"
+private-key = "$WORK/gw.key"
+users = "$WORK/users"
+pools = "clients"
+split-include = "10.1.0.0/24"
+zone = "remote"
+[[policy]]
+id = 1
+from = "any"
+to = "any"
+action = "allow"
+T
+cat > "$WORK/ocserv.conf" <<T
+auth = "plain[passwd=$WORK/passwd]"
+tcp-port = 443
+udp-port = 443
+run-as-user = root
+run-as-group = root
+socket-file = $WORK/ocserv.sock
+server-cert = $WORK/gw.pem
+server-key = $WORK/gw.key
+isolate-workers = false
+device = vpns
+ipv4-network = 10.9.0.0
+ipv4-netmask = 255.255.255.0
+route = 10.1.0.0/24
+cisco-client-compat = true
+dtls-legacy = true
+dtls-psk = true
+dpd = 90
+keepalive = 32400
+pid-file = $WORK/ocserv.pid
+use-occtl = false
+max-clients = 16
+tls-priorities = "NORMAL:%SERVER_PRECEDENCE"
+T
+
+GATEWAY=""
+start_lockgate() {
+  in_ns rxg ip addr flush dev lan; in_ns rxg ip addr flush dev wan
+  ip netns exec rxg "$LOCKGATE" run --config "$WORK/lockgate.toml" > "$WORK/lockgate.log" 2>&1 & GATEWAY=$!; BACKGROUND+=($GATEWAY)
+  until_ok 10 in_ns rxg "$LOCKGATE" --socket "$WORK/a.sock" show system
+}
+start_ocserv() {
+  in_ns rxg ip addr add 10.1.0.1/24 dev lan; in_ns rxg ip addr add 198.51.100.1/24 dev wan
+  ip netns exec rxg ocserv -f -c "$WORK/ocserv.conf" > "$WORK/ocserv.log" 2>&1 & GATEWAY=$!; BACKGROUND+=($GATEWAY)
+  until_ok 10 eval 'in_ns rxc bash -c "exec 3<>/dev/tcp/198.51.100.1/443"'
+}
+stop() { kill "$GATEWAY" 2>/dev/null; wait "$GATEWAY" 2>/dev/null; until_ok 10 eval '[ -z "$(ip netns pids rxg)" ]'; }
+dial() {
+  printf 'secret1\n' | ip netns exec rxc openconnect --protocol=anyconnect --user=alice --passwd-on-stdin --non-inter --servercert="pin-sha256:$PIN" -v \
+    --interface=tun0 --script="$WORK/vpnc.sh" --gnutls-priority='NORMAL:-CIPHER-ALL:+AES-256-GCM' "$@" https://198.51.100.1/ > "$WORK/oc.log" 2>&1 & BACKGROUND+=($!)
+  until_ok 15 eval 'in_ns rxc ip -4 addr show dev tun0 2>/dev/null | grep -q inet' || return 1
+  case "$*" in *--no-dtls*) ;; *) until_ok 15 grep -qE 'Established DTLS|DTLS connected' "$WORK/oc.log" ;; esac
+}
+hangup() { local pids; pids=$(pgrep -x openconnect | while read -r p; do ip netns pids rxc | grep -x "$p"; done); [ -z "$pids" ] || kill -INT $pids; until_ok 10 eval '[ -z "$(ip netns pids rxc)" ]'; }
+# Clock ticks that processes have used, their ended children not.
+ticks() { local pid sum=0; for pid in "$@"; do [ -r "/proc/$pid/stat" ] && sum=$((sum + $(awk '{ print $14 + $15 }' "/proc/$pid/stat"))); done; echo "$sum"; }
+all_of() { ip netns pids "$1"; }
+# BY CHANNEL WAY: megabits a second and CPU of the three, as a line of the results.
+measure() {
+  local gw oc sv start out mbit hz; hz=$(getconf CLK_TCK)
+  gw=$(ticks $(all_of rxg)) oc=$(ticks $(all_of rxc)) sv=$(ticks $IPERF) start=$(date +%s.%N)
+  out=$(in_ns rxc iperf3 -c 10.1.0.5 -t "$LENGTH" -J ${3#forth}) || { echo "no connection by $1: $out" >&2; return 1; }
+  mbit=$(printf '%s' "$out" | python3 -c 'import json,sys; print(json.load(sys.stdin)["end"]["sum_received"]["bits_per_second"] / 1e6)')
+  awk -v by="$1" -v ch="$2" -v way="$3" -v mbit="$mbit" -v gw=$(( $(ticks $(all_of rxg)) - gw )) -v oc=$(( $(ticks $(all_of rxc)) - oc )) -v sv=$(( $(ticks $IPERF) - sv )) \
+    -v s="$start" -v e="$(date +%s.%N)" -v hz="$hz" 'BEGIN { t = (e - s) * hz / 100; printf "%s %s %s %.0f %.0f %.0f %.0f\n", ch, way, by, mbit, gw / t, oc / t, sv / t }' >> "$WORK/results"
+}
+echo "$(awk -F: '/model name/ { print $2; exit }' /proc/cpuinfo | xargs), $(nproc) cores; AES-256-GCM; $ROUNDS rounds of $LENGTH s; $(openconnect --version | head -1); $(ocserv --version 2>&1 | head -1)"
+for round in $(seq "$ROUNDS"); do
+  for by in lockgate ocserv; do
+    "start_$by" || { echo "$by does not start" >&2; tail -5 "$WORK/$by.log" >&2; exit 1; }
+    for channel in DTLS CSTP; do
+      printf '\rround %s of %s: %-8s %s ' "$round" "$ROUNDS" "$by" "$channel" >&2
+      dial $([ $channel = CSTP ] && echo --no-dtls) || { echo "no $channel by $by" >&2; tail -20 "$WORK/oc.log" >&2; exit 1; }
+      for way in forth -R; do measure "$by" "$channel" "$way" || exit 1; done
+      hangup
+    done
+    stop
+  done
+done
+printf '\r%40s\r' '' >&2
+sort "$WORK/results" | python3 -c '
+import statistics, sys
+rows = {}
+for line in sys.stdin:
+    channel, way, by, *numbers = line.split()
+    rows.setdefault((channel, way), {}).setdefault(by, []).append([float(n) for n in numbers])
+print("{:<8}{:<16}{:>14}{:>14}{:>8}   {:>24}   {:>24}".format("BY", "WAY", "LOCKGATE Mb/s", "ocserv Mb/s", "RATIO", "CPU % gw/client/iperf3", "CPU % ocserv/client/iperf3"))
+for (channel, way), by in sorted(rows.items(), reverse=True):
+    median = {name: [statistics.median(column) for column in zip(*lines)] for name, lines in by.items()}
+    a, b = median["lockgate"], median["ocserv"]
+    cpu = lambda m: "/".join("%.0f" % n for n in m[1:])
+    word = "from the client" if way == "forth" else "to the client"
+    print("{:<8}{:<16}{:>14.0f}{:>14.0f}{:>8.2f}   {:>24}   {:>24}".format(channel, word, a[0], b[0], a[0] / b[0], cpu(a), cpu(b)))
+'
