@@ -3,9 +3,12 @@
 //! Ten thousand SAs used in turn lie on thousands of ordinary pages, more than a CPU remembers the
 //! translations of; looking one up then takes longer than enciphering a small packet. A program
 //! that forwards sets [`HugeAlloc`] as its global allocator: objects aligned to [`ALIGN`] bytes,
-//! which is how what workers touch per packet is marked, come from huge pages, everything else
-//! from the system as ever. Limits: memory of such objects is reused for others of their size and
-//! never given back; where there are no huge pages it is ordinary memory.
+//! which is how what workers touch per packet is marked, come from huge pages. Objects of
+//! [`OWN_PAGES`] and more have pages of their own, which are memory once they are touched and go back
+//! when the object is freed: buffers of connections that are idle, what a password hash works in. In the
+//! heap of the C library such an object leaves a gap, the next small one lands in the gap, and none is
+//! ever large enough again. Everything else comes from the system as ever. Limits: memory of marked objects is
+//! reused for others of their size and never given back; where there are no huge pages it is ordinary memory.
 //!
 //! What a library allocates by itself, such as the keys of `aws-lc-rs`, lies in the heap of the C
 //! library; [`gather_heap`] asks for that to be moved.
@@ -13,7 +16,10 @@
 use std::{
     alloc::{GlobalAlloc, Layout, System},
     ptr::{self, NonNull},
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
 };
 
 /// A huge page of x86-64 and of most ARM kernels, in bytes.
@@ -24,6 +30,15 @@ pub const ALIGN: usize = 128;
 
 /// Larger objects come from the system, in units of [`ALIGN`].
 const LARGEST: usize = 64;
+
+/// From this size on, in bytes, an object has pages of its own.
+pub const OWN_PAGES: usize = 32 << 10;
+
+/// The smallest page there is, in bytes: what has pages of its own is aligned to it.
+const PAGE: usize = 4096;
+
+/// Bytes that have pages of their own.
+static WITH_OWN_PAGES: AtomicUsize = AtomicUsize::new(0);
 
 /// Address space taken at a time; the kernel backs it as it is touched.
 const CHUNK: usize = 8 * HUGE_PAGE;
@@ -117,15 +132,14 @@ pub fn gather_heap() -> usize {
     }
 }
 
-/// Bytes of the heap of the C library that are in use, for measurements. What packets touch of SAs lies
-/// elsewhere.
-/// Zero where that library is not glibc.
+/// Bytes that are allocated, those with pages of their own included, for measurements. What packets touch of SAs lies
+/// elsewhere. Zero where the C library is not glibc.
 pub fn heap_in_use() -> usize {
     #[cfg(all(target_os = "linux", target_env = "gnu", not(miri)))]
     {
         // SAFETY: it only reads counters, under the locks of the heap.
         let info = unsafe { libc::mallinfo2() };
-        info.uordblks + info.hblkhd
+        info.uordblks + info.hblkhd + WITH_OWN_PAGES.load(Relaxed)
     }
     #[cfg(not(all(target_os = "linux", target_env = "gnu", not(miri))))]
     {
@@ -133,20 +147,13 @@ pub fn heap_in_use() -> usize {
     }
 }
 
-/// From this size on, in bytes, memory of the C library's heap has pages of its own.
-pub const OWN_PAGES: usize = 32 << 10;
-
-/// Lets all threads allocate from one heap, so that [`gather_heap`] finds what they allocated, and gives everything of
-/// [`OWN_PAGES`] and more pages of its own: they take memory as they are touched and give it back when freed. Left to
-/// itself, the library moves even what has megabytes into the heap once the first such thing was freed; the next small object lands
-/// in the gap, and no gap is ever large enough again: the memory of every password hash (19 MiB) would stay. Call it
+/// Lets all threads allocate from one heap, so that [`gather_heap`] finds what they allocated. Call it
 /// before there are threads. No packet is served by an allocation, so none waits for another thread.
 pub fn one_heap() {
     #[cfg(all(target_os = "linux", target_env = "gnu", not(miri)))]
-    // SAFETY: sets numbers in the allocator, which takes its own lock for that.
+    // SAFETY: sets a number in the allocator, which takes its own lock for that.
     unsafe {
         libc::mallopt(libc::M_ARENA_MAX, 1);
-        libc::mallopt(libc::M_MMAP_THRESHOLD, OWN_PAGES as libc::c_int);
     }
 }
 
@@ -196,10 +203,89 @@ impl Default for HugeAlloc {
     }
 }
 
-/// The size of a marked object in units of [`ALIGN`].
-const fn units(layout: &Layout) -> Option<usize> {
-    let units = layout.size().div_ceil(ALIGN);
-    if layout.align() == ALIGN && units <= LARGEST { Some(units) } else { None }
+/// Where an object comes from, and so goes back to.
+enum Source {
+    /// A list of blocks, by the size in units of [`ALIGN`].
+    Marked(usize),
+    /// The kernel.
+    OwnPages,
+    /// The C library.
+    System,
+}
+
+impl Source {
+    const fn of(layout: &Layout) -> Self {
+        let units = layout.size().div_ceil(ALIGN);
+        if layout.align() == ALIGN && units <= LARGEST {
+            Self::Marked(units)
+        } else if cfg!(all(target_os = "linux", not(miri)))
+            && layout.size() >= OWN_PAGES
+            && layout.align() <= PAGE
+        {
+            Self::OwnPages
+        } else {
+            Self::System
+        }
+    }
+}
+
+/// Zeroed memory of an object with pages of its own; null when the kernel gives none.
+fn map(size: usize) -> *mut u8 {
+    #[cfg(all(target_os = "linux", not(miri)))]
+    {
+        let access = libc::PROT_READ | libc::PROT_WRITE;
+        let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
+        // SAFETY: a new private mapping at an address of the kernel's choice concerns nobody.
+        let start = unsafe { libc::mmap(ptr::null_mut(), size, access, flags, -1, 0) };
+        if start == libc::MAP_FAILED {
+            return ptr::null_mut();
+        }
+        WITH_OWN_PAGES.fetch_add(size, Relaxed);
+        start.cast()
+    }
+    #[cfg(not(all(target_os = "linux", not(miri))))]
+    {
+        let _ = size;
+        ptr::null_mut()
+    }
+}
+
+/// # Safety
+/// The object came from [`map`], or [`remap`], with this size, and nobody uses it any more.
+unsafe fn unmap(object: *mut u8, size: usize) {
+    #[cfg(all(target_os = "linux", not(miri)))]
+    {
+        WITH_OWN_PAGES.fetch_sub(size, Relaxed);
+        // SAFETY: the caller's promise: it is ours, whole.
+        unsafe { libc::munmap(object.cast(), size) };
+    }
+    #[cfg(not(all(target_os = "linux", not(miri))))]
+    {
+        let _ = (object, size);
+    }
+}
+
+/// The object in another size, maybe elsewhere; null, and the object as it was, when the kernel cannot.
+///
+/// # Safety
+/// The object came from [`map`], or this, with the old size.
+unsafe fn remap(object: *mut u8, old: usize, new: usize) -> *mut u8 {
+    #[cfg(all(target_os = "linux", not(miri)))]
+    {
+        // SAFETY: the caller's promise: it is ours, whole, and whoever has it takes the new address.
+        let moved = unsafe { libc::mremap(object.cast(), old, new, libc::MREMAP_MAYMOVE) };
+        if moved == libc::MAP_FAILED {
+            return ptr::null_mut();
+        }
+        WITH_OWN_PAGES.fetch_add(new, Relaxed);
+        WITH_OWN_PAGES.fetch_sub(old, Relaxed);
+        moved.cast()
+    }
+    #[cfg(not(all(target_os = "linux", not(miri))))]
+    {
+        let _ = (object, old, new);
+        ptr::null_mut()
+    }
 }
 
 impl Blocks {
@@ -237,14 +323,16 @@ impl Blocks {
 }
 
 // SAFETY: a block has at least the layout's size and alignment: the chunks start at a huge page and
-// all blocks are multiples of `ALIGN`. It is given to one caller until that one gives it back with the
-// same layout, which leads to the same list. Nothing here allocates by the global allocator or panics:
-// the lock is a word, units are bounded by `units`.
+// all blocks are multiples of `ALIGN`; mappings start at a page. It is given to one caller until that one gives it
+// back with the same layout, which leads to the same source. Nothing here allocates by the global allocator or panics:
+// the lock is a word, units are bounded by `Source::of`.
 unsafe impl GlobalAlloc for HugeAlloc {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        let Some(units) = units(&layout) else {
+        let units = match Source::of(&layout) {
+            Source::Marked(units) => units,
+            Source::OwnPages => return map(layout.size()),
             // SAFETY: the caller's promise.
-            return unsafe { System.alloc(layout) };
+            Source::System => return unsafe { System.alloc(layout) },
         };
         let block = self.lock().take(units);
         if !block.is_null() {
@@ -258,18 +346,22 @@ unsafe impl GlobalAlloc for HugeAlloc {
     }
 
     unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
-        match units(&layout) {
+        match Source::of(&layout) {
             // SAFETY: the caller's promise, and `alloc` made every such block so large.
-            Some(units) => unsafe { self.lock().give(block, units) },
+            Source::Marked(units) => unsafe { self.lock().give(block, units) },
             // SAFETY: the caller's promise; it came from there.
-            None => unsafe { System.dealloc(block, layout) },
+            Source::OwnPages => unsafe { unmap(block, layout.size()) },
+            // SAFETY: the caller's promise; it came from there.
+            Source::System => unsafe { System.dealloc(block, layout) },
         }
     }
 
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
-        if units(&layout).is_none() {
+        match Source::of(&layout) {
+            Source::Marked(_) => {}
+            Source::OwnPages => return map(layout.size()),
             // SAFETY: the caller's promise.
-            return unsafe { System.alloc_zeroed(layout) };
+            Source::System => return unsafe { System.alloc_zeroed(layout) },
         }
         // SAFETY: the caller's promise.
         let block = unsafe { self.alloc(layout) };
@@ -284,18 +376,20 @@ unsafe impl GlobalAlloc for HugeAlloc {
         let Ok(wanted) = Layout::from_size_align(size, layout.align()) else {
             return ptr::null_mut();
         };
-        if units(&layout).is_none() && units(&wanted).is_none() {
+        match (Source::of(&layout), Source::of(&wanted)) {
             // SAFETY: the caller's promise; it came from there.
-            return unsafe { System.realloc(block, layout, size) };
-        }
-        // SAFETY: the caller's promise; both blocks hold the smaller of the sizes, and are two.
-        unsafe {
-            let new = self.alloc(wanted);
-            if !new.is_null() {
-                new.copy_from_nonoverlapping(block, layout.size().min(size));
-                self.dealloc(block, layout);
-            }
-            new
+            (Source::System, Source::System) => unsafe { System.realloc(block, layout, size) },
+            // SAFETY: the caller's promise; it came from there.
+            (Source::OwnPages, Source::OwnPages) => unsafe { remap(block, layout.size(), size) },
+            // SAFETY: the caller's promise; both blocks hold the smaller of the sizes, and are two.
+            _ => unsafe {
+                let new = self.alloc(wanted);
+                if !new.is_null() {
+                    new.copy_from_nonoverlapping(block, layout.size().min(size));
+                    self.dealloc(block, layout);
+                }
+                new
+            },
         }
     }
 }
@@ -339,6 +433,52 @@ mod tests {
         }
     }
 
+    /// Resident memory of this process, in bytes.
+    #[cfg(target_os = "linux")]
+    fn resident() -> usize {
+        let text = std::fs::read_to_string("/proc/self/statm").expect("Linux");
+        let pages = text.split(' ').nth(1).and_then(|n| n.parse::<usize>().ok()).expect("pages");
+        pages * PAGE
+    }
+
+    /// What a login does: much is taken, something small stays, what was much goes.
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn what_is_large_is_memory_when_touched_and_goes_back() {
+        const MUCH: usize = 19 << 20;
+        let (alloc, mut small) = (HugeAlloc::new(), Vec::new());
+        let before = resident();
+        for n in 0..100u8 {
+            // SAFETY: the layout has a size; the block is used within it and given back with it.
+            unsafe {
+                let block = alloc.alloc_zeroed(layout(MUCH, 64));
+                assert!(!block.is_null());
+                block.write_bytes(n, MUCH);
+                small.push(vec![n; 100]);
+                alloc.dealloc(block, layout(MUCH, 64));
+            }
+        }
+        let after = resident();
+        // other tests run meanwhile, with tens of megabytes
+        assert!(after < before + 20 * MUCH, "{before} bytes before, {after} after");
+        // SAFETY: as above; what was asked for as zeros is read.
+        let idle: Vec<*mut u8> = (0..10_000)
+            .map(|_| unsafe {
+                let block = alloc.alloc_zeroed(layout(64 << 10, 1));
+                assert_eq!((*block, *block.add((64 << 10) - 1)), (0, 0));
+                block
+            })
+            .collect();
+        let touched = resident();
+        let most = after + 10_000 * 8 * PAGE;
+        assert!(touched < most, "{after} bytes before, {touched} with buffers");
+        for block in idle {
+            // SAFETY: allocated above, and given back once.
+            unsafe { alloc.dealloc(block, layout(64 << 10, 1)) };
+        }
+        assert_eq!(small.len(), 100);
+    }
+
     #[cfg(target_os = "linux")]
     #[test]
     fn the_heap_is_found_and_keeps_its_bytes() {
@@ -364,7 +504,7 @@ mod tests {
                 let mut block = alloc.alloc(layout(64, align));
                 block.write_bytes(7, 64);
                 let mut size = 64;
-                for next in [200, 8192, 8193, 100_000, 80] {
+                for next in [200, 8192, 8193, 100_000, 3_000_000, 40_000, 32_768, 32_767, 80] {
                     block = alloc.realloc(block, layout(size, align), next);
                     assert!(!block.is_null() && (block as usize).is_multiple_of(align));
                     assert!((0..64).all(|at| *block.add(at) == 7), "{align} {next}");
