@@ -131,13 +131,10 @@ impl Gateway {
     /// Drops the packets that wait for a neighbour, and the fragments that wait for others. Nobody
     /// is told: the error itself might have to wait.
     fn drop_what_waits(&mut self, now: Time) {
-        self.drop_what_waits_for_ike();
+        self.drop_what_waits_for_ike(now);
         self.drop_what_waits_for_clients(now);
-        for mut packet in self.neighbours.take_held() {
-            let lost = packet.count();
-            self.counters.drop_packets(DropReason::NeighbourUnresolved, packet.ingress, lost);
-            self.show_drop(&packet, DropReason::NeighbourUnresolved, now);
-            self.close_trace(&mut packet);
+        for packet in self.neighbours.take_held() {
+            self.drop_packet(*packet, DropReason::NeighbourUnresolved, now);
         }
         self.reassembler.clear(DropReason::FragmentTimeout);
         self.count_lost_fragments(now);

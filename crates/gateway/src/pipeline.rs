@@ -1,5 +1,6 @@
 //! Drives a packet through the stages in order, and counts and traces what they decide.
 
+use reason::DropReason;
 use wire::Time;
 
 use crate::{
@@ -127,11 +128,7 @@ impl Gateway {
             match verdict {
                 Verdict::Continue => {}
                 Verdict::Drop(reason) => {
-                    if !packet.is_simulated() {
-                        self.counters.drop_packets(reason, packet.ingress, packet.count());
-                        self.show_drop(&packet, reason, now);
-                    }
-                    self.close_trace(&mut packet);
+                    self.drop_packet(packet, reason, now);
                     return None;
                 }
                 Verdict::Consume => {
@@ -238,6 +235,15 @@ impl Gateway {
             let mut packet = packet;
             self.close_trace(&mut packet);
         }
+    }
+
+    /// A packet ends here: counted, shown to captures, its trace closed.
+    pub(crate) fn drop_packet(&mut self, mut packet: Packet, reason: DropReason, now: Time) {
+        if !packet.is_simulated() {
+            self.counters.drop_packets(reason, packet.ingress, packet.count());
+            self.show_drop(&packet, reason, now);
+        }
+        self.close_trace(&mut packet);
     }
 
     /// Hands the finished record of a traced packet to whoever asked for it.

@@ -71,18 +71,11 @@ impl Gateway {
         let Some((id, _)) = packet.next_hop else { return };
         // A scan of a subnet must not take the buffers that forwarding needs.
         if self.frames.in_use() > self.frames.capacity() / 4 * 3 {
-            let mut packet = packet;
-            let lost = packet.count();
-            self.counters.drop_packets(DropReason::NeighbourQueueFull, packet.ingress, lost);
-            self.show_drop(&packet, DropReason::NeighbourQueueFull, now);
-            self.close_trace(&mut packet);
-            return;
+            return self.drop_packet(packet, DropReason::NeighbourQueueFull, now);
         }
         let held = self.neighbours.hold(crate::neighbour::NeighbourId(id), Box::new(packet));
-        if let Err((mut displaced, reason)) = held {
-            self.counters.drop_packets(reason, displaced.ingress, displaced.count());
-            self.show_drop(&displaced, reason, now);
-            self.close_trace(&mut displaced);
+        if let Err((displaced, reason)) = held {
+            self.drop_packet(*displaced, reason, now);
         }
     }
 

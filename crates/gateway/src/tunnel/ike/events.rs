@@ -251,7 +251,7 @@ impl Gateway {
         for tunnel in &config.tunnels {
             let of = tunnel.negotiated().map(|negotiated| config.peer_name(negotiated.peer));
             if of == Some(peer.name.as_str()) {
-                self.give_up_waiting(&tunnel.name);
+                self.give_up_waiting(&tunnel.name, now);
             }
         }
     }

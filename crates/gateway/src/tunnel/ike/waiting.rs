@@ -60,10 +60,8 @@ impl Gateway {
         });
         let Some((peer, child)) = wanted else { return };
         let name = tunnel.name.clone();
-        if let Err(mut packet) = self.ike.waiting.hold(name, 1, packet, now) {
-            let reason = DropReason::IkeWaitFull;
-            self.counters.drop_packets(reason, packet.ingress, packet.count());
-            self.close_trace(&mut packet);
+        if let Err(packet) = self.ike.waiting.hold(name, 1, packet, now) {
+            self.drop_packet(*packet, DropReason::IkeWaitFull, now);
         }
         self.want_child(&peer.name, child, now);
     }
@@ -76,28 +74,26 @@ impl Gateway {
     }
 
     /// Packets that waited for a tunnel are dropped: nothing came of it.
-    pub(super) fn give_up_waiting(&mut self, tunnel: &str) {
+    pub(super) fn give_up_waiting(&mut self, tunnel: &str, now: Time) {
         let packets = self.ike.waiting.take(&tunnel.to_owned());
-        self.drop_waiting(packets);
+        self.drop_waiting(packets, now);
     }
 
     /// Packets that have waited long enough are dropped.
     pub(super) fn expire_waiting(&mut self, now: Time) {
         let packets = self.ike.waiting.overdue(now);
-        self.drop_waiting(packets);
+        self.drop_waiting(packets, now);
     }
 
     /// All that wait are dropped: they name interfaces by numbers that change.
-    pub(crate) fn drop_what_waits_for_ike(&mut self) {
+    pub(crate) fn drop_what_waits_for_ike(&mut self, now: Time) {
         let packets = self.ike.waiting.take_all();
-        self.drop_waiting(packets);
+        self.drop_waiting(packets, now);
     }
 
-    fn drop_waiting(&mut self, packets: Vec<Packet>) {
-        for mut packet in packets {
-            let lost = packet.count();
-            self.counters.drop_packets(DropReason::IkeFailed, packet.ingress, lost);
-            self.close_trace(&mut packet);
+    fn drop_waiting(&mut self, packets: Vec<Packet>, now: Time) {
+        for packet in packets {
+            self.drop_packet(packet, DropReason::IkeFailed, now);
         }
     }
 }

@@ -31,7 +31,7 @@ impl Gateway {
     }
 
     /// A packet waits for its client.
-    pub(crate) fn hold_for_client(&mut self, id: TunnelId, mut packet: Packet, now: Time) {
+    pub(crate) fn hold_for_client(&mut self, id: TunnelId, packet: Packet, now: Time) {
         let destination = self.leaving_tuple(&packet).dst;
         let server = self.remote.by_tunnel.get(&id).copied();
         let client = self.remote.of_tunnel(id).and_then(|server| server.at(destination));
@@ -39,7 +39,6 @@ impl Gateway {
             return self.drop_absent(vec![packet], now);
         };
         let weight = packet.count() as usize;
-        self.close_trace(&mut packet);
         if let Err(packet) = self.remote.waiting.hold((server, client), weight, packet, now) {
             self.drop_absent(vec![*packet], now);
         }
@@ -71,11 +70,8 @@ impl Gateway {
     }
 
     fn drop_absent(&mut self, packets: Vec<Packet>, now: Time) {
-        let reason = DropReason::RemoteClientAway;
-        for mut packet in packets {
-            self.counters.drop_packets(reason, packet.ingress, packet.count());
-            self.show_drop(&packet, reason, now);
-            self.close_trace(&mut packet);
+        for packet in packets {
+            self.drop_packet(packet, DropReason::RemoteClientAway, now);
         }
     }
 
