@@ -191,7 +191,7 @@ pub fn remote_cstp(bytes: &[u8]) -> bool {
 }
 
 /// AES-GCM of our own beside `ring`: a key, a nonce, additional data and a text; then with a bit changed somewhere. Says
-/// whether this CPU has it, or there was nothing to compare.
+/// whether this CPU has it.
 pub fn aead_gcm(bytes: &[u8]) -> bool {
     let mut input = Input::new(bytes);
     let algorithm = [Algorithm::Aes128Gcm, Algorithm::Aes256Gcm][input.below(2)];
@@ -209,8 +209,12 @@ pub fn aead_gcm(bytes: &[u8]) -> bool {
         (text, tag)
     };
     let right = seal(&key(Provider::Ring));
-    let wide = [Provider::Vaes256, Provider::Vaes512];
-    for provider in wide.into_iter().filter(|p| p.serves(algorithm)) {
+    let mut compared = false;
+    for provider in [Provider::Vaes256, Provider::Vaes512] {
+        if !provider.serves(algorithm) {
+            continue;
+        }
+        compared = true;
         let key = key(provider);
         assert!(seal(&key) == right, "{provider:?}");
         let open = |(mut sealed, tag): (Vec<u8>, [u8; TAG_LEN])| {
@@ -228,5 +232,5 @@ pub fn aead_gcm(bytes: &[u8]) -> bool {
         }
         assert!(open(wrong) == (false, vec![0; text.len()]), "{provider:?}: nothing is shown");
     }
-    true
+    compared
 }

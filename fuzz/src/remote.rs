@@ -13,15 +13,6 @@ use crate::{
 /// Steps of one input.
 const MOST_STEPS: usize = 64;
 
-const KINDS: [Kind; 6] = [
-    Kind::Data,
-    Kind::DpdRequest,
-    Kind::DpdResponse,
-    Kind::Disconnect,
-    Kind::Keepalive,
-    Kind::Terminate,
-];
-
 /// What clients say in their requests, mostly; the rest is the input's.
 const LINES: [&str; 12] = [
     "POST / HTTP/1.1\r\nHost: gw.test\r\n",
@@ -41,8 +32,9 @@ const LINES: [&str; 12] = [
 struct Scene<'a> {
     pair: Pair,
     input: Input<'a>,
-    /// Connections that were begun, with TLS and without.
+    /// Connections with TLS.
     conns: Vec<ConnId>,
+    /// Connections of strangers, who send anything.
     raw: Vec<ConnId>,
     /// The one who means well: what it sends must arrive.
     good: (ConnId, ClientId),
@@ -124,7 +116,7 @@ impl Scene<'_> {
             4..=6 => self.say(),
             7 => {
                 let index = usize::from(self.input.byte());
-                let kind = KINDS[self.input.below(KINDS.len())];
+                let kind = Kind::ALL[self.input.below(Kind::ALL.len())];
                 let payload = self.input.string().to_vec();
                 let frame = [&kind.header(payload.len())[..], &payload].concat();
                 self.tell(index, &frame);

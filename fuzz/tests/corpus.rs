@@ -134,7 +134,9 @@ fn remote_endpoint() {
 
 #[test]
 fn aead_gcm() {
-    run("aead_gcm", lockgate_fuzz::aead_gcm, 16);
+    // where the CPU has no VAES there is nothing to compare, and somebody has to say that this is known
+    let known = env::var_os("LOCKGATE_WITHOUT_VAES").is_some();
+    run("aead_gcm", lockgate_fuzz::aead_gcm, if known { 0 } else { 16 });
 }
 
 #[test]

@@ -33,6 +33,16 @@ pub enum Kind {
 }
 
 impl Kind {
+    /// Every kind.
+    pub const ALL: [Self; 6] = [
+        Self::Data,
+        Self::DpdRequest,
+        Self::DpdResponse,
+        Self::Disconnect,
+        Self::Keepalive,
+        Self::Terminate,
+    ];
+
     /// The number on the wire.
     pub const fn number(self) -> u8 {
         match self {
@@ -145,15 +155,6 @@ mod tests {
 
     use super::*;
 
-    const KINDS: [Kind; 6] = [
-        Kind::Data,
-        Kind::DpdRequest,
-        Kind::DpdResponse,
-        Kind::Disconnect,
-        Kind::Keepalive,
-        Kind::Terminate,
-    ];
-
     #[test]
     fn headers_are_as_on_the_wire() {
         assert_eq!(Kind::Data.header(0x123), *b"STF\x01\x01\x23\x00\x00");
@@ -178,7 +179,7 @@ mod tests {
     proptest! {
         #[test]
         fn frames_survive(payload in proptest::collection::vec(any::<u8>(), 0..64), kind in 0..6_usize, more in any::<u8>()) {
-            let kind = KINDS[kind];
+            let kind = Kind::ALL[kind];
             let mut bytes = kind.header(payload.len()).to_vec();
             bytes.extend(&payload);
             for len in 0..bytes.len() {

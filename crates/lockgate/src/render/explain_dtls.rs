@@ -5,7 +5,7 @@ use api::{DtlsDirectionView, DtlsExplainView, DtlsExplainsView};
 use super::{
     explain::steps,
     port::or_none,
-    sa::{Placed, against},
+    sa::{Placed, against, engine},
     style::{Style, Tone},
     table::Table,
     units::{bytes, count, duration},
@@ -51,11 +51,7 @@ fn explain(view: &DtlsExplainView, style: &Style) -> String {
             ),
         );
     }
-    let held = match view.profile == view.engine {
-        true => String::new(),
-        false => format!(", held to {}", style.paint(Tone::Name, &view.profile)),
-    };
-    line("engine", &format!("{}{held}", view.engine));
+    line("engine", &engine(&view.engine, &view.profile, style));
     for way in &view.directions {
         out.push_str(&direction(way, view.history_lost, style));
     }

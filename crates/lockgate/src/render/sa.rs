@@ -31,11 +31,7 @@ fn explain(view: &SaExplainView, style: &Style) -> String {
         sa.destination
     );
     let mut line = |label: &str, text: &str| out.push_str(&format!("  {label:<10} {text}\n"));
-    let held = match view.profile == sa.engine {
-        true => String::new(),
-        false => format!(", held to {}", style.paint(Tone::Name, &view.profile)),
-    };
-    line("engine", &format!("{}{held}", sa.engine));
+    line("engine", &engine(&sa.engine, &view.profile, style));
     let placed = Placed {
         facts: [view.requested, view.eligible, view.installed, view.hitting],
         against: &sa.against,
@@ -59,6 +55,14 @@ fn explain(view: &SaExplainView, style: &Style) -> String {
     }
     out.push_str(&steps(&view.history, view.history_lost));
     out
+}
+
+/// An engine, with the device whose rules it is held to if that is not itself.
+pub(super) fn engine(engine: &str, profile: &str, style: &Style) -> String {
+    match profile == engine {
+        true => engine.to_owned(),
+        false => format!("{engine}, held to {}", style.paint(Tone::Name, profile)),
+    }
 }
 
 /// Where an SA or a direction of an association stands at the engine.
