@@ -7,39 +7,20 @@
 set -uo pipefail
 cd "$(dirname "$0")"
 . ./common.sh
+. ./openconnect.sh
 FAR=$(cd ../.. && cargo test --release -p lockgate-anyconnect --test memory --no-run 2>&1 | sed -n 's/.*Executable.*(\(.*\))/\1/p')
 [ -n "$FAR" ] || { echo "the far ends are not built: cargo test -p lockgate-anyconnect --test memory --no-run" >&2; exit 1; }
 FAR=$(cd ../.. && realpath "$FAR")
 begin "${1:-}" "ip openssl" "iproute2 openssl" iqg iq1 iq2
 CLIENTS=${2:-5000} HALF=$(( ${2:-5000} / 2 )) USERS=400
 ours() { in_ns iqg "$LOCKGATE" --socket "$WORK/a.sock" "$@"; }
-in_ns iqg ip link add wan type veth peer name wanbr
-in_ns iqg ip link add name sw type bridge; in_ns iqg ip link set sw up; in_ns iqg ip link set wanbr master sw up
-for n in 1 2; do
-  ip link add "c$n" netns iqg type veth peer name eth0 netns "iq$n"
-  in_ns iqg ip link set "c$n" master sw up
-  in_ns "iq$n" ip addr add "198.51.100.1$n/24" dev eth0; in_ns "iq$n" ip link set eth0 up
-done
-for dev in wan wanbr sw; do in_ns iqg sysctl -qw "net.ipv6.conf.$dev.disable_ipv6=1"; in_ns iqg ip link set $dev up; done
-(cd "$WORK" && exec 2>/dev/null
-  openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout ca.key -out ca.pem -days 3 -subj "/CN=Test CA" \
-    -addext basicConstraints=critical,CA:TRUE -addext keyUsage=keyCertSign,cRLSign
-  openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout gw.key -out gw.csr -subj /CN=gw.test
-  printf 'subjectAltName=DNS:gw.test\nkeyUsage=digitalSignature\nextendedKeyUsage=serverAuth\n' > gw.ext
-  openssl x509 -req -in gw.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 3 -extfile gw.ext -out gw.pem)
+switch iqg iq1 iq2
+authority
+gateway_certificate
 # one hash for all users: their passwords are the same
 printf 'secret1\n' | "$LOCKGATE" user add user0 --file "$WORK/one" >/dev/null 2>&1 || exit 1
 for n in $(seq 0 $((USERS - 1))); do sed "s/^user0:/user$n:/" "$WORK/one"; done > "$WORK/users"; chmod 600 "$WORK/users"
-cat > "$WORK/a.toml" <<T
-hostname = "a"
-[control]
-socket = "$WORK/a.sock"
-[[port]]
-name = "wan"
-[[interface]]
-name = "outside"
-port = "wan"
-address = "198.51.100.1/24"
+{ begin_config; cat; } > "$WORK/a.toml" <<T
 [[address-pool]]
 name = "clients"
 addresses = ["10.64.0.1-10.64.255.254"]
@@ -59,16 +40,16 @@ ip netns exec iqg "$LOCKGATE" run --config "$WORK/a.toml" > "$WORK/gw.log" 2>&1 
 until_ok 10 ours show system || { cat "$WORK/gw.log" >&2; exit 1; }
 kb() { awk -v key="$1:" '$1 == key { n += $2 } END { print n }' "/proc/$GW/smaps_rollup"; }
 ticks() { awk '{ print $14 + $15 }' "/proc/$GW/stat"; }
-BEFORE=$(kb Rss)
+BEFORE=$(kb Rss) FARS=()
 for n in 1 2; do
   mkfifo "$WORK/stop$n"
-  LOCKGATE_ANYCONNECT_FAR="198.51.100.1:443 $HALF $WORK/ca.pem $USERS" ip netns exec "iq$n" "$FAR" --exact an_idle_client_costs_little --nocapture < "$WORK/stop$n" > "$WORK/far$n" 2>&1 & BACKGROUND+=($!)
+  LOCKGATE_ANYCONNECT_FAR="198.51.100.1:443 $HALF $WORK/ca.pem $USERS" ip netns exec "iq$n" "$FAR" --exact an_idle_client_costs_little --nocapture < "$WORK/stop$n" > "$WORK/far$n" 2>&1 & FARS[$n]=$!; BACKGROUND+=($!)
   exec {fd}> "$WORK/stop$n"
 done
 connected() { ours show remote-access --limit 1 --json | grep -oE '"associations":[0-9]+' | grep -oE '[0-9]+'; }
 START=$SECONDS
 while [ "$(connected)" -lt $((HALF * 2)) ]; do
-  for n in 1 2; do if grep -q panicked "$WORK/far$n"; then echo >&2; cat "$WORK/far$n" >&2; exit 1; fi; done
+  for n in 1 2; do kill -0 "${FARS[$n]}" 2>/dev/null || { printf '\nthe far ends have ended:\n' >&2; cat "$WORK/far$n" >&2; exit 1; }; done
   printf '\r%s of %s clients after %s s ' "$(connected)" "$((HALF * 2))" "$((SECONDS - START))" >&2
   read -rt 1 <> <(:)
 done

@@ -8,6 +8,7 @@
 set -uo pipefail
 cd "$(dirname "$0")"
 . ./common.sh
+. ./openconnect.sh
 begin "${1:-}" "ip iperf3 openssl openconnect ocserv ocpasswd" "iproute2 iperf3 openssl openconnect ocserv" rxs rxg rxc
 ROUNDS=${2:-3} LENGTH=${3:-4}
 link rxg lan rxs eth0; link rxg wan rxc eth0
@@ -17,34 +18,13 @@ in_ns rxs ip addr add 10.1.0.5/24 dev eth0; in_ns rxs ip link set eth0 up; in_ns
 in_ns rxc ip addr add 198.51.100.11/24 dev eth0; in_ns rxc ip link set eth0 up
 ip netns exec rxs iperf3 -s > "$WORK/server.log" 2>&1 & IPERF=$!; BACKGROUND+=($IPERF)
 
-openssl req -x509 -newkey rsa:2048 -nodes -keyout "$WORK/gw.key" -out "$WORK/gw.pem" -days 3 -subj /CN=gw.test -addext subjectAltName=DNS:gw.test,IP:198.51.100.1 2>/dev/null
-PIN=$(openssl x509 -in "$WORK/gw.pem" -pubkey -noout | openssl pkey -pubin -outform der 2>/dev/null | openssl dgst -sha256 -binary | base64)
+authority
+gateway_certificate
+PIN=$(pin gw)
 printf 'secret1\n' | "$LOCKGATE" user add alice --file "$WORK/users" --group staff >/dev/null || exit 1
 printf 'secret1\nsecret1\n' | ocpasswd -c "$WORK/passwd" alice
-cat > "$WORK/vpnc.sh" <<'T'
-#!/bin/sh
-case "$reason" in connect|reconnect)
-  ip link set dev "$TUNDEV" up mtu "${INTERNAL_IP4_MTU:-1400}"
-  ip addr replace "$INTERNAL_IP4_ADDRESS/32" dev "$TUNDEV"
-  ip route replace 10.1.0.0/24 dev "$TUNDEV" ;; esac
-T
-chmod +x "$WORK/vpnc.sh"
-cat > "$WORK/lockgate.toml" <<T
-hostname = "a"
-[control]
-socket = "$WORK/a.sock"
-[[port]]
-name = "lan"
-[[port]]
-name = "wan"
-[[interface]]
-name = "inside"
-port = "lan"
-address = "10.1.0.1/24"
-[[interface]]
-name = "outside"
-port = "wan"
-address = "198.51.100.1/24"
+client_script
+{ begin_config lan; cat; } > "$WORK/lockgate.toml" <<T
 [[address-pool]]
 name = "clients"
 addresses = ["10.9.0.10-10.9.0.20"]
@@ -101,7 +81,7 @@ start_ocserv() {
 }
 stop() { kill "$GATEWAY" 2>/dev/null; wait "$GATEWAY" 2>/dev/null; until_ok 10 eval '[ -z "$(ip netns pids rxg)" ]'; }
 dial() {
-  printf 'secret1\n' | ip netns exec rxc openconnect --protocol=anyconnect --user=alice --passwd-on-stdin --non-inter --servercert="pin-sha256:$PIN" -v \
+  printf 'secret1\n' | ip netns exec rxc openconnect --protocol=anyconnect --user=alice --passwd-on-stdin --non-inter --servercert="$PIN" -v \
     --interface=tun0 --script="$WORK/vpnc.sh" --gnutls-priority='NORMAL:-CIPHER-ALL:+AES-256-GCM' "$@" https://198.51.100.1/ > "$WORK/oc.log" 2>&1 & BACKGROUND+=($!)
   until_ok 15 eval 'in_ns rxc ip -4 addr show dev tun0 2>/dev/null | grep -q inet' || return 1
   case "$*" in *--no-dtls*) ;; *) until_ok 15 grep -qE 'Established DTLS|DTLS connected' "$WORK/oc.log" ;; esac

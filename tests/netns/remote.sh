@@ -8,32 +8,20 @@
 set -uo pipefail
 cd "$(dirname "$0")"
 . ./common.sh
+. ./openconnect.sh
 begin "${1:-}" "ip ping iperf3 openssl openconnect nft" "iproute2 iputils-ping iperf3 openssl openconnect nftables" regs regw rec1 rec2
 ours() { in_ns regw "$LOCKGATE" --socket "$WORK/a.sock" "$@"; }
 
 # the network: both clients on a bridge in the gateway's own namespace
 link regw lan regs eth0
-in_ns regw ip link add wan type veth peer name wanbr
-in_ns regw ip link add name sw type bridge; in_ns regw ip link set sw up; in_ns regw ip link set wanbr master sw up
-for n in 1 2; do
-  ip link add "c$n" netns regw type veth peer name eth0 netns "rec$n"
-  in_ns regw ip link set "c$n" master sw up
-  in_ns "rec$n" ip addr add "198.51.100.1$n/24" dev eth0; in_ns "rec$n" ip link set eth0 up
-done
-for dev in lan wan wanbr sw; do in_ns regw sysctl -qw "net.ipv6.conf.$dev.disable_ipv6=1"; in_ns regw ip link set $dev up; done
+switch regw rec1 rec2
+in_ns regw sysctl -qw net.ipv6.conf.lan.disable_ipv6=1; in_ns regw ip link set lan up
 in_ns regs ip addr add 10.1.0.5/24 dev eth0; in_ns regs ip link set eth0 up; in_ns regs ip route add default via 10.1.0.1
 
 # an authority, the gateway's certificate, alice's
-(cd "$WORK" && exec 2>/dev/null
-  openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout ca.key -out ca.pem -days 30 -subj "/CN=Test CA" \
-    -addext basicConstraints=critical,CA:TRUE -addext keyUsage=keyCertSign,cRLSign
-  issue() { # NAME SUBJECT EXTENSIONS
-    openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout "$1.key" -out "$1.csr" -subj "$2"
-    printf '%b' "$3" > "$1.ext"
-    openssl x509 -req -in "$1.csr" -CA ca.pem -CAkey ca.key -CAcreateserial -days 30 -extfile "$1.ext" -out "$1.pem"
-  }
-  issue gw /CN=gw.test 'subjectAltName=DNS:gw.test,IP:198.51.100.1\nkeyUsage=digitalSignature\nextendedKeyUsage=serverAuth\n'
-  issue alice /CN=alice 'keyUsage=digitalSignature\nextendedKeyUsage=clientAuth\n')
+authority
+gateway_certificate
+issue alice /CN=alice 'keyUsage=digitalSignature\nextendedKeyUsage=clientAuth\n'
 
 # users by our own tool
 add() { printf '%s\n' "$2" | "$LOCKGATE" user add "$1" --file "$WORK/users" "${@:3}"; }
@@ -42,22 +30,7 @@ has "and listed" '^alice +staff' "$LOCKGATE" user list --file "$WORK/users"
 
 # ACCESS: more keys of the remote access
 gateway() {
-  cat > "$WORK/a.toml" <<T
-hostname = "a"
-[control]
-socket = "$WORK/a.sock"
-[[port]]
-name = "lan"
-[[port]]
-name = "wan"
-[[interface]]
-name = "inside"
-port = "lan"
-address = "10.1.0.1/24"
-[[interface]]
-name = "outside"
-port = "wan"
-address = "198.51.100.1/24"
+  { begin_config lan; cat; } > "$WORK/a.toml" <<T
 [[address-pool]]
 name = "clients"
 addresses = ["10.9.0.10-10.9.0.20"]
@@ -93,22 +66,15 @@ check "the configuration is in order" "$LOCKGATE" check "$WORK/a.toml"
 ip netns exec regw "$LOCKGATE" run --config "$WORK/a.toml" > "$WORK/gw.log" 2>&1 & BACKGROUND+=($!)
 check "the gateway runs" until_ok 10 ours show system
 
-cat > "$WORK/vpnc.sh" <<'T'
-#!/bin/sh
-case "$reason" in connect|reconnect)
-  ip link set dev "$TUNDEV" up mtu "${INTERNAL_IP4_MTU:-1400}"
-  ip addr replace "$INTERNAL_IP4_ADDRESS/32" dev "$TUNDEV"
-  ip route replace 10.1.0.0/24 dev "$TUNDEV" ;; esac
-T
-chmod +x "$WORK/vpnc.sh"
-PIN=$(openssl x509 -in "$WORK/gw.pem" -pubkey -noout | openssl pkey -pubin -outform der 2>/dev/null | openssl dgst -sha256 -binary | base64)
+client_script
+PIN=$(pin gw)
 
 # NUMBER USER PASSWORD OPTIONS...: openconnect in namespace rec$NUMBER
 declare -A CLIENT=()
 dial() {
   local n=$1 user=$2 password=$3; shift 3
   printf '%s\n' "$password" | ip netns exec "rec$n" openconnect --protocol=anyconnect --user="$user" --passwd-on-stdin --non-inter \
-    --servercert="pin-sha256:$PIN" -v --timestamp --interface=tun0 --script="$WORK/vpnc.sh" --reconnect-timeout 60 "$@" https://198.51.100.1/ > "$WORK/oc$n.log" 2>&1 &
+    --servercert="$PIN" -v --timestamp --interface=tun0 --script="$WORK/vpnc.sh" --reconnect-timeout 60 "$@" https://198.51.100.1/ > "$WORK/oc$n.log" 2>&1 &
   CLIENT[$n]=$!; BACKGROUND+=($!)
 }
 hangup() { local pids; pids=$(ip netns pids "rec$1"); [ -z "$pids" ] || kill -INT $pids 2>/dev/null; until_ok 10 gone "$1"; }
