@@ -169,6 +169,9 @@ pub enum Reason {
     /// It carried no packet for as long as it may.
     #[error("idle for too long")]
     IdleTimeout,
+    /// The keys of its TLS 1.2 connection sealed as many records as they may; it is to come again.
+    #[error("the keys of the connection are used up")]
+    KeysUsedUp,
     /// It did not come again in time.
     #[error("the client did not come again in time")]
     Expired,

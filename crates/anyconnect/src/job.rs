@@ -3,11 +3,11 @@
 
 use std::{fmt, sync::Arc};
 
-use rustls::ServerConnection;
 use zeroize::Zeroizing;
 
 use crate::{
     auth::{Authenticator, CertificateName, Identity, Refused, certificate_name},
+    records::record_len,
     tls,
 };
 
@@ -30,7 +30,7 @@ pub struct JobDone {
 
 pub(crate) enum Work {
     /// A connection in its handshake, and what it is to read.
-    Handshake(Box<ServerConnection>, Vec<u8>, CertificateName),
+    Handshake(Box<tls::Connection>, Vec<u8>, CertificateName),
     Login(Arc<dyn Authenticator>, Proof),
 }
 
@@ -58,7 +58,7 @@ pub(crate) enum Outcome {
 
 /// A connection after a step of its handshake.
 pub(crate) struct Handshaken {
-    pub(crate) tls: Box<ServerConnection>,
+    pub(crate) tls: Box<tls::Connection>,
     /// What it did not read, because the handshake was over before.
     pub(crate) rest: Vec<u8>,
     /// What it says, also when it failed.
@@ -102,16 +102,16 @@ impl Job {
     }
 }
 
-fn handshake(mut tls: Box<ServerConnection>, input: Vec<u8>, name: CertificateName) -> Handshaken {
+fn handshake(mut tls: Box<tls::Connection>, input: Vec<u8>, name: CertificateName) -> Handshaken {
     let mut rest = input.as_slice();
     let mut result = Ok(());
     // what comes after the handshake is left to the endpoint, which reads as much as it has room for
-    while tls.is_handshaking() && !rest.is_empty() && result.is_ok() {
-        result = match tls.read_tls(&mut rest) {
-            Ok(0) => break,
-            Ok(_) => tls.process_new_packets().map(|_| ()).map_err(|error| error.to_string()),
-            Err(error) => Err(error.to_string()),
-        };
+    while tls.is_handshaking()
+        && result.is_ok()
+        && let Some((record, behind)) = record_len(rest).and_then(|len| rest.split_at_checked(len))
+    {
+        rest = behind;
+        result = tls.read_record(record).map(|_| ());
     }
     let result = result.map_err(HandshakeFailure::Tls).and_then(|()| {
         let certificate = tls.peer_certificates().and_then(<[_]>::first);

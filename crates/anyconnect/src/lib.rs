@@ -25,6 +25,7 @@ mod form;
 pub mod fuzz;
 mod http;
 mod job;
+mod records;
 mod settings;
 #[cfg(test)]
 mod testing;

@@ -2,19 +2,21 @@
 //!
 //! Sessions are not resumed: a resumed one would skip the client's certificate, and clients come
 //! again only every few hours. The time that certificates are checked against is the owner's. Randomness is
-//! drawn from the operating system, as the library has no other way.
+//! drawn from the operating system, as the library has no other way. Once a connection carries a tunnel,
+//! [`records`](crate::records) goes on with its keys.
 
 use std::{
     fmt,
+    ops::{Deref, DerefMut},
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
 };
 
 use rustls::{
-    KeyLog, RootCertStore, ServerConfig, ServerConnection,
+    ExtractedSecrets, KeyLog, RootCertStore, ServerConfig, ServerConnection,
     crypto::aws_lc_rs,
     server::{NoServerSessionStorage, WebPkiClientVerifier},
     time_provider::TimeProvider,
@@ -137,6 +139,7 @@ impl Tls {
         let mut config = builder.with_single_cert(chain, key).map_err(refused)?;
         config.session_storage = Arc::new(NoServerSessionStorage {});
         config.send_tls13_tickets = 0;
+        config.enable_secret_extraction = true;
         if let Some(key_log) = key_log {
             config.key_log = key_log;
         }
@@ -149,15 +152,123 @@ impl Tls {
     }
 
     /// A connection that begins. `None` if the library would not begin it.
-    pub(crate) fn accept(&self) -> Option<Box<ServerConnection>> {
-        let mut connection = ServerConnection::new(self.config.clone()).ok()?;
+    pub(crate) fn accept(&self) -> Option<Box<Connection>> {
+        let traffic =
+            Arc::new(Traffic { secrets: Default::default(), log: self.config.key_log.clone() });
+        let mut config = (*self.config).clone();
+        config.key_log = traffic.clone();
+        let mut inner = ServerConnection::new(Arc::new(config)).ok()?;
         // what is to be sent is limited where it is made
-        connection.set_buffer_limit(None);
-        Some(Box::new(connection))
+        inner.set_buffer_limit(None);
+        Some(Box::new(Connection { inner, traffic }))
     }
 
     pub(crate) fn set_time(&self, unix_time: Duration) {
         self.clock.0.store(unix_time.as_secs(), Ordering::Relaxed);
+    }
+}
+
+/// A connection while the library has it.
+pub(crate) struct Connection {
+    inner: ServerConnection,
+    traffic: Arc<Traffic>,
+}
+
+impl Connection {
+    /// Takes in a whole record: the library keeps nothing of it then but what it decrypted, so that
+    /// somebody else can read the next one.
+    pub(crate) fn read_record(&mut self, mut record: &[u8]) -> Result<rustls::IoState, String> {
+        loop {
+            match self.inner.read_tls(&mut record) {
+                Ok(0) => return Err("the record is too long".to_owned()),
+                Ok(_) => {}
+                Err(error) => return Err(error.to_string()),
+            }
+            let state = self.inner.process_new_packets().map_err(|error| error.to_string())?;
+            if record.is_empty() {
+                return Ok(state);
+            }
+        }
+    }
+
+    /// What goes on with it needs: sequence numbers and keys, and in TLS 1.3 the secrets of client and
+    /// server that the next keys come from. `None` while it has something to say, or no keys.
+    pub(crate) fn into_secrets(self) -> Option<(ExtractedSecrets, [Option<TrafficSecret>; 2])> {
+        let secrets = self.inner.dangerous_extract_secrets().ok()?;
+        let next = [0, 1].map(|i| self.traffic.secrets[i].get().cloned());
+        Some((secrets, next))
+    }
+}
+
+impl Deref for Connection {
+    type Target = ServerConnection;
+
+    fn deref(&self) -> &ServerConnection {
+        &self.inner
+    }
+}
+
+impl DerefMut for Connection {
+    fn deref_mut(&mut self) -> &mut ServerConnection {
+        &mut self.inner
+    }
+}
+
+/// A secret that keys of one direction come from (RFC 8446 §7.1): as long as the hash of the suite.
+#[derive(Clone)]
+pub(crate) struct TrafficSecret {
+    bytes: Zeroizing<[u8; Self::MAX_LEN]>,
+    len: usize,
+}
+
+impl TrafficSecret {
+    /// As long as SHA-384, in bytes.
+    pub(crate) const MAX_LEN: usize = 48;
+
+    /// Longer ones there are none: the rest is cut off.
+    pub(crate) fn new(secret: &[u8]) -> Self {
+        let mut bytes = Zeroizing::new([0; Self::MAX_LEN]);
+        let len = secret.len().min(Self::MAX_LEN);
+        bytes[..len].copy_from_slice(&secret[..len]);
+        Self { bytes, len }
+    }
+}
+
+impl AsRef<[u8]> for TrafficSecret {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes[..self.len]
+    }
+}
+
+/// Remembers the traffic secrets of one connection, which the library gives to nobody but key logs.
+struct Traffic {
+    secrets: [OnceLock<TrafficSecret>; 2],
+    log: Arc<dyn KeyLog>,
+}
+
+impl Traffic {
+    const LABELS: [&str; 2] = ["CLIENT_TRAFFIC_SECRET_0", "SERVER_TRAFFIC_SECRET_0"];
+}
+
+impl KeyLog for Traffic {
+    fn log(&self, label: &str, client_random: &[u8], secret: &[u8]) {
+        if let Some(i) = Self::LABELS.iter().position(|known| *known == label) {
+            self.secrets[i].get_or_init(|| TrafficSecret::new(secret));
+        }
+        if self.log.will_log(label) {
+            self.log.log(label, client_random, secret);
+        }
+    }
+
+    fn will_log(&self, label: &str) -> bool {
+        Self::LABELS.contains(&label) || self.log.will_log(label)
+    }
+}
+
+/// Says nothing of the secrets.
+impl fmt::Debug for Traffic {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Traffic").finish_non_exhaustive()
     }
 }
 

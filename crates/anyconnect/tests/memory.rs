@@ -31,7 +31,7 @@ const NAME: &str = "an_idle_client_costs_little";
 /// Clients before memory is looked at: what the first ones need stays for all.
 const FIRST: usize = 50;
 /// Bytes of a client: 5,000 of them with their TCP connections are to fit 100 MB.
-const LIMIT: usize = 17 * 1024;
+const LIMIT: usize = 12 * 1024;
 
 #[test]
 fn an_idle_client_costs_little() {

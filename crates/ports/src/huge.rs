@@ -147,6 +147,24 @@ pub fn heap_in_use() -> usize {
     }
 }
 
+/// Gives whole pages of `bytes` back to the kernel until they are written again; what they hold is lost.
+/// For buffers that nobody needs for a while.
+pub fn give_back(bytes: &mut [u8]) {
+    #[cfg(all(target_os = "linux", not(miri)))]
+    {
+        let skip = bytes.as_ptr().align_offset(PAGE).min(bytes.len());
+        let len = (bytes.len() - skip) / PAGE * PAGE;
+        if len > 0 {
+            let first = bytes[skip..].as_mut_ptr().cast();
+            // SAFETY: the pages lie within `bytes`, which nobody else refers to; they read as other bytes
+            // afterwards, zeros in memory of our own, and any byte is a `u8`. On failure nothing changes.
+            unsafe { libc::madvise(first, len, libc::MADV_DONTNEED) };
+        }
+    }
+    #[cfg(not(all(target_os = "linux", not(miri))))]
+    let _ = bytes;
+}
+
 /// Lets all threads allocate from one heap, so that [`gather_heap`] finds what they allocated. Call it
 /// before there are threads. No packet is served by an allocation, so none waits for another thread.
 pub fn one_heap() {
@@ -400,6 +418,19 @@ mod tests {
 
     fn layout(size: usize, align: usize) -> Layout {
         Layout::from_size_align(size, align).expect("right")
+    }
+
+    #[test]
+    fn what_is_given_back_is_memory_again_when_it_is_written() {
+        let mut bytes = vec![7; 64 << 10];
+        give_back(&mut bytes[1..]);
+        // the byte before stays, whatever became of the others
+        assert_eq!(bytes[0], 7);
+        bytes[5..].fill(9);
+        assert!(bytes[5..].iter().all(|byte| *byte == 9));
+        give_back(&mut bytes[10..20]);
+        assert_eq!(bytes[10..20], [9; 10]);
+        give_back(&mut []);
     }
 
     #[test]

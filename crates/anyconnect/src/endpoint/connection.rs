@@ -1,14 +1,14 @@
 //! Connections: from their first byte over TLS and requests to the frames of a tunnel.
 
 use std::{
-    io::{BufRead as _, Write as _},
+    io::{BufRead as _, Read as _, Write as _},
     net::{IpAddr, SocketAddr},
     sync::Arc,
     time::Duration,
 };
 
+use aead::Selection;
 use dtls::Path;
-use rustls::ServerConnection;
 use wire::Time;
 
 use super::{ConnectionRefused, Endpoint, Packets, timers::Timer};
@@ -17,6 +17,7 @@ use crate::{
     cstp::{Frame, Kind},
     http::{HttpError, Parser, Response},
     job::{Handshaken, Work},
+    records::{HEADER_LEN, MAX_RECORD, Opened, Records, record_len},
     tls,
 };
 
@@ -26,19 +27,14 @@ const HANDSHAKE_TIME: Duration = Duration::from_secs(15);
 const REQUEST_TIME: Duration = Duration::from_secs(60);
 /// How long the rest of what is said may take to be sent.
 const LINGER: Duration = Duration::from_secs(5);
-/// The longest record of TLS with its header, in bytes (RFC 8446 §5.2).
-const MAX_RECORD: usize = 5 + 16_384 + 256;
 /// What a connection has to say, in bytes, beyond which it takes no packets and reads nothing more.
 const OUTPUT_LIMIT: usize = 48 * 1024;
-/// Capacity of an empty buffer in bytes that is kept.
-const KEPT: usize = 1024;
 
 /// A connection.
 pub(super) struct Conn {
     pub(super) path: Path,
-    /// `None` while a job has it.
-    tls: Option<Box<ServerConnection>>,
-    /// What TLS has not read: an unfinished record of the handshake, or what came during a job.
+    tls: Layer,
+    /// What TLS has not read: the beginning of a record, or what came during a job.
     input: Vec<u8>,
     output: Vec<u8>,
     sent: usize,
@@ -50,6 +46,24 @@ pub(super) struct Conn {
     pub(super) is_queued: bool,
     /// Logins that failed.
     pub(super) failures: u32,
+}
+
+/// Who does TLS.
+enum Layer {
+    /// A job, for now.
+    Away,
+    /// The library, until there is a tunnel.
+    Library(Box<tls::Connection>),
+    Own(Box<Records>),
+}
+
+impl Layer {
+    fn library(&mut self) -> Option<&mut tls::Connection> {
+        match self {
+            Self::Library(tls) => Some(tls),
+            Self::Away | Self::Own(_) => None,
+        }
+    }
 }
 
 pub(super) enum Phase {
@@ -90,38 +104,66 @@ impl Conn {
         self.pending().len() > OUTPUT_LIMIT
     }
 
-    pub(super) fn tls(&mut self) -> Option<&mut ServerConnection> {
-        self.tls.as_deref_mut()
+    pub(super) fn library(&mut self) -> Option<&mut tls::Connection> {
+        self.tls.library()
+    }
+
+    /// Does TLS without the library from now on. False if that has not let it go: nothing more can be said
+    /// or heard then.
+    pub(super) fn take_over(&mut self, selection: &Selection) -> bool {
+        let Layer::Library(mut tls) = std::mem::replace(&mut self.tls, Layer::Away) else {
+            return false;
+        };
+        // what is decrypted but not read; that it would have to wait for more is no fault
+        let _ = tls.reader().read_to_end(&mut self.partial);
+        match Records::take_over(*tls, selection) {
+            Some(records) => {
+                self.tls = Layer::Own(Box::new(records));
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// Whether its keys have done their part, so that packets need another connection.
+    pub(super) fn is_spent(&self) -> bool {
+        matches!(&self.tls, Layer::Own(records) if records.is_spent())
     }
 
     /// Says something, in a record of its own if it fits one.
     pub(super) fn say(&mut self, parts: &[&[u8]]) {
-        let Some(tls) = &mut self.tls else { return };
-        let slices: Vec<_> = parts.iter().map(|part| std::io::IoSlice::new(part)).collect();
-        // after a fatal alert nothing is taken any more, and nobody listens
-        let _ = match *parts {
-            [one] => tls.writer().write(one),
-            _ => tls.writer().write_vectored(&slices),
-        };
-        tls::take_output(tls, &mut self.output);
+        match &mut self.tls {
+            Layer::Away => {}
+            Layer::Own(records) => records.seal(parts, &mut self.output),
+            Layer::Library(tls) => {
+                let slices: Vec<_> = parts.iter().map(|p| std::io::IoSlice::new(p)).collect();
+                // after a fatal alert nothing is taken any more, and nobody listens
+                let _ = match *parts {
+                    [one] => tls.writer().write(one),
+                    _ => tls.writer().write_vectored(&slices),
+                };
+                tls::take_output(tls, &mut self.output);
+            }
+        }
     }
 
     fn goodbye(&mut self) {
-        if let Some(tls) = &mut self.tls {
-            tls.send_close_notify();
-            tls::take_output(tls, &mut self.output);
+        match &mut self.tls {
+            Layer::Away => {}
+            Layer::Own(records) => records.goodbye(&mut self.output),
+            Layer::Library(tls) => {
+                tls.send_close_notify();
+                tls::take_output(tls, &mut self.output);
+            }
         }
     }
 
     /// How long the whole records are that its input begins with.
     fn records(&self) -> usize {
         let mut at = 0;
-        while let [_, _, _, high, low, rest @ ..] = &self.input[at..] {
-            let len = usize::from(u16::from_be_bytes([*high, *low]));
-            if rest.len() < len {
-                break;
-            }
-            at += 5 + len;
+        while let Some(len) = record_len(&self.input[at..]).filter(|l| *l <= self.input.len() - at)
+        {
+            at += len;
         }
         at
     }
@@ -150,7 +192,7 @@ impl Endpoint {
         let id = ConnId(self.next_id());
         let conn = Conn {
             path,
-            tls: Some(tls),
+            tls: Layer::Library(tls),
             input: Vec::new(),
             output: Vec::new(),
             sent: 0,
@@ -179,23 +221,39 @@ impl Endpoint {
         if matches!(conn.phase, Phase::Closing) {
             return bytes.len();
         }
-        if conn.tls.is_none() || matches!(conn.phase, Phase::Handshake) {
+        if matches!(conn.tls, Layer::Away) || matches!(conn.phase, Phase::Handshake) {
             let taken = bytes.len().min(MAX_RECORD.saturating_sub(conn.input.len()));
             conn.input.extend_from_slice(&bytes[..taken]);
             self.handshake(now, id);
             return taken;
         }
-        if !conn.input.is_empty() {
-            let input = std::mem::take(&mut conn.input);
-            let taken = self.read(now, id, &input, packets);
-            if taken < input.len() {
-                if let Some(conn) = self.conns.get_mut(&id) {
-                    conn.input.extend_from_slice(&input[taken..]);
-                }
-                return 0;
+        let mut taken = 0;
+        while let Some(conn) = self.conns.get_mut(&id) {
+            if conn.input.is_empty() {
+                return taken + self.read(now, id, &bytes[taken..], packets);
+            }
+            // no more than what it keeps needs to be a record: what is behind is read where it lies
+            let wanted = match record_len(&conn.input) {
+                Some(len) => len.min(MAX_RECORD).saturating_sub(conn.input.len()),
+                None => HEADER_LEN - conn.input.len(),
+            };
+            let more = wanted.min(bytes.len() - taken);
+            conn.input.extend_from_slice(&bytes[taken..][..more]);
+            taken += more;
+            let mut input = std::mem::take(&mut conn.input);
+            let read = self.read(now, id, &input, packets);
+            let Some(conn) = self.conns.get_mut(&id) else { break };
+            if read < input.len() {
+                // there is no room for what comes of it
+                conn.input = input.split_off(read);
+                return taken;
+            }
+            if more == 0 && conn.input.len() == input.len() {
+                // what it needs has not come
+                return taken;
             }
         }
-        self.read(now, id, bytes, packets)
+        bytes.len()
     }
 
     /// Gives what came of a handshake to a job, when a record of it is whole.
@@ -209,7 +267,7 @@ impl Endpoint {
             }
             return;
         }
-        let Some(tls) = conn.tls.take() else { return };
+        let Layer::Library(tls) = std::mem::replace(&mut conn.tls, Layer::Away) else { return };
         // a record that is not whole stays, so that what comes next continues it
         let behind = conn.input.split_off(len);
         let input = std::mem::replace(&mut conn.input, behind);
@@ -220,7 +278,7 @@ impl Endpoint {
     pub(super) fn handshaken(&mut self, now: Time, id: ConnId, done: Handshaken) {
         let Some(conn) = self.conns.get_mut(&id) else { return };
         let established = done.result.is_ok() && !done.tls.is_handshaking();
-        conn.tls = Some(done.tls);
+        conn.tls = Layer::Library(done.tls);
         conn.output.extend_from_slice(&done.output);
         let mut input = done.rest;
         input.append(&mut conn.input);
@@ -246,56 +304,117 @@ impl Endpoint {
         }
     }
 
-    /// Reads what came on an established connection, as much as there is room for.
+    /// Reads what came on an established connection, as much as there is room for; what follows the last
+    /// whole record is kept.
     fn read(&mut self, now: Time, id: ConnId, bytes: &[u8], packets: Packets<'_>) -> usize {
-        let mut rest = bytes;
-        loop {
-            if !self.drain(now, id, packets) {
-                break;
-            }
+        let mut at = 0;
+        while self.drain(now, id, packets) {
             let Some(conn) = self.conns.get_mut(&id) else { return bytes.len() };
-            let Some(tls) = conn.tls.as_mut().filter(|_| !rest.is_empty()) else { break };
-            let outcome = match tls.read_tls(&mut rest) {
-                Ok(0) => None,
-                Ok(_) => tls.process_new_packets().ok(),
-                Err(_) => None,
-            };
-            tls::take_output(tls, &mut conn.output);
-            let over = outcome.is_none();
-            let closed = outcome.is_none_or(|state| state.peer_has_closed());
-            if !conn.pending().is_empty() {
-                self.wake(id);
-            }
-            if closed {
-                // what came before the goodbye counts
-                if !over {
-                    self.drain(now, id, packets);
+            let rest = &bytes[at..];
+            let len = match record_len(rest) {
+                Some(len) if len > MAX_RECORD => {
+                    // no record is as long as this one says
+                    self.abandon(now, id);
+                    return bytes.len();
                 }
+                Some(len) if len <= rest.len() => len,
+                Some(_) | None => {
+                    conn.input.extend_from_slice(rest);
+                    return bytes.len();
+                }
+            };
+            at += len;
+            let goes_on = match conn.tls {
+                Layer::Away => return bytes.len(),
+                Layer::Library(_) => self.decrypt(now, id, &rest[..len], packets),
+                Layer::Own(_) => self.open(now, id, &rest[..len], packets),
+            };
+            if !goes_on {
                 self.abandon(now, id);
                 return bytes.len();
             }
         }
         match self.conns.get(&id).map(|conn| &conn.phase) {
             Some(Phase::Closing) | None => bytes.len(),
-            Some(_) => bytes.len() - rest.len(),
+            Some(_) => at,
         }
     }
 
-    /// Takes what TLS has decrypted. False when there is no room for all of it now, or the connection is
-    /// over.
+    /// Gives a record to the library. False when the connection is over.
+    fn decrypt(&mut self, now: Time, id: ConnId, record: &[u8], packets: Packets<'_>) -> bool {
+        let Some(conn) = self.conns.get_mut(&id) else { return false };
+        let Some(tls) = conn.tls.library() else { return false };
+        let state = tls.read_record(record);
+        tls::take_output(tls, &mut conn.output);
+        if !conn.pending().is_empty() {
+            self.wake(id);
+        }
+        let goes_on = state.as_ref().is_ok_and(|state| !state.peer_has_closed());
+        if !goes_on && state.is_ok() {
+            // what came before the goodbye counts
+            self.drain(now, id, packets);
+        }
+        goes_on
+    }
+
+    /// Opens a record of a tunnel and handles the frames in it. False when the connection is over.
+    fn open(&mut self, now: Time, id: ConnId, record: &[u8], packets: Packets<'_>) -> bool {
+        let Some(conn) = self.conns.get_mut(&id) else { return false };
+        let (Layer::Own(records), Phase::Tunnel(client)) = (&mut conn.tls, &conn.phase) else {
+            return false;
+        };
+        let client = *client;
+        let mut scratch = std::mem::take(&mut self.scratch);
+        scratch.clear();
+        scratch.extend_from_slice(record);
+        let said = conn.output.len();
+        let outcome = records.open(&mut scratch, &mut conn.output);
+        let answered = conn.output.len() > said;
+        if let Ok(Opened::Data(text)) = &outcome {
+            if conn.partial.is_empty() {
+                let consumed = self.frames(now, id, client, &scratch[text.clone()], packets);
+                if let Some(conn) = self.conns.get_mut(&id) {
+                    conn.partial.extend_from_slice(&scratch[text.clone()][consumed..]);
+                }
+            } else {
+                conn.partial.extend_from_slice(&scratch[text.clone()]);
+                self.continue_frames(now, id, client, packets);
+            }
+        }
+        self.scratch = scratch;
+        if answered {
+            self.wake(id);
+        }
+        matches!(outcome, Ok(Opened::Data(_) | Opened::Ours))
+    }
+
+    /// Handles the frames of a tunnel that wait.
+    fn continue_frames(&mut self, now: Time, id: ConnId, client: ClientId, packets: Packets<'_>) {
+        let Some(conn) = self.conns.get_mut(&id) else { return };
+        let mut waiting = std::mem::take(&mut conn.partial);
+        let consumed = self.frames(now, id, client, &waiting, packets);
+        if let Some(conn) = self.conns.get_mut(&id) {
+            waiting.drain(..consumed);
+            conn.partial = if waiting.is_empty() { Vec::new() } else { waiting };
+        }
+    }
+
+    /// Takes what was decrypted and waits. False when there is no room for all of it now, or the connection
+    /// is over.
     fn drain(&mut self, now: Time, id: ConnId, packets: Packets<'_>) -> bool {
         loop {
             let Some(conn) = self.conns.get_mut(&id) else { return false };
             if conn.is_full() {
                 return false;
             }
-            let Some(tls) = &mut conn.tls else { return false };
-            let mut reader = tls.reader();
             match &mut conn.phase {
                 Phase::Http { busy: true, .. } => {
-                    return reader.fill_buf().map_or(true, <[u8]>::is_empty);
+                    let Some(tls) = conn.tls.library() else { return false };
+                    return tls.reader().fill_buf().map_or(true, <[u8]>::is_empty);
                 }
                 Phase::Http { parser, .. } => {
+                    let Some(tls) = conn.tls.library() else { return false };
+                    let mut reader = tls.reader();
                     let chunk = reader.fill_buf().unwrap_or_default();
                     let len = chunk.len().min(parser.room());
                     parser.push(&chunk[..len]);
@@ -315,24 +434,12 @@ impl Endpoint {
                 }
                 Phase::Tunnel(client) => {
                     let client = *client;
-                    let chunk = reader.fill_buf().unwrap_or_default();
-                    if chunk.is_empty() && conn.partial.is_empty() {
-                        return true;
+                    if !conn.partial.is_empty() {
+                        self.continue_frames(now, id, client, packets);
                     }
-                    let mut scratch = std::mem::take(&mut self.scratch);
-                    scratch.clear();
-                    scratch.append(&mut conn.partial);
-                    scratch.extend_from_slice(chunk);
-                    let len = chunk.len();
-                    reader.consume(len);
-                    let consumed = self.frames(now, id, client, &scratch, packets);
-                    if let Some(conn) = self.conns.get_mut(&id) {
-                        conn.partial = scratch[consumed.min(scratch.len())..].to_vec();
-                    }
-                    self.scratch = scratch;
-                    if len == 0 {
-                        return true;
-                    }
+                    return self.conns.get(&id).is_some_and(|conn| {
+                        !conn.is_full() && !matches!(conn.phase, Phase::Closing)
+                    });
                 }
                 Phase::Handshake | Phase::Granting { .. } | Phase::Closing => return false,
             }
@@ -397,11 +504,8 @@ impl Endpoint {
         conn.sent = (conn.sent + len).min(conn.output.len());
         if conn.sent == conn.output.len() {
             conn.sent = 0;
-            conn.output.clear();
             // idle connections keep no room
-            if conn.output.capacity() > KEPT {
-                conn.output = Vec::new();
-            }
+            conn.output = Vec::new();
             if matches!(conn.phase, Phase::Closing) {
                 self.remove(id);
                 return;

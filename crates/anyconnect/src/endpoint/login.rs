@@ -259,7 +259,7 @@ impl Endpoint {
         };
         self.by_cookie.insert(cookie.name, id);
         self.by_user.entry(identity.user.clone()).or_default().insert(id);
-        self.clients.insert(id, client);
+        self.clients.insert(id, Box::new(client));
         self.schedule(now, id);
         self.stats.logins += 1;
         let (user, remote) = (identity.user, login.remote);

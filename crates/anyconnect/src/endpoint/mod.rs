@@ -67,7 +67,8 @@ pub struct Endpoint {
     conns: BTreeMap<ConnId, Conn>,
     /// Connections without a tunnel.
     by_address: BTreeMap<IpAddr, usize>,
-    clients: BTreeMap<ClientId, Client>,
+    /// Boxed, as nodes of the tree are half empty when numbers only rise.
+    clients: BTreeMap<ClientId, Box<Client>>,
     by_cookie: BTreeMap<u64, ClientId>,
     by_session_id: BTreeMap<[u8; SESSION_ID_LEN], ClientId>,
     by_association: BTreeMap<AssociationId, ClientId>,
@@ -76,6 +77,8 @@ pub struct Endpoint {
     logins: BTreeMap<JobId, PendingLogin>,
     lockout: Lockout,
     dtls: dtls::Server,
+    /// Whose code ciphers what tunnels carry.
+    selection: aead::Selection,
     timers: Timers,
     out: Output,
     stats: Stats,
@@ -127,6 +130,7 @@ impl Endpoint {
             handshakes: BTreeMap::new(),
             logins: BTreeMap::new(),
             lockout: Lockout::default(),
+            selection: dtls.selection,
             dtls: dtls::Server::new(dtls, dtls_rng),
             timers: Timers::default(),
             out: Output::default(),

@@ -135,6 +135,7 @@ impl Endpoint {
             | Reason::Dead
             | Reason::Frame(_)
             | Reason::Expired
+            | Reason::KeysUsedUp
             | Reason::Crowded => None,
         };
         let pending = client.pending;

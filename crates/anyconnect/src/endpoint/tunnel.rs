@@ -127,7 +127,7 @@ impl Endpoint {
         };
         let mut request = request;
         let remote = conn.path.remote;
-        let Some(connection) = conn.tls() else { return };
+        let Some(connection) = conn.library() else { return };
         let psk = tls::export_psk(connection);
         let (overhead, tls) = (tls::record_overhead(connection), tls::describe(connection));
         let usable = match request.dtls {
@@ -158,6 +158,11 @@ impl Endpoint {
             away: self.settings.cookie_lifetime,
         };
         let answer = tunnel::accept(&request, &grant, &terms);
+        let selection = self.selection;
+        if !self.conns.get_mut(&conn_id).is_some_and(|conn| conn.take_over(&selection)) {
+            self.finish(now, conn_id);
+            return;
+        }
         self.becomes_tunnel(conn_id, id);
         self.say(conn_id, &[&answer]);
         self.leave_for_another(now, id);
@@ -269,9 +274,14 @@ impl Endpoint {
             return Ok(Channel::Dtls);
         }
         let conn = tunnel.conn;
-        if self.conns.get(&conn).is_none_or(|conn| conn.is_full()) {
+        let carries = self.conns.get(&conn);
+        if carries.is_none_or(|conn| conn.is_full()) {
             self.stats.packets_not_read += 1;
             return Err(NotSent::Full);
+        }
+        if carries.is_some_and(|conn| conn.is_spent()) {
+            self.tunnel_lost(now, id, Reason::KeysUsedUp);
+            return Err(NotSent::NoTunnel);
         }
         tunnel.last_cstp_packet = now;
         client.counts.packets_out += 1;

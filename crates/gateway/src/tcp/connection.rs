@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 
+use ports::huge;
 use smoltcp::{
     iface::{Config, Interface, SocketHandle, SocketSet, SocketStorage},
     phy::{Checksum, ChecksumCapabilities, Device, DeviceCapabilities, Medium, RxToken, TxToken},
@@ -11,7 +12,7 @@ use smoltcp::{
 };
 use wire::Time;
 
-use super::{CLOSES_WITHIN, ConnId, Ends, Event, GONE_AFTER, RECEIVE, SEND};
+use super::{CLOSES_WITHIN, ConnId, Ends, Event, GONE_AFTER, RECEIVE, RESTS_AFTER, SEND};
 use crate::local::ETHERNET;
 
 /// IPv6 packets of this size fit every path (RFC 8200 §5).
@@ -28,6 +29,10 @@ pub(super) struct Connection {
     mtu: u16,
     told: Told,
     closing: Closing,
+    /// When it was last seen to have something to send, since its buffer was given back.
+    sending: Option<Time>,
+    /// When it is looked at whether that is long ago.
+    rests: Option<Time>,
 }
 
 /// Whether we have closed our end.
@@ -66,6 +71,8 @@ impl Connection {
             mtu,
             told: Told::default(),
             closing: Closing::No,
+            sending: None,
+            rests: None,
         }
     }
 
@@ -81,6 +88,30 @@ impl Connection {
     pub(super) fn poll(&mut self, packet: Option<&[u8]>, now: Time, send: impl FnMut(Vec<u8>)) {
         let mut device = Wire { packet, mtu: self.mtu, send };
         self.interface.poll(instant(now), &mut device, &mut self.sockets);
+        self.rest(now);
+    }
+
+    /// Gives back the memory that what it sent lay in, once it has not sent for a while.
+    fn rest(&mut self, now: Time) {
+        let socket = self.sockets.get_mut::<Socket<'_>>(self.handle);
+        if socket.send_queue() > 0 {
+            self.sending = Some(now);
+        }
+        let Some(sending) = self.sending else { return };
+        let at = *self.rests.get_or_insert(now + RESTS_AFTER);
+        if at > now {
+            return;
+        }
+        if sending + RESTS_AFTER > now {
+            self.rests = Some(sending + RESTS_AFTER);
+            return;
+        }
+        (self.sending, self.rests) = (None, None);
+        // nothing is queued, so this is all of the buffer; one that may not send any more goes soon
+        let _ = socket.send(|room| {
+            huge::give_back(room);
+            (0, ())
+        });
     }
 
     /// When it wants to be asked next.
@@ -92,7 +123,7 @@ impl Connection {
             Closing::Until(at) => Some(at),
             Closing::No | Closing::Asked => None,
         };
-        at.into_iter().chain(until).min()
+        at.into_iter().chain(until).chain(self.rests).min()
     }
 
     /// Whether the peer has had its time to close its end.

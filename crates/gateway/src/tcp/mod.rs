@@ -55,6 +55,9 @@ const GONE_AFTER: Duration = Duration::from_secs(100);
 /// How long a peer has to close its end once we have closed ours.
 const CLOSES_WITHIN: Duration = Duration::from_secs(20);
 
+/// After so long without sending the memory it was sent from is given back.
+const RESTS_AFTER: Duration = Duration::from_secs(2);
+
 /// A connection; no other ever has its number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ConnId(pub u64);
@@ -120,7 +123,8 @@ pub enum Taken {
 
 /// The connections of a gateway.
 pub struct Stack {
-    connections: BTreeMap<ConnId, Connection>,
+    /// Boxed, as nodes of the tree are half empty when numbers only rise.
+    connections: BTreeMap<ConnId, Box<Connection>>,
     by_ends: HashMap<Ends, ConnId, Keyed>,
     of_source: HashMap<core::net::IpAddr, usize, Keyed>,
     half_open: HashMap<Ends, HalfOpen, Keyed>,
@@ -255,7 +259,7 @@ impl Stack {
 
     /// How many bytes [`Stack::write`] would take.
     pub fn room(&self, id: ConnId) -> usize {
-        self.connections.get(&id).map_or(0, Connection::room)
+        self.connections.get(&id).map_or(0, |connection| connection.room())
     }
 
     /// No more is written. What was written is sent first; [`Event::Closed`] tells when it is done.
@@ -369,7 +373,7 @@ impl Stack {
     /// The peer has our sequence number: it is where it says it is.
     fn complete(&mut self, ends: Ends, packet: &[u8], header: Header, now: Time) -> Taken {
         let Some(half) = self.half_open.get(&ends) else { return Taken::NoConnection };
-        let mut connection = Connection::new(ends, half.mtu, half.seed, now);
+        let mut connection = Box::new(Connection::new(ends, half.mtu, half.seed, now));
         let ours = connection.replay(&half.syn, now);
         let acknowledges = ours.is_some_and(|ours| header.acknowledgement == ours.wrapping_add(1));
         if !acknowledges || header.sequence != half.sequence.wrapping_add(1) {

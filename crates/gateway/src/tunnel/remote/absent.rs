@@ -19,7 +19,7 @@ use crate::{
 const GONE: Duration = Duration::from_secs(1);
 
 /// How many packets wait for a client and in all, those of a super-packet counted one by one, and how long.
-pub(super) const LIMITS: Limits = Limits { each: 512, all: 4_096, longest: GONE };
+pub(super) const LIMITS: Limits = Limits { each: 2_048, all: 4_096, longest: GONE };
 
 impl Gateway {
     /// Whether a packet that leaves by a tunnel has to wait for its client to come again.
