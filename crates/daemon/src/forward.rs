@@ -2,6 +2,7 @@
 
 use std::{
     io,
+    num::NonZeroU64,
     os::fd::RawFd,
     sync::{
         Arc, Mutex, PoisonError,
@@ -23,6 +24,18 @@ use crate::{OpenError, Runner};
 
 /// Empty steps before the thread blocks: a gap between bursts is shorter than a wake-up costs.
 const SPINS: u32 = 32;
+
+/// Frames per second from which on it is worth to wait for several.
+const LOADED: u128 = 30_000;
+
+/// Over how long they are counted.
+const PACE_WINDOW: Duration = Duration::from_millis(1);
+
+/// What is waited then.
+const PAUSE: Duration = Duration::from_micros(25);
+
+/// So many frames in a step are a burst that needs no waiting.
+const MANY: usize = 64;
 
 /// Longest sleep, so that a device that came back is noticed even if nobody says so.
 const LONGEST_SLEEP: Duration = Duration::from_millis(100);
@@ -81,7 +94,18 @@ impl Forwarder {
         let thread = thread::Builder::new().name("forwarding".into()).spawn(move || {
             let _ended_when_dropped = ended_sender;
             let meter = Meter::new(started);
-            Loop { runner, workers, commands: receiver, poll, started, busy, meter }.run();
+            exact_sleeps();
+            Loop {
+                runner,
+                workers,
+                commands: receiver,
+                poll,
+                started,
+                busy,
+                meter,
+                pace: Pace::default(),
+            }
+            .run();
         })?;
         Ok(Self { handle, ended, thread })
     }
@@ -170,6 +194,7 @@ struct Loop {
     started: Instant,
     busy: Arc<AtomicU32>,
     meter: Meter,
+    pace: Pace,
 }
 
 impl Loop {
@@ -191,6 +216,7 @@ impl Loop {
             if moved > 0 || worked {
                 empty = 0;
                 self.meter.publish(&self.busy);
+                self.pace(moved);
                 continue;
             }
             empty += 1;
@@ -204,6 +230,16 @@ impl Loop {
         let limit = Instant::now() + DRAIN_LIMIT;
         while !self.runner.drain(self.now()) && Instant::now() < limit {
             thread::yield_now();
+        }
+    }
+
+    /// Under load, waits a little until more frames have come: a few at a time cost the kernel, the far ends
+    /// and us several times as much as many together. As network devices do with their interrupts.
+    fn pace(&mut self, moved: usize) {
+        if self.pace.is_wanted(moved, self.started.elapsed()) {
+            let before = Instant::now();
+            thread::sleep(PAUSE);
+            self.meter.slept(before.elapsed());
         }
     }
 
@@ -318,6 +354,35 @@ impl Workers {
     }
 }
 
+/// Whether frames come so fast that a short wait brings many.
+#[derive(Default)]
+struct Pace {
+    /// When the frames are counted from, and how many came since.
+    window: (Duration, usize),
+    loaded: bool,
+}
+
+impl Pace {
+    /// After a step that moved so many frames.
+    fn is_wanted(&mut self, moved: usize, now: Duration) -> bool {
+        let (since, count) = &mut self.window;
+        *count += moved;
+        let elapsed = now.saturating_sub(*since);
+        if elapsed >= PACE_WINDOW {
+            self.loaded = *count as u128 * 1_000_000 >= LOADED * elapsed.as_micros();
+            self.window = (now, 0);
+        }
+        self.loaded && moved < MANY
+    }
+}
+
+/// Lets short sleeps of this thread end when they are over, not some 50 µs later.
+fn exact_sleeps() {
+    if let Err(e) = rustix::thread::set_current_timer_slack(Some(NonZeroU64::MIN)) {
+        tracing::debug!("the timer slack of the forwarding thread cannot be set: {e}");
+    }
+}
+
 /// Measures the share of time that was not slept.
 struct Meter {
     window: Instant,
@@ -341,5 +406,34 @@ impl Meter {
             busy.store(u32::try_from(permille).unwrap_or(1000).min(1000), Ordering::Relaxed);
             *self = Self::new(Instant::now());
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_load_is_waited_for_and_a_ping_is_not() {
+        let mut pace = Pace::default();
+        let mut now = Duration::ZERO;
+        // a frame every 100 µs is 10,000 a second
+        for _ in 0..1_000 {
+            now += Duration::from_micros(100);
+            assert!(!pace.is_wanted(1, now));
+        }
+        // ten frames every 100 µs are a load, once that is known
+        let waits: Vec<_> = (0..100)
+            .map(|_| {
+                now += Duration::from_micros(100);
+                pace.is_wanted(10, now)
+            })
+            .collect();
+        assert!(!waits[0] && waits[20..].iter().all(|waits| *waits));
+        // who has many already waits for no more
+        assert!(!pace.is_wanted(MANY, now));
+        // and after a silence the first frame is served at once
+        now += Duration::from_millis(10);
+        assert!(!pace.is_wanted(1, now));
     }
 }

@@ -85,13 +85,9 @@ impl Gateway {
 
     /// Sends a segment of a connection that ends here, behind a blank Ethernet header. Its session hears of it.
     /// Whoever is on the way may cut an IPv4 packet, since nobody here hears that it is too big.
-    pub(crate) fn send_segment(&mut self, vr: VrId, mut bytes: Vec<u8>, now: Time) {
+    pub(crate) fn send_segment(&mut self, vr: VrId, bytes: Vec<u8>, now: Time) {
         let Ok(headers) = wire::parse(&bytes) else { return };
         let Lookup::Local(interface) = self.routes.lookup(vr, headers.src()) else { return };
-        if !headers.tuple.is_v6() {
-            let id = self.rng.next_u64() as u16;
-            local::let_be_cut(&mut bytes, id);
-        }
         let transport = transport(&bytes, &headers);
         if let Some((id, direction)) = self.sessions.lookup(vr, &headers.tuple) {
             self.sessions.observe(id, direction, &headers, transport, &self.windows, now);

@@ -24,7 +24,7 @@ use config::{
 use engines::soft::{Output, PuntLimit, PuntLimits, SoftConfig, SoftWorker, TraceHit, soft};
 use gateway::{Gateway, Parts, PortState, Stopwatch, capture::Place, trace::FastHit};
 use offload::{EpochTable, tcp_window::TcpWindows};
-use ports::{Frame, FramePool, LinkState, Port, PortId};
+use ports::{Coalescer, Frame, FramePool, LinkState, Port, PortId};
 use reason::{DropReason, PuntCause, Reason};
 use wire::{Mac, Time};
 
@@ -73,6 +73,7 @@ pub struct Node {
     received: Vec<Frame>,
     output: Output,
     sending: Vec<Vec<Frame>>,
+    coalescer: Coalescer,
     looks: Looks,
     now: Time,
 }
@@ -126,6 +127,7 @@ impl Node {
             received: Vec::with_capacity(BURST),
             output: Output::new(),
             sending,
+            coalescer: Coalescer::default(),
             looks: Looks::default(),
             now,
         }
@@ -294,6 +296,7 @@ impl Node {
         self.looks.sent();
         for (port, frames) in self.ports.iter_mut().zip(&mut self.sending) {
             if !frames.is_empty() {
+                self.coalescer.coalesce(frames, port.capabilities(), &self.frames);
                 port.send(frames);
                 // What the port could not take it has counted; nothing waits here for a full queue.
                 frames.clear();

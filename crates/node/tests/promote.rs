@@ -6,7 +6,7 @@ use std::{net::Ipv4Addr, sync::Arc, time::Duration};
 use api::{Backend, Request, Response};
 use lockgate_node::{Attached, Node, Settings};
 use offload::Direction;
-use ports::{Frame, FramePool, Port, memory};
+use ports::{Frame, FramePool, Port, PortCapabilities, memory};
 use wire::{Mac, Time, Tuple, build, emit::Ether, proto};
 
 const CONFIG: &str = r#"
@@ -50,6 +50,7 @@ struct Bench {
     node: Node,
     client: memory::MemoryPort,
     server: memory::MemoryPort,
+    wan: memory::MemoryControl,
     now: Time,
 }
 
@@ -59,6 +60,7 @@ impl Bench {
         let frames = FramePool::new(512, 8);
         let (lan, client) = memory::pair(256, Default::default());
         let (wan, server) = memory::pair(256, Default::default());
+        let control = wan.control();
         let attached = [lan, wan].map(|port| Attached { port: Box::new(port), mac: None });
         let settings = Settings {
             ciphers: Default::default(),
@@ -67,7 +69,7 @@ impl Bench {
             stopwatch: || 0,
         };
         let node = Node::new(Arc::new(config), attached.into(), frames, settings, Time::ZERO);
-        Self { node, client, server, now: Time::from_secs(1) }
+        Self { node, client, server, wan: control, now: Time::from_secs(1) }
     }
 
     fn step(&mut self) {
@@ -102,6 +104,42 @@ fn drain(port: &mut memory::MemoryPort) -> Vec<Vec<u8>> {
 
 fn ether(src: Mac, dst: Mac) -> Ether {
     Ether { src, dst, vlan: None }
+}
+
+#[test]
+fn datagrams_that_leave_together_are_one_super_packet_where_the_port_takes_it() {
+    let mut bench = Bench::new();
+    let out = build::tuple(proto::UDP, ([10, 1, 0, 5], 5000), ([203, 0, 113, 9], 53));
+    let (gateway, server) = (Ipv4Addr::new(203, 0, 113, 1), Ipv4Addr::new(203, 0, 113, 9));
+    bench.client_sends(build::udp(ether(CLIENT, LAN), out, b"first"));
+    bench.server_sends(build::arp_reply(SERVER, server, WAN, gateway));
+    bench.at_server();
+    for takes in [false, true] {
+        bench.wan.set_capabilities(PortCapabilities {
+            partial_checksum: takes,
+            tso4: takes,
+            tso6: takes,
+            uso: takes,
+        });
+        let texts = ["one", "two", "six", "ten", "x"].map(str::as_bytes);
+        let datagrams =
+            texts.map(|text| Frame::from_vec(build::udp(ether(CLIENT, LAN), out, text)));
+        bench.client.send(&mut datagrams.into());
+        bench.step();
+        let mut frames = Vec::new();
+        while bench.server.receive(&mut frames, 64) > 0 {}
+        let packets: Vec<_> = frames.iter().map(|frame| frame.on_wire().packets).collect();
+        assert_eq!(packets, if takes { vec![5] } else { vec![1; 5] });
+        let texts_seen: Vec<_> = frames
+            .iter()
+            .flat_map(|frame| {
+                frame.bytes()[usize::from(wire::parse(frame.bytes()).expect("valid").payload)..]
+                    .to_vec()
+            })
+            .collect();
+        assert_eq!(texts_seen, texts.concat());
+    }
+    assert_eq!(bench.node.frames().in_use(), 0);
 }
 
 #[test]

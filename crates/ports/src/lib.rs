@@ -5,6 +5,7 @@
 //! state and, when it is a super-packet, its segment size ([`Offloads`]), and a super-packet's
 //! headers are read to count the packets it stands for.
 
+mod coalesce;
 mod error;
 mod frame;
 pub mod huge;
@@ -19,6 +20,7 @@ mod sys;
 pub mod tuntap;
 mod virtio;
 
+pub use coalesce::Coalescer;
 pub use error::PortError;
 pub use frame::{Checksum, Frame, Gso, GsoKind, HEADROOM, Offloads, OnWire};
 pub use pool::{FrameClass, FramePool, LARGE_ROOM, SMALL_ROOM};

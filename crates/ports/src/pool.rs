@@ -92,6 +92,14 @@ impl FramePool {
         Some(frame)
     }
 
+    /// An empty super-packet frame, if one is free: for whoever does as well without, so that none left is not
+    /// counted as one missing.
+    #[inline]
+    pub fn alloc_spare(self: &Arc<Self>) -> Option<Frame> {
+        let buf = self.large.lock().pop()?;
+        Some(Frame::from_pool(buf, 0, Arc::clone(self)))
+    }
+
     /// Adds up to `count` frames of `len` bytes to the end of `into` under one lock; returns how
     /// many. Fewer than asked counts once per missing frame in [`FramePool::exhausted`].
     pub fn alloc_burst(self: &Arc<Self>, len: usize, count: usize, into: &mut Vec<Frame>) -> usize {

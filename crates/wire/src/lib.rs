@@ -15,6 +15,7 @@ pub mod ecn;
 pub mod emit;
 pub mod fragment;
 pub mod gre;
+pub mod gro;
 pub mod gso;
 pub mod icmp;
 pub mod nd;

@@ -28,7 +28,10 @@ const REQUEST_TIME: Duration = Duration::from_secs(60);
 /// How long the rest of what is said may take to be sent.
 const LINGER: Duration = Duration::from_secs(5);
 /// What a connection has to say, in bytes, beyond which it takes no packets and reads nothing more.
-const OUTPUT_LIMIT: usize = 48 * 1024;
+const OUTPUT_LIMIT: usize = 128 * 1024;
+
+/// Capacity of the buffer that is kept for whoever says something next, at most.
+const SPARE: usize = 4 * OUTPUT_LIMIT;
 
 /// A connection.
 pub(super) struct Conn {
@@ -489,6 +492,9 @@ impl Endpoint {
     /// Says something, and has it sent.
     pub(super) fn say(&mut self, id: ConnId, parts: &[&[u8]]) {
         if let Some(conn) = self.conns.get_mut(&id) {
+            if conn.output.capacity() == 0 {
+                conn.output = std::mem::take(&mut self.spare);
+            }
             conn.say(parts);
             self.wake(id);
         }
@@ -504,8 +510,12 @@ impl Endpoint {
         conn.sent = (conn.sent + len).min(conn.output.len());
         if conn.sent == conn.output.len() {
             conn.sent = 0;
-            // idle connections keep no room
-            conn.output = Vec::new();
+            // idle connections keep no room, and one buffer goes from one that is busy to the next
+            let mut room = std::mem::take(&mut conn.output);
+            room.clear();
+            if (self.spare.capacity()..=SPARE).contains(&room.capacity()) {
+                self.spare = room;
+            }
             if matches!(conn.phase, Phase::Closing) {
                 self.remove(id);
                 return;

@@ -85,6 +85,8 @@ pub struct Endpoint {
     last_id: u64,
     /// Frames of a connection while they are looked at.
     scratch: Vec<u8>,
+    /// An empty buffer for what a connection has to say.
+    spare: Vec<u8>,
 }
 
 #[derive(Default)]
@@ -137,6 +139,7 @@ impl Endpoint {
             stats: Stats::default(),
             last_id: 0,
             scratch: Vec::new(),
+            spare: Vec::new(),
         }
     }
 

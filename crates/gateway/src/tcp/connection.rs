@@ -13,7 +13,7 @@ use smoltcp::{
 use wire::Time;
 
 use super::{CLOSES_WITHIN, ConnId, Ends, Event, GONE_AFTER, RECEIVE, RESTS_AFTER, SEND};
-use crate::local::ETHERNET;
+use crate::local::{ETHERNET, let_be_cut};
 
 /// IPv6 packets of this size fit every path (RFC 8200 §5).
 const EVERY_PATH_V6: u16 = 1_280;
@@ -27,6 +27,8 @@ pub(super) struct Connection {
     sockets: SocketSet<'static>,
     handle: SocketHandle,
     mtu: u16,
+    /// Identification of its next IPv4 packet. They are in a row, so that segments can be joined on the way.
+    id: u16,
     told: Told,
     closing: Closing,
     /// When it was last seen to have something to send, since its buffer was given back.
@@ -69,6 +71,7 @@ impl Connection {
             sockets,
             handle,
             mtu,
+            id: first_id(seed),
             told: Told::default(),
             closing: Closing::No,
             sending: None,
@@ -86,7 +89,7 @@ impl Connection {
 
     /// Takes in a segment, or only the time, and gives what is to be sent.
     pub(super) fn poll(&mut self, packet: Option<&[u8]>, now: Time, send: impl FnMut(Vec<u8>)) {
-        let mut device = Wire { packet, mtu: self.mtu, send };
+        let mut device = Wire { packet, mtu: self.mtu, id: &mut self.id, send };
         self.interface.poll(instant(now), &mut device, &mut self.sockets);
         self.rest(now);
     }
@@ -224,7 +227,9 @@ pub(super) fn answer_to_syn(
     let (receive, send) = (SocketBuffer::new(&mut receive[..]), SocketBuffer::new(&mut send[..]));
     sockets.add(socket(ends, receive, send));
     let mut answer = None;
-    let mut device = Wire { packet: Some(syn), mtu, send: |bytes: Vec<u8>| answer = Some(bytes) };
+    let id = &mut first_id(seed);
+    let mut device =
+        Wire { packet: Some(syn), mtu, id, send: |bytes: Vec<u8>| answer = Some(bytes) };
     interface(ends, mtu, seed, now).poll(instant(now), &mut device, &mut sockets);
     answer
 }
@@ -247,7 +252,7 @@ fn socket<'a>(ends: &Ends, receive: SocketBuffer<'a>, send: SocketBuffer<'a>) ->
 fn interface(ends: &Ends, mtu: u16, seed: u64, now: Time) -> Interface {
     let mut config = Config::new(HardwareAddress::Ip);
     config.random_seed = seed;
-    let mut device = Wire { packet: None, mtu, send: |_| {} };
+    let mut device = Wire { packet: None, mtu, id: &mut 0, send: |_| {} };
     let mut interface = Interface::new(config, &mut device, instant(now));
     // the peer is on the link, whoever it is: routing is the gateway's
     let everybody = IpCidr::new(ends.local.ip().into(), 0);
@@ -255,6 +260,11 @@ fn interface(ends: &Ends, mtu: u16, seed: u64, now: Time) -> Interface {
         addresses.push(everybody).expect("invariant: an interface has room for one address");
     });
     interface
+}
+
+/// Whoever sees it sees the sequence numbers too.
+fn first_id(seed: u64) -> u16 {
+    (seed >> 48) as u16
 }
 
 fn instant(now: Time) -> Instant {
@@ -271,6 +281,7 @@ fn sequence(bytes: &[u8]) -> Option<u32> {
 struct Wire<'p, F> {
     packet: Option<&'p [u8]>,
     mtu: u16,
+    id: &'p mut u16,
     send: F,
 }
 
@@ -286,11 +297,11 @@ impl<F: FnMut(Vec<u8>)> Device for Wire<'_, F> {
 
     fn receive(&mut self, _: Instant) -> Option<(Received<'_>, Sending<'_, F>)> {
         let packet = self.packet.take()?;
-        Some((Received(packet), Sending(&mut self.send)))
+        Some((Received(packet), Sending(&mut self.send, self.id)))
     }
 
     fn transmit(&mut self, _: Instant) -> Option<Sending<'_, F>> {
-        Some(Sending(&mut self.send))
+        Some(Sending(&mut self.send, self.id))
     }
 
     fn capabilities(&self) -> DeviceCapabilities {
@@ -313,18 +324,21 @@ impl RxToken for Received<'_> {
     }
 }
 
-struct Sending<'a, F>(&'a mut F);
+struct Sending<'a, F>(&'a mut F, &'a mut u16);
 
 impl<S: FnMut(Vec<u8>)> TxToken for Sending<'_, S> {
     fn consume<R, F: FnOnce(&mut [u8]) -> R>(self, len: usize, f: F) -> R {
         let mut bytes = vec![0; ETHERNET + len];
         let result = f(&mut bytes[ETHERNET..]);
-        let v6 = bytes[ETHERNET] >> 4 == 6;
-        bytes[ETHERNET - 2..ETHERNET].copy_from_slice(if v6 {
-            &[0x86, 0xdd]
+        let ether_type: [u8; 2] = if bytes[ETHERNET] >> 4 == 6 {
+            [0x86, 0xdd]
         } else {
-            &[0x08, 0x00]
-        });
+            // its path is not probed
+            let_be_cut(&mut bytes, *self.1);
+            *self.1 = self.1.wrapping_add(1);
+            [0x08, 0x00]
+        };
+        bytes[ETHERNET - 2..ETHERNET].copy_from_slice(&ether_type);
         (self.0)(bytes);
         result
     }

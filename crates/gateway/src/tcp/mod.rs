@@ -35,7 +35,7 @@ use connection::{Connection, answer_to_syn};
 pub const RECEIVE: usize = 32 << 10;
 
 /// Bytes that a connection holds of what its peer has not acknowledged.
-pub const SEND: usize = 64 << 10;
+pub const SEND: usize = 256 << 10;
 
 /// Half-open connections that are remembered.
 pub const HALF_OPEN: usize = 1_024;
