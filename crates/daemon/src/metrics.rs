@@ -1,7 +1,7 @@
 //! Metrics in the Prometheus text format, made from the same views as everything else.
 //!
 //! Base units, `_total` on counters, labels from bounded sets only: reasons, engines, ports, pools,
-//! tunnels.
+//! tunnels, servers of remote access. Never users: there is no bound for them.
 
 use std::{collections::VecDeque, fmt::Write, sync::Arc};
 
@@ -10,7 +10,7 @@ use api::{ApiError, Request, Response};
 use crate::Control;
 
 /// What the metrics are made from.
-pub fn requests() -> [Request; 8] {
+pub fn requests() -> [Request; 9] {
     [
         Request::ShowSystem,
         Request::ShowSessionSummary,
@@ -19,6 +19,8 @@ pub fn requests() -> [Request; 8] {
         Request::ShowEngines,
         Request::ShowPorts,
         Request::ShowNatPools,
+        // of the clients one row is enough: what is asked for is of the servers
+        Request::ShowRemoteAccess { user: None, limit: Some(1), cursor: None },
         Request::ShowTunnels { limit: None, cursor: None },
     ]
 }
@@ -64,6 +66,7 @@ fn add(page: &mut Page, view: &Response) {
         Response::Engines(view) => engines(page, view),
         Response::Ports(view) => ports(page, view),
         Response::NatPools(view) => pools(page, view),
+        Response::RemoteAccess(view) => remote_access(page, view),
         // Tunnels come in pages, and a family of metrics has its rows in one place.
         _ => {}
     }
@@ -265,6 +268,59 @@ fn pools(page: &mut Page, view: &api::NatPoolsView) {
     }
 }
 
+fn remote_access(page: &mut Page, view: &api::RemoteAccessView) {
+    if view.servers.is_empty() {
+        return;
+    }
+    type Of = fn(&api::RemoteServerView) -> u64;
+    for (name, kind, help, of) in [
+        ("lockgate_remote_clients", "gauge", "Clients, connected or away.", (|s| s.clients) as Of),
+        ("lockgate_remote_clients_capacity", "gauge", "Clients that fit.", |s| s.capacity),
+        ("lockgate_remote_connections", "gauge", "TLS connections.", |s| s.connections),
+        (
+            "lockgate_remote_handshakes_failed_total",
+            "counter",
+            "Handshakes of TLS that failed.",
+            |s| s.handshakes_failed,
+        ),
+        ("lockgate_remote_users_locked_total", "counter", "Users locked out.", |s| s.locked),
+        ("lockgate_remote_tunnels_total", "counter", "Tunnels made, rekeys included.", |s| {
+            s.tunnels
+        }),
+        ("lockgate_remote_associations_total", "counter", "DTLS associations made.", |s| {
+            s.associations
+        }),
+        ("lockgate_remote_channel_moves_total", "counter", "Moves between CSTP and DTLS.", |s| {
+            s.channel_moves
+        }),
+    ] {
+        page.head(name, kind, help);
+        for server in &view.servers {
+            page.row(&[("access", &server.name)], of(server) as f64);
+        }
+    }
+    page.head("lockgate_remote_logins_total", "counter", "Logins, by how they ended.");
+    for server in &view.servers {
+        for (result, count) in [("succeeded", server.logins), ("failed", server.logins_failed)] {
+            page.row(&[("access", &server.name), ("result", result)], count as f64);
+        }
+    }
+    let transport = &view.transport;
+    page.head("lockgate_remote_tcp_half_open", "gauge", "TCP handshakes not complete.");
+    page.row(&[], transport.half_open as f64);
+    page.head("lockgate_remote_tcp_refused_total", "counter", "TCP openings that came to nothing.");
+    for (cause, count) in [
+        ("evicted", transport.evicted),
+        ("source", transport.refused_of_source),
+        ("full", transport.refused_full),
+        ("malformed", transport.malformed),
+    ] {
+        page.row(&[("cause", cause)], count as f64);
+    }
+    page.head("lockgate_remote_datagrams_ignored_total", "counter", "Datagrams DTLS ignored.");
+    page.row(&[], transport.datagrams_ignored as f64);
+}
+
 fn tunnels(page: &mut Page, views: &[Response]) {
     let all = || {
         let rows = views.iter().filter_map(|view| match view {
@@ -400,6 +456,10 @@ mod tests {
         Response::Tunnels(api::TunnelsView { tunnels: vec![tunnel], total: 2, next })
     }
 
+    fn server(name: &str) -> api::RemoteServerView {
+        api::RemoteServerView { name: name.into(), clients: 3, ..Default::default() }
+    }
+
     #[test]
     fn the_page_is_well_formed_and_names_reasons() {
         let engine = api::EngineView {
@@ -450,6 +510,10 @@ mod tests {
                 ports: vec![api::PortView { name: "wan".into(), ..Default::default() }],
             }),
             Response::NatPools(api::NatPoolsView { pools: vec![api::PoolView::default()] }),
+            Response::RemoteAccess(api::RemoteAccessView {
+                servers: ["office", "home"].map(server).into(),
+                ..Default::default()
+            }),
             tunnel("paris", Some(1)),
             tunnel("oslo", None),
         ];
@@ -462,6 +526,9 @@ mod tests {
             r#"lockgate_drops_total{reason="implicit-deny"}"#,
             r#"lockgate_offload_demotions_total{engine="soft",reason="policy-changed"}"#,
             r#"lockgate_punts_total{engine="soft",cause="flow-miss"}"#,
+            r#"lockgate_remote_clients{access="home"}"#,
+            r#"lockgate_remote_logins_total{access="office",result="failed"}"#,
+            r#"lockgate_remote_tcp_refused_total{cause="source"}"#,
             r#"lockgate_tunnel_up{tunnel="oslo"}"#,
             r#"lockgate_tunnel_packets_total{tunnel="paris",direction="out"}"#,
             r#"lockgate_info{version="",hostname="a \"b\"\\c"}"#,
