@@ -133,6 +133,29 @@ refuse "bob does not reach the server" pings 2
 has "because nothing is for guests" 'fails: user' ours policy lookup tcp "$(address 2)" 10.1.0.5:80
 check "alice still does" pings 1
 
+echo "captures and traces"
+# Only what is alice's, though bob sends as much: the records on the wire and the packets inside, each way.
+ours capture --dtls --user alice --seconds 3 > "$WORK/captured" 2>/dev/null & CAPTURE=$!
+until_ok 5 eval 'ours events | grep -q "DTLS of alice"'
+pings 1 >/dev/null; pings 2 >/dev/null
+check "a capture of alice's DTLS ends" wait $CAPTURE
+seen() { grep -cE " $1 .* dtls alice tunnel office" "$WORK/captured"; }
+of_hers() {
+  local point
+  for point in rx tx decap encap; do printf '%s %s\n' "$point" "$(seen $point)"; done
+  for point in rx tx decap encap; do [ "$(seen $point)" -ge 3 ] || return 1; done
+}
+check "it has records and packets, three at least at each point" of_hers
+refuse "and nothing else" grep -qvE ' dtls alice tunnel office' "$WORK/captured"
+# The next packet to a client, phase by phase: pings go on until one is caught.
+traced() {
+  local pid found=1
+  ours trace -c 1 src 10.1.0.5 dst "$(address 1)" > "$WORK/traced" 2>&1 & pid=$!
+  for _ in $(seq 20); do pings 1 >/dev/null; if grep -q Action "$WORK/traced"; then found=0; break; fi; done
+  kill -INT $pid 2>/dev/null; wait $pid; cat "$WORK/traced"; return $found
+}
+has "a trace of a packet to her says that DTLS carries it" 'encap .*DTLS' traced
+
 echo "addresses"
 foreign() { ours show counters | awk '$1 == "remote-source-foreign" { n += $2 } END { print n + 0 }'; }
 BEFORE=$(foreign)
@@ -157,6 +180,7 @@ T
 allow() { in_ns regw nft delete table bridge re; }
 block
 check "alice goes on by CSTP" until_ok 40 by alice CSTP
+has "a trace of a packet to her says that CSTP carries it" 'encap .*CSTP' traced
 has "and why is explained" 'against +remote-access-not-offloaded ' ours explain dtls alice
 check "and reaches the server" pings 1
 allow

@@ -354,6 +354,10 @@ pub struct CaptureSpec {
     pub filter: Option<String>,
     /// Only packets of the SAs with this SPI (`0x…`): the ESP packets and what is inside.
     pub spi: Option<String>,
+    /// Only packets of DTLS associations, those of this user or of all where it is empty: the records and what
+    /// is inside.
+    #[serde(default)]
+    pub dtls: Option<String>,
     /// Only packets dropped or punted for this reason.
     pub reason: Option<String>,
     /// Only at these points; at every one where there is none.

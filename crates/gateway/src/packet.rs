@@ -3,7 +3,7 @@
 use core::net::IpAddr;
 
 use config::model::{IfId, VrId};
-use offload::Direction;
+use offload::{Direction, SaName};
 use ports::{Frame, PortId};
 use reason::{DropReason, PuntCause};
 use wire::{Headers, Mac};
@@ -136,8 +136,8 @@ pub struct Packet {
 
 /// A packet as it was before an SA had it: an SA that refuses one leaves nothing of it.
 pub(crate) struct BeforeSa {
-    /// SPI of the SA, and the destination of its ESP packets.
-    pub(crate) sa: (u32, IpAddr),
+    /// The SA.
+    pub(crate) sa: SaName,
     /// The packet behind its Ethernet header.
     pub(crate) bytes: Vec<u8>,
 }

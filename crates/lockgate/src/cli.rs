@@ -574,6 +574,12 @@ pub struct CaptureArgs {
     /// Only packets of the SAs with this SPI: the ESP packets and what is inside
     #[arg(long, value_name = "SPI")]
     pub spi: Option<String>,
+    /// Only packets of DTLS associations: the records and what is inside
+    #[arg(long)]
+    pub dtls: bool,
+    /// With --dtls: only of this user's associations
+    #[arg(long, value_name = "NAME", requires = "dtls")]
+    pub user: Option<String>,
     /// Only packets dropped or punted for this reason
     #[arg(long, value_name = "NAME")]
     pub reason: Option<String>,
@@ -635,6 +641,7 @@ impl CaptureArgs {
         api::CaptureSpec {
             filter: (!self.filter.is_empty()).then(|| self.filter.join(" ")),
             spi: self.spi,
+            dtls: self.dtls.then(|| self.user.unwrap_or_default()),
             reason: self.reason,
             points: points.into_iter().filter_map(point).collect(),
             interface: self.interface,

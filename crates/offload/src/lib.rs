@@ -38,4 +38,4 @@ pub use engine::{
 pub use epoch::{Epoch, EpochRef, EpochTable};
 pub use profiles::{PROFILE_NAMES, PROFILES, Profile, SOFT};
 pub use program::{Adjacency, AdjacencyId, Direction, FlowProgram};
-pub use sa::{ClientAddresses, SaProgram, datagrams_of};
+pub use sa::{ClientAddresses, SaName, SaProgram, datagrams_of};

@@ -85,16 +85,49 @@ impl ClientAddresses {
     }
 }
 
-impl SaProgram {
-    /// What it is called in captures: the SPI and the destination of its ESP packets, or the number of an
-    /// association and our own address.
-    pub fn name(&self) -> (u32, IpAddr) {
+/// What an SA or association is called in captures.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SaName {
+    /// An SA of ESP.
+    Esp {
+        /// Its SPI.
+        spi: u32,
+        /// Where its packets go.
+        destination: IpAddr,
+    },
+    /// A DTLS association.
+    Dtls {
+        /// The number of its client.
+        number: u32,
+    },
+}
+
+impl SaName {
+    /// That of an SA.
+    pub const fn esp(parameters: &esp::Parameters) -> Self {
+        Self::Esp { spi: parameters.spi, destination: parameters.destination }
+    }
+
+    /// The SPI, if it has one.
+    pub const fn spi(&self) -> Option<u32> {
         match self {
-            Self::Outbound { sa, .. } => (sa.parameters().spi, sa.parameters().destination),
-            Self::Inbound { sa, .. } => (sa.parameters().spi, sa.parameters().destination),
-            Self::DtlsOutbound { sa, number, .. } => (*number, sa.path().local.ip()),
-            Self::DtlsInbound { number, datagrams, .. } => (*number, datagrams.dst),
+            Self::Esp { spi, .. } => Some(*spi),
+            Self::Dtls { .. } => None,
         }
+    }
+}
+
+impl SaProgram {
+    /// What it is called in captures.
+    pub fn name(&self) -> SaName {
+        let parameters = match self {
+            Self::Outbound { sa, .. } => sa.parameters(),
+            Self::Inbound { sa, .. } => sa.parameters(),
+            Self::DtlsOutbound { number, .. } | Self::DtlsInbound { number, .. } => {
+                return SaName::Dtls { number: *number };
+            }
+        };
+        SaName::esp(parameters)
     }
 
     /// The next hop of an outgoing one.
@@ -128,6 +161,9 @@ impl fmt::Debug for SaProgram {
             Self::DtlsOutbound { .. } => "DtlsOutbound",
             Self::DtlsInbound { .. } => "DtlsInbound",
         };
-        write!(f, "{way}({:#010x})", self.name().0)
+        match self.name() {
+            SaName::Esp { spi, .. } => write!(f, "{way}({spi:#010x})"),
+            SaName::Dtls { number } => write!(f, "{way}(DTLS {number})"),
+        }
     }
 }

@@ -110,8 +110,11 @@ pub struct CapturedView {
     pub reason: Option<ReasonView>,
     /// SPI of the ESP packet, or of the SA that it came out of or goes into: `0x00001001`.
     pub spi: Option<String>,
-    /// Tunnel of that SA.
+    /// Tunnel of that SA or association.
     pub tunnel: Option<String>,
+    /// User of the DTLS association that the record belongs to, or that the packet came out of or goes into.
+    #[serde(default)]
+    pub user: Option<String>,
     /// Session it belongs to.
     pub session: Option<u64>,
     /// Its tuple at this point; absent when it has none.

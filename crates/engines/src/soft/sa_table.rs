@@ -265,7 +265,7 @@ mod tests {
     }
 
     fn spi(map: &SaMap, sa: SaRef) -> Option<u32> {
-        map.get(sa).map(|program| program.name().0)
+        map.get(sa).and_then(|program| program.name().spi())
     }
 
     #[test]

@@ -4,8 +4,9 @@
 //! what ends here, only the worker sees: with a [`Tap`] in its [`Output`](super::Output) it copies those
 //! into memory that was set aside before. Without one it pays one branch for each packet of an SA.
 
-use core::{net::IpAddr, ops::Range};
+use core::ops::Range;
 
+use offload::SaName;
 use ports::PortId;
 use reason::DropReason;
 use wire::IpVersion;
@@ -45,8 +46,8 @@ pub struct Tapped<'a> {
     pub point: TapPoint,
     /// Where it came in.
     pub place: TapPlace,
-    /// The SA it was copied at: see [`SaProgram::name`](offload::SaProgram::name).
-    pub sa: Option<(u32, IpAddr)>,
+    /// The SA it was copied at.
+    pub sa: Option<SaName>,
     /// The frame; packets from inside of tunnels stand behind a blank Ethernet header.
     pub bytes: &'a [u8],
 }
@@ -54,13 +55,13 @@ pub struct Tapped<'a> {
 struct Kept {
     point: TapPoint,
     place: TapPlace,
-    sa: Option<(u32, IpAddr)>,
+    sa: Option<SaName>,
     at: Range<usize>,
 }
 
 /// A copy about which it is not known yet what becomes of its packet.
 pub(super) struct Held {
-    sa: (u32, IpAddr),
+    sa: SaName,
     place: TapPlace,
     at: Range<usize>,
 }
@@ -74,7 +75,7 @@ pub struct Tap {
 }
 
 impl Tap {
-    /// Copies packets of the SAs with these SPIs, of all where there are none. All memory is taken
+    /// Copies packets of the SAs with these SPIs, of all SAs and associations where there are none. All memory is taken
     /// now.
     pub fn new(spis: Vec<u32>) -> Self {
         Self { spis, bytes: Vec::with_capacity(ROOM), kept: Vec::with_capacity(PACKETS), lost: 0 }
@@ -99,12 +100,7 @@ impl Tap {
 
     /// Copies a frame about which it is not known yet what becomes of it.
     #[cold]
-    pub(super) fn hold(
-        &mut self,
-        sa: (u32, IpAddr),
-        place: TapPlace,
-        frame: &[u8],
-    ) -> Option<Held> {
+    pub(super) fn hold(&mut self, sa: SaName, place: TapPlace, frame: &[u8]) -> Option<Held> {
         self.hold_behind(sa, place, &[], frame)
     }
 
@@ -112,7 +108,7 @@ impl Tap {
     #[cold]
     pub(super) fn hold_packet(
         &mut self,
-        sa: (u32, IpAddr),
+        sa: SaName,
         place: TapPlace,
         packet: &[u8],
     ) -> Option<Held> {
@@ -151,12 +147,12 @@ impl Tap {
 
     fn hold_behind(
         &mut self,
-        sa: (u32, IpAddr),
+        sa: SaName,
         place: TapPlace,
         head: &[u8],
         rest: &[u8],
     ) -> Option<Held> {
-        if !self.spis.is_empty() && !self.spis.contains(&sa.0) {
+        if !self.spis.is_empty() && !sa.spi().is_some_and(|spi| self.spis.contains(&spi)) {
             return None;
         }
         let at = self.copy(head, rest)?;
@@ -188,15 +184,15 @@ mod tests {
 
     use super::*;
 
-    fn sa(spi: u32) -> (u32, IpAddr) {
+    fn sa(spi: u32) -> SaName {
         let sa = crate::soft::tests::sa(spi);
-        (sa.spi, sa.destination)
+        SaName::Esp { spi: sa.spi, destination: sa.destination }
     }
 
     const PLACE: TapPlace = TapPlace::Interface(3);
 
     fn kept(tap: &Tap) -> Vec<(TapPoint, u32, &[u8])> {
-        tap.iter().map(|t| (t.point, t.sa.map_or(0, |sa| sa.0), t.bytes)).collect()
+        tap.iter().map(|t| (t.point, t.sa.and_then(|sa| sa.spi()).unwrap_or(0), t.bytes)).collect()
     }
 
     #[test]

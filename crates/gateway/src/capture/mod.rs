@@ -44,6 +44,8 @@ pub struct Wanted {
     pub filter: Filter,
     /// SPI of an SA they belong to.
     pub spi: Option<u32>,
+    /// Whose DTLS association they belong to.
+    pub dtls: Option<Whose>,
     /// Why they were dropped or punted.
     pub reason: Option<&'static str>,
     /// Where; everywhere when empty.
@@ -52,6 +54,15 @@ pub struct Wanted {
     pub interface: Option<IfId>,
     /// Bytes kept of each.
     pub snap: usize,
+}
+
+/// Clients of remote access.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Whose {
+    /// All.
+    Anybody,
+    /// Those of a user.
+    User(String),
 }
 
 impl Wanted {
@@ -257,6 +268,7 @@ mod tests {
         Wanted {
             filter: Filter::everything(),
             spi,
+            dtls: None,
             reason: None,
             points: points.to_vec(),
             interface: None,

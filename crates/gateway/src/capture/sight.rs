@@ -1,19 +1,19 @@
 //! A packet at a point, and who wants to see it.
 
-use core::net::IpAddr;
-
 use api::{CapturePoint, CapturedView, ReasonView};
 use config::model::{IfId, TunnelId, VrId};
-use offload::Direction;
+use offload::{Direction, SaName};
 use ports::{Frame, PortId};
 use reason::{DropReason, PuntCause, Reason};
 use wire::{Fragmentation, Headers, L3, Time, proto};
 
+use super::Whose;
 use crate::{
     Gateway,
     packet::{Packet, Tier},
     session::SessionId,
     show::{SeenSubject, tuple_view},
+    tunnel::ClientNumber,
 };
 
 /// Bytes of the Ethernet header that packets from inside of tunnels stand behind.
@@ -32,9 +32,8 @@ pub struct Sight<'a> {
     pub tier: &'static str,
     /// Why it was dropped or punted.
     pub reason: Option<Why>,
-    /// The SA it came out of or goes into, or that did not take it: its SPI and the destination of
-    /// its ESP packets.
-    pub sa: Option<(u32, IpAddr)>,
+    /// The SA it came out of or goes into, or that did not take it.
+    pub sa: Option<SaName>,
     /// Its session and direction, where that is known.
     pub session: Option<(SessionId, Direction)>,
 }
@@ -99,7 +98,7 @@ impl<'a> Sight<'a> {
     }
 
     /// Names the SA.
-    pub const fn at_sa(self, sa: Option<(u32, IpAddr)>) -> Self {
+    pub const fn at_sa(self, sa: Option<SaName>) -> Self {
         Self { sa, ..self }
     }
 
@@ -131,8 +130,17 @@ impl Gateway {
         let headers = wire::parse(bytes).ok();
         let ip = headers.as_ref().filter(|headers| matches!(headers.kind, L3::Ip(_)));
         let tuple = ip.map(|headers| headers.tuple);
-        let sa = sight.sa.or_else(|| ip.and_then(|headers| self.sa_on_the_wire(headers, bytes)));
+        let on_the_wire = || {
+            let headers = ip?;
+            let esp = self.esp_on_the_wire(headers, bytes);
+            esp.or_else(|| self.dtls_on_the_wire(sight, headers))
+        };
+        let sa = sight.sa.or_else(on_the_wire);
         let tunnel = sa.and_then(|sa| self.tunnel_of_sa(sa, sight.point));
+        let user = match sa {
+            Some(SaName::Dtls { number }) => self.remote.user_of(ClientNumber(number)),
+            Some(SaName::Esp { .. }) | None => None,
+        };
         let interface = match (sight.point, tunnel, sight.place) {
             (CapturePoint::Encap, Some(id), _) => {
                 self.config.tunnels.get(usize::from(id.0)).map(|tunnel| tunnel.interface)
@@ -167,7 +175,12 @@ impl Gateway {
             config,
         };
         let wants = |wanted: &super::Wanted| {
-            wanted.spi.is_none_or(|spi| sa.is_some_and(|sa| sa.0 == spi))
+            wanted.spi.is_none_or(|spi| sa.is_some_and(|sa| sa.spi() == Some(spi)))
+                && match &wanted.dtls {
+                    None => true,
+                    Some(Whose::Anybody) => matches!(sa, Some(SaName::Dtls { .. })),
+                    Some(Whose::User(name)) => user.is_some_and(|user| **user == **name),
+                }
                 && wanted.reason.is_none_or(|name| subject.reason == Some(name))
                 && wanted.interface.is_none_or(|id| interface == Some(id))
                 && (wanted.filter.is_everything() || wanted.filter.matches(&subject))
@@ -187,7 +200,8 @@ impl Gateway {
             },
             tier: sight.tier.into(),
             reason: sight.reason.map(Why::view),
-            spi: sa.map(|(spi, _)| format!("{spi:#010x}")),
+            spi: sa.and_then(|sa| sa.spi()).map(|spi| format!("{spi:#010x}")),
+            user: user.map(|user| user.to_string()),
             tunnel: tunnel.and_then(|id| Some(config.tunnels.get(usize::from(id.0))?.name.clone())),
             session: known.map(|(id, _, _)| id.as_u64()),
             tuple: tuple.as_ref().map(tuple_view),
@@ -230,8 +244,8 @@ impl Gateway {
         }
     }
 
-    /// The SPI and destination of an ESP packet, plain or in UDP.
-    fn sa_on_the_wire(&self, headers: &Headers, bytes: &[u8]) -> Option<(u32, IpAddr)> {
+    /// The SA of an ESP packet, plain or in UDP.
+    fn esp_on_the_wire(&self, headers: &Headers, bytes: &[u8]) -> Option<SaName> {
         let ports = self.tunnels.udp_ports();
         let tuple = &headers.tuple;
         let is_esp = match tuple.proto {
@@ -244,15 +258,31 @@ impl Gateway {
         }
         let spi = bytes.get(usize::from(headers.payload)..)?.first_chunk()?;
         // RFC 3948 §2.2: zero is IKE
-        Some((u32::from_be_bytes(*spi), tuple.dst)).filter(|(spi, _)| *spi != 0)
+        let spi = Some(u32::from_be_bytes(*spi)).filter(|spi| *spi != 0)?;
+        Some(SaName::Esp { spi, destination: tuple.dst })
+    }
+
+    /// The association of a datagram on its way in or out.
+    fn dtls_on_the_wire(&self, sight: &Sight<'_>, headers: &Headers) -> Option<SaName> {
+        if headers.tuple.proto != proto::UDP || headers.fragment != Fragmentation::Whole {
+            return None;
+        }
+        let interface = match sight.place {
+            Place::Port(port) => self.topology.interface(port, headers.vlan)?,
+            Place::Interface(id) => id,
+        };
+        let vr = self.config.interface(interface)?.vr;
+        let coming =
+            if sight.point.is_outward() { headers.tuple.reversed() } else { headers.tuple };
+        self.clients.receiving(vr, &coming).map(|number| SaName::Dtls { number: number.0 })
     }
 
     /// The tunnel of an SA, in whichever virtual router it is; as many SAs as there are cost nothing.
-    fn tunnel_of_sa(
-        &self,
-        (spi, destination): (u32, IpAddr),
-        point: CapturePoint,
-    ) -> Option<TunnelId> {
+    fn tunnel_of_sa(&self, sa: SaName, point: CapturePoint) -> Option<TunnelId> {
+        let (spi, destination) = match sa {
+            SaName::Esp { spi, destination } => (spi, destination),
+            SaName::Dtls { number } => return self.remote.tunnel_of(ClientNumber(number)),
+        };
         let routers = || (0..self.config.virtual_routers.len()).map(|vr| VrId(vr as u16));
         let receiving = || routers().find_map(|vr| self.tunnels.receiving(spi, destination, vr));
         let sending = || routers().find_map(|vr| self.tunnels.sent_with(spi, destination, vr));

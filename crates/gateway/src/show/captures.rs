@@ -9,7 +9,7 @@ use wire::Time;
 use super::parse;
 use crate::{
     Gateway,
-    capture::{MOST, SILENCE, Wanted},
+    capture::{MOST, SILENCE, Wanted, Whose},
     events::EventKind,
 };
 
@@ -31,6 +31,10 @@ impl Gateway {
         let wanted = Wanted {
             filter: parse(spec.filter.as_deref())?,
             spi: spec.spi.as_deref().map(spi).transpose()?,
+            dtls: spec.dtls.as_deref().map(|user| match user {
+                "" => Whose::Anybody,
+                user => Whose::User(user.to_owned()),
+            }),
             reason: spec.reason.as_deref().map(reason).transpose()?,
             points: spec.points.clone(),
             interface: match &spec.interface {
@@ -101,6 +105,10 @@ fn reason(name: &str) -> Result<&'static str, ApiError> {
 fn words(spec: &CaptureSpec, wanted: &Wanted) -> String {
     let mut words = Vec::new();
     words.extend(wanted.spi.map(|spi| format!("spi {spi:#010x}")));
+    words.extend(wanted.dtls.as_ref().map(|whose| match whose {
+        Whose::Anybody => "DTLS of all".to_owned(),
+        Whose::User(user) => format!("DTLS of {user}"),
+    }));
     words.extend(wanted.reason.map(|reason| format!("reason {reason}")));
     words.extend(spec.interface.as_ref().map(|name| format!("interface {name}")));
     if !spec.points.is_empty() {

@@ -3,6 +3,7 @@
 
 use api::CapturePoint;
 use config::model::{TunnelId, VrId};
+use offload::SaName;
 use ports::PortId;
 use reason::DropReason;
 use wire::{Fragmentation, Headers, Time, gre, proto};
@@ -111,7 +112,7 @@ impl Gateway {
         let child = self.tunnels.child(number).ok_or(DropReason::EspSpiUnknown)?;
         let (id, inbound) = (child.tunnel, std::sync::Arc::clone(&child.inbound));
         packet.frame.truncate(packet.headers.end as usize);
-        let sa = (inbound.parameters().spi, inbound.parameters().destination);
+        let sa = SaName::esp(inbound.parameters());
         if self.is_capturing() {
             let bytes = packet.frame.bytes().to_vec();
             packet.before_sa = Some(Box::new(BeforeSa { sa, bytes }));

@@ -6,6 +6,7 @@ use core::net::IpAddr;
 use api::CapturePoint;
 use config::model::{IfId, Tunnel, TunnelId, VrId};
 use esp::Mode;
+use offload::SaName;
 use ports::Frame;
 use reason::DropReason;
 use wire::{IpVersion, Mac, Time, Tuple};
@@ -186,7 +187,7 @@ impl Gateway {
 
 /// What is about to be sealed, behind a blank Ethernet header.
 fn before(frame: &Frame, sa: &esp::Outbound) -> BeforeSa {
-    let sa = (sa.parameters().spi, sa.parameters().destination);
+    let sa = SaName::esp(sa.parameters());
     let is_v6 = frame.bytes().first().is_some_and(|first| first >> 4 == 6);
     let ethertype: u16 = if is_v6 { 0x86dd } else { 0x0800 };
     let mut bytes = vec![0; ETHERNET - 2];

@@ -70,11 +70,11 @@ fn line(packet: &CapturedView, style: &Style) -> String {
 }
 
 fn sa(packet: &CapturedView) -> Option<String> {
-    let spi = packet.spi.as_ref()?;
-    Some(match &packet.tunnel {
-        Some(tunnel) => format!("spi {spi} tunnel {tunnel}"),
-        None => format!("spi {spi}"),
-    })
+    let mut words = Vec::new();
+    words.extend(packet.spi.as_ref().map(|spi| format!("spi {spi}")));
+    words.extend(packet.user.as_ref().map(|user| format!("dtls {user}")));
+    words.extend(packet.tunnel.as_ref().map(|tunnel| format!("tunnel {tunnel}")));
+    Some(words.join(" ")).filter(|words| !words.is_empty())
 }
 
 /// What a pcapng file says of a packet: `point=drop tier=fast verdict=dropped reason=esp-icv-failed …`.
@@ -89,6 +89,7 @@ pub fn comment(packet: &CapturedView) -> String {
     add("verdict", packet.point.verdict());
     add("reason", packet.reason.as_ref().map_or("", |reason| reason.name.as_ref()));
     add("spi", packet.spi.as_deref().unwrap_or_default());
+    add("dtls", packet.user.as_deref().unwrap_or_default());
     add("tunnel", packet.tunnel.as_deref().unwrap_or_default());
     add("session", &packet.session.map(|id| id.to_string()).unwrap_or_default());
     if !packet.unfinished.is_empty() {

@@ -2,6 +2,7 @@
 //! client's interface.
 
 use api::CapturePoint;
+use offload::SaName;
 use ports::Frame;
 use reason::DropReason;
 use wire::{Headers, Time, proto};
@@ -52,7 +53,7 @@ impl Gateway {
         let association = [&client.association, &client.before].into_iter().flatten().find(is_of);
         let inbound = association.ok_or(DropReason::DtlsMalformed)?.inbound.clone();
         packet.frame.truncate(packet.headers.end as usize);
-        let sa = (number.0, datagram.dst);
+        let sa = SaName::Dtls { number: number.0 };
         if self.is_capturing() {
             let bytes = packet.frame.bytes().to_vec();
             packet.before_sa = Some(Box::new(BeforeSa { sa, bytes }));

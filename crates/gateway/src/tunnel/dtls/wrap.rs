@@ -5,6 +5,7 @@ use core::net::IpAddr;
 
 use api::CapturePoint;
 use config::model::IfId;
+use offload::SaName;
 use reason::DropReason;
 use wire::Time;
 
@@ -65,7 +66,7 @@ impl Gateway {
                 before.splice(..0, [&[0; 12][..], &ethertype.to_be_bytes()].concat());
                 let (what, place) = (What::Bytes(&before), Place::Interface(interface));
                 let sight = Sight::new(CapturePoint::Encap, place, what).by(packet.tier.name());
-                let sa = (number.0, outbound.path().local.ip());
+                let sa = SaName::Dtls { number: number.0 };
                 let sight = Sight { session: packet.session, ..sight.at_sa(Some(sa)) };
                 self.handle_sight(&sight, now);
             }

@@ -180,6 +180,18 @@ impl Remotes {
         self.servers.values()
     }
 
+    /// Whose association it is.
+    pub(crate) fn user_of(&self, number: ClientNumber) -> Option<&Arc<str>> {
+        let (server, client) = self.by_number.get(&number)?;
+        Some(&self.servers.get(server)?.clients.get(client)?.user)
+    }
+
+    /// The tunnel that a client's association belongs to.
+    pub(crate) fn tunnel_of(&self, number: ClientNumber) -> Option<TunnelId> {
+        let (server, _) = self.by_number.get(&number)?;
+        Some(self.servers.get(server)?.tunnel)
+    }
+
     /// The server of a tunnel.
     pub(crate) fn of_tunnel(&self, tunnel: TunnelId) -> Option<&Server> {
         self.servers.get(self.by_tunnel.get(&tunnel)?)

@@ -22,6 +22,7 @@ pub fn capture_polled() -> Response {
         reason: None,
         spi: Some("0x00002001".into()),
         tunnel: Some("site".into()),
+        user: None,
         session: None,
         tuple: tuple("203.0.113.9", "203.0.113.2", 50, 0, 0),
         length: 134,
@@ -44,6 +45,7 @@ pub fn capture_polled() -> Response {
         interface: "lan".into(),
         spi: None,
         tunnel: None,
+        user: None,
         length: 5_014,
         unfinished: "TCP super-packet for 5 packets of 1000 bytes each".into(),
         ..opened.clone()
@@ -63,6 +65,7 @@ pub fn capture_polled() -> Response {
         reason: Some(ReasonView::of(PuntCause::NotIp)),
         spi: None,
         tunnel: None,
+        user: None,
         tuple: None,
         length: 60,
         ..received.clone()
