@@ -28,6 +28,6 @@ pub use datagrams::{dtls_record, dtls_server};
 pub use endpoint::{Reached, ike_endpoint};
 pub use parsers::{
     aead_gcm, config_text, esp_open, filter_text, ike_identity, ike_message, remote_cstp,
-    remote_http, remote_login, wire_packet,
+    remote_http, remote_login, remote_records, wire_packet,
 };
 pub use remote::remote_endpoint;

@@ -3,7 +3,7 @@
 use wire::{
     Fragmentation, Headers, Rewrite, Tuple, arp,
     fragment::{self, Fragmenter},
-    gre, gso, icmp, nd, proto, quoted_esp, quoted_overlay,
+    gre, gro, gso, icmp, nd, proto, quoted_esp, quoted_overlay,
     rewrite::{self, quoted_tuple, rewrite_quoted},
     tcp, vxlan,
 };
@@ -87,15 +87,46 @@ impl Packet<'_> {
         if let Ok(mut pieces) = gso::Segmenter::new(self.bytes, &self.headers, is_tcp, size, false)
         {
             out.resize(pieces.max_len(), 0);
-            let mut payload = 0;
+            let (mut payload, mut segments) = (0, Vec::new());
             while let Some(length) = pieces.next(&mut out) {
                 let piece = wire::parse(&out[..length]).expect("a segment is a packet");
                 assert_eq!(wire::verify_l4_checksum(&out[..length], &piece), Ok(()));
                 payload += piece.payload_len();
+                segments.push(out[..length].to_vec());
             }
             assert_eq!(payload, self.headers.payload_len());
+            join(&segments, is_tcp);
         }
         assert!(!icmp::is_error(&self.headers) || !icmp::may_answer_with_error(&self.headers));
         assert!(self.headers.fragment != Fragmentation::Later || self.headers.tuple.src_port == 0);
     }
+}
+
+/// Joins segments as far as they may be, and cuts the whole again into the same.
+fn join(segments: &[Vec<u8>], is_tcp: bool) {
+    let Some((first, others)) = segments.split_first() else { return };
+    let headers = wire::parse(first).expect("a segment is a packet");
+    let Some(mut run) = gro::Run::begin(first, &headers) else { return };
+    let mut whole = first.clone();
+    for segment in others {
+        let headers = wire::parse(segment).expect("a segment is a packet");
+        if !run.continues(&whole, segment, &headers) {
+            break;
+        }
+        whole.extend_from_slice(&segment[usize::from(headers.payload)..]);
+        run.add(&headers);
+    }
+    if run.count() < 2 {
+        return;
+    }
+    run.finish(&mut whole).expect("it is as long as the run");
+    let headers = wire::parse(&whole).expect("the whole is a packet");
+    let mut pieces = gso::Segmenter::new(&whole, &headers, is_tcp, run.size(), false)
+        .expect("what was joined can be cut");
+    let mut out = vec![0; pieces.max_len()];
+    for segment in &segments[..run.count() as usize] {
+        let length = pieces.next(&mut out).expect("as many as were joined");
+        assert_eq!(out[..length], segment[..]);
+    }
+    assert_eq!(pieces.remaining(), 0);
 }

@@ -190,6 +190,11 @@ pub fn remote_cstp(bytes: &[u8]) -> bool {
     frames > 0
 }
 
+/// Records of TLS in a tunnel.
+pub fn remote_records(bytes: &[u8]) -> bool {
+    anyconnect::fuzz::records(bytes)
+}
+
 /// AES-GCM of our own beside `ring`: a key, a nonce, additional data and a text; then with a bit changed somewhere. Says
 /// whether this CPU has it.
 pub fn aead_gcm(bytes: &[u8]) -> bool {

@@ -128,6 +128,11 @@ fn remote_cstp() {
 }
 
 #[test]
+fn remote_records() {
+    run("remote_records", lockgate_fuzz::remote_records, 6);
+}
+
+#[test]
 fn remote_endpoint() {
     run("remote_endpoint", lockgate_fuzz::remote_endpoint, 10);
 }

@@ -4,7 +4,8 @@
 #
 #   server rxs ── (rxg) the gateway ── rxc client
 #   10.1.0.5       198.51.100.1        198.51.100.11
-# CPU time is that of the processes from /proc, as percent of one core: the gateway's (all of ocserv's), openconnect's, iperf3's at both ends.
+# CPU time is that of the processes from /proc, as percent of one core: the gateway's (all of ocserv's), openconnect's, iperf3's at both ends. LAGS is how often, of
+# looks every 20 ms, data from the gateway waited in the sockets of openconnect: it is behind then, whatever the gateway does.
 set -uo pipefail
 cd "$(dirname "$0")"
 . ./common.sh
@@ -90,14 +91,30 @@ hangup() { local pids; pids=$(pgrep -x openconnect | while read -r p; do ip netn
 # Clock ticks that processes have used, their ended children not.
 ticks() { local pid sum=0; for pid in "$@"; do [ -r "/proc/$pid/stat" ] && sum=$((sum + $(awk '{ print $14 + $15 }' "/proc/$pid/stat"))); done; echo "$sum"; }
 all_of() { ip netns pids "$1"; }
+# Looks at the sockets of openconnect until it is ended, and says in how many of a hundred looks data waited there.
+WATCH='
+import signal, sys, time
+looks = waits = 0
+def end(*_):
+    print(round(100 * waits / max(looks, 1)))
+    sys.exit()
+signal.signal(signal.SIGTERM, end)
+while True:
+    time.sleep(0.02)
+    fields = [line.split() for path in ("/proc/net/udp", "/proc/net/tcp") for line in open(path)]
+    looks += 1
+    waits += any(f[2].endswith(":01BB") and int(f[4].split(":")[1], 16) for f in fields if len(f) > 4)
+'
 # BY CHANNEL WAY: megabits a second and CPU of the three, as a line of the results.
 measure() {
-  local gw oc sv start out mbit hz; hz=$(getconf CLK_TCK)
+  local gw oc sv start out mbit hz watch; hz=$(getconf CLK_TCK)
   gw=$(ticks $(all_of rxg)) oc=$(ticks $(all_of rxc)) sv=$(ticks $IPERF) start=$(date +%s.%N)
+  ip netns exec rxc python3 -c "$WATCH" > "$WORK/lags" & watch=$!
   out=$(in_ns rxc iperf3 -c 10.1.0.5 -t "$LENGTH" -J ${3#forth}) || { echo "no connection by $1: $out" >&2; return 1; }
+  kill "$watch"; wait "$watch" 2>/dev/null
   mbit=$(printf '%s' "$out" | python3 -c 'import json,sys; print(json.load(sys.stdin)["end"]["sum_received"]["bits_per_second"] / 1e6)')
   awk -v by="$1" -v ch="$2" -v way="$3" -v mbit="$mbit" -v gw=$(( $(ticks $(all_of rxg)) - gw )) -v oc=$(( $(ticks $(all_of rxc)) - oc )) -v sv=$(( $(ticks $IPERF) - sv )) \
-    -v s="$start" -v e="$(date +%s.%N)" -v hz="$hz" 'BEGIN { t = (e - s) * hz / 100; printf "%s %s %s %.0f %.0f %.0f %.0f\n", ch, way, by, mbit, gw / t, oc / t, sv / t }' >> "$WORK/results"
+    -v s="$start" -v e="$(date +%s.%N)" -v hz="$hz" -v lags="$(cat "$WORK/lags")" 'BEGIN { t = (e - s) * hz / 100; printf "%s %s %s %.0f %.0f %.0f %.0f %d\n", ch, way, by, mbit, gw / t, oc / t, sv / t, lags }' >> "$WORK/results"
 }
 echo "$(awk -F: '/model name/ { print $2; exit }' /proc/cpuinfo | xargs), $(nproc) cores; AES-256-GCM; $ROUNDS rounds of $LENGTH s; $(openconnect --version | head -1); $(ocserv --version 2>&1 | head -1)"
 for round in $(seq "$ROUNDS"); do
@@ -119,11 +136,13 @@ rows = {}
 for line in sys.stdin:
     channel, way, by, *numbers = line.split()
     rows.setdefault((channel, way), {}).setdefault(by, []).append([float(n) for n in numbers])
-print("{:<8}{:<16}{:>14}{:>14}{:>8}   {:>24}   {:>24}".format("BY", "WAY", "LOCKGATE Mb/s", "ocserv Mb/s", "RATIO", "CPU % gw/client/iperf3", "CPU % ocserv/client/iperf3"))
+form = "{:<6}{:<17}{:>14}{:>13}{:>7}   {:>22}{:>8}   {:>26}{:>8}"
+print(form.format("BY", "WAY", "LOCKGATE Mb/s", "ocserv Mb/s", "RATIO", "CPU % gw/client/iperf3", "LAGS %", "CPU % ocserv/client/iperf3", "LAGS %"))
 for (channel, way), by in sorted(rows.items(), reverse=True):
     median = {name: [statistics.median(column) for column in zip(*lines)] for name, lines in by.items()}
     a, b = median["lockgate"], median["ocserv"]
-    cpu = lambda m: "/".join("%.0f" % n for n in m[1:])
+    cpu = lambda m: "/".join("%.0f" % n for n in m[1:4])
     word = "from the client" if way == "forth" else "to the client"
-    print("{:<8}{:<16}{:>14.0f}{:>14.0f}{:>8.2f}   {:>24}   {:>24}".format(channel, word, a[0], b[0], a[0] / b[0], cpu(a), cpu(b)))
+    rate = "%.0f" % a[0], "%.0f" % b[0], "%.2f" % (a[0] / b[0])
+    print(form.format(channel, word, *rate, cpu(a), "%.0f" % a[4], cpu(b), "%.0f" % b[4]))
 '

@@ -1,9 +1,10 @@
-//! The parsers of a login, as targets of a fuzzer reach them. Each takes any bytes, panics when something does not hold
+//! The parsers of a login and the records of a tunnel, as targets of a fuzzer reach them. Each takes any bytes, panics when something does not hold
 //! that must, and says whether the bytes were understood.
 
 use crate::{
     form::{Answers, MAX_VALUE},
     http::{HttpError, Parser, Request},
+    records::{Opened, Records, record_len},
     tunnel::TunnelRequest,
     xml::ConfigAuth,
 };
@@ -39,6 +40,67 @@ pub fn login(bytes: &[u8]) -> bool {
         fits(form);
     }
     document.is_ok()
+}
+
+/// Records of a tunnel's TLS, by a script: what strangers send is refused, whatever the peer says under its key is
+/// data as it was said, something for us with a short answer, or the end.
+pub fn records(bytes: &[u8]) -> bool {
+    let Some((choice, mut script)) = bytes.split_first() else { return false };
+    let [mut ours, mut theirs] = Records::pair(choice & 1 != 0, choice & 2 != 0);
+    let mut heard = false;
+    while let [step, kind, len, rest @ ..] = script {
+        let (text, rest) = rest.split_at(rest.len().min((*len).into()));
+        script = rest;
+        let (mut said, mut answer) = (Vec::new(), Vec::new());
+        match step % 4 {
+            0 => {
+                assert!(
+                    ours.open(&mut text.to_vec(), &mut answer).is_err(),
+                    "nobody knows the key"
+                );
+                return heard;
+            }
+            1 => {
+                ours.seal(&[text], &mut said);
+                hears(&mut theirs, &mut said, text);
+                continue;
+            }
+            2 => theirs.say_anything(*kind, text, &mut said),
+            _ => {
+                theirs.say_anything(*kind, text, &mut said);
+                let at = usize::from(*kind) % (said.len() - 5) + 5;
+                said[at] ^= 1 << (step >> 5);
+                assert!(ours.open(&mut said, &mut answer).is_err(), "it is damaged");
+                return heard;
+            }
+        }
+        match ours.open(&mut said, &mut answer) {
+            Ok(Opened::Data(at)) => {
+                assert!(!at.is_empty() && text.starts_with(&said[at]));
+                heard = true;
+            }
+            Ok(Opened::Ours) => {}
+            Ok(Opened::Closed) | Err(_) => return heard,
+        }
+        assert!(answer.len() <= 64, "{} bytes of answer", answer.len());
+        hears(&mut theirs, &mut answer, &[]);
+    }
+    heard
+}
+
+/// What comes of our records at the other end, when they carry this text.
+fn hears(theirs: &mut Records, mut said: &mut [u8], text: &[u8]) {
+    let mut heard = Vec::new();
+    while let Some(len) = record_len(said) {
+        let (record, rest) = said.split_at_mut(len);
+        match theirs.open(record, &mut Vec::new()) {
+            Ok(Opened::Data(at)) => heard.extend_from_slice(&record[at]),
+            Ok(Opened::Ours) => {}
+            Ok(Opened::Closed) | Err(_) => panic!("not what we say"),
+        }
+        said = rest;
+    }
+    assert_eq!(heard, text);
 }
 
 fn requests(bytes: &[u8], piece: usize) -> (Vec<Request>, Option<HttpError>) {

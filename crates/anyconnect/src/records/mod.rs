@@ -116,6 +116,37 @@ impl Records {
         })
     }
 
+    /// Both ends of a connection with keys that everybody knows, AES-256-GCM or else ChaCha20-Poly1305.
+    #[cfg(feature = "fuzz")]
+    pub(crate) fn pair(is_13: bool, is_gcm: bool) -> [Self; 2] {
+        let selection = Selection::default();
+        let half = |byte: u8| {
+            let (key, iv) = ([byte; 32].into(), [byte; NONCE_LEN].into());
+            let keys = match is_gcm {
+                true => ConnectionTrafficSecrets::Aes256Gcm { key, iv },
+                false => ConnectionTrafficSecrets::Chacha20Poly1305 { key, iv },
+            };
+            let secret = is_13.then(|| TrafficSecret::new(&[byte; TrafficSecret::MAX_LEN]));
+            Half::new(0, &keys, secret, &selection).expect("invariant: both are known")
+        };
+        [(1, 2), (2, 1)].map(|(opens, seals)| Self {
+            opening: half(opens),
+            sealing: half(seals),
+            selection,
+            is_13,
+            oddities: 0,
+        })
+    }
+
+    /// Appends a record of any kind, and goes on with the next key behind a KeyUpdate.
+    #[cfg(feature = "fuzz")]
+    pub(crate) fn say_anything(&mut self, kind: u8, text: &[u8], output: &mut Vec<u8>) {
+        self.put(kind, &[text], text.len(), output);
+        if let (HANDSHAKE, [KEY_UPDATE, 0, 0, 1, 0..=1]) = (kind, text) {
+            self.sealing.next_key(&self.selection);
+        }
+    }
+
     /// Whether the key that seals has done its part and no other comes: time for another connection.
     pub(crate) fn is_spent(&self) -> bool {
         self.sealing.is_used_up() && self.sealing.secret.is_none()
