@@ -55,13 +55,15 @@ while [ "$(connected)" -lt $((HALF * 2)) ]; do
 done
 printf '\r%50s\r' '' >&2
 FIRST=$(kb Rss)
+# the last of them may still be about to log in: an association that was made twice counts twice
+read -rt 10 <> <(:)
 T=$(ticks); read -rt 20 <> <(:); SHARE=$(( ($(ticks) - T) * 100 / (20 * $(getconf CLK_TCK)) ))
 AFTER=$(kb Rss)
 awk -v cpu="$(awk -F: '/model name/ { print $2; exit }' /proc/cpuinfo | xargs)" -v n=$((HALF * 2)) -v b="$BEFORE" -v f="$FIRST" -v a="$AFTER" -v s="$SHARE" 'BEGIN {
   printf "%s; %d idle clients with TLS, tunnel and DTLS association\n", cpu, n
   printf "%-58s %8.1f MB\n", "resident memory of the gateway without clients", b / 1024
   printf "%-58s %8.1f MB\n", "with them, as they came", f / 1024
-  printf "%-58s %8.1f MB\n", "with them, 20 s later", a / 1024
+  printf "%-58s %8.1f MB\n", "with them, 30 s later", a / 1024
   printf "%-58s %8.1f KB\n", "for each client", (a - b) / n
   printf "%-58s %8d %%\n", "of a core meanwhile", s
 }'

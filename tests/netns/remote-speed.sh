@@ -5,7 +5,7 @@
 #   server rxs ── (rxg) the gateway ── rxc client
 #   10.1.0.5       198.51.100.1        198.51.100.11
 # CPU time is that of the processes from /proc, as percent of one core: the gateway's (all of ocserv's), openconnect's, iperf3's at both ends. LAGS is how often, of
-# looks every 20 ms, data from the gateway waited in the sockets of openconnect: it is behind then, whatever the gateway does.
+# looks every 100 ms, data from the gateway waited in the sockets of openconnect: it is behind then, whatever the gateway does.
 set -uo pipefail
 cd "$(dirname "$0")"
 . ./common.sh
@@ -100,7 +100,7 @@ def end(*_):
     sys.exit()
 signal.signal(signal.SIGTERM, end)
 while True:
-    time.sleep(0.02)
+    time.sleep(0.1)
     fields = [line.split() for path in ("/proc/net/udp", "/proc/net/tcp") for line in open(path)]
     looks += 1
     waits += any(f[2].endswith(":01BB") and int(f[4].split(":")[1], 16) for f in fields if len(f) > 4)
