@@ -60,9 +60,11 @@ pub fn records(bytes: &[u8]) -> bool {
                 );
                 return heard;
             }
+            // nobody here says nothing
+            1 if text.is_empty() => continue,
             1 => {
                 ours.seal(&[text], &mut said);
-                hears(&mut theirs, &mut said, text);
+                assert!(hears(&mut theirs, &mut said, text), "not what we say");
                 continue;
             }
             2 => theirs.say_anything(*kind, text, &mut said),
@@ -83,24 +85,28 @@ pub fn records(bytes: &[u8]) -> bool {
             Ok(Opened::Closed) | Err(_) => return heard,
         }
         assert!(answer.len() <= 64, "{} bytes of answer", answer.len());
-        hears(&mut theirs, &mut answer, &[]);
+        if !hears(&mut theirs, &mut answer, &[]) {
+            // it has made us answer too often in a row
+            return heard;
+        }
     }
     heard
 }
 
-/// What comes of our records at the other end, when they carry this text.
-fn hears(theirs: &mut Records, mut said: &mut [u8], text: &[u8]) {
+/// Whether the other end takes our records, which carry this text.
+fn hears(theirs: &mut Records, mut said: &mut [u8], text: &[u8]) -> bool {
     let mut heard = Vec::new();
     while let Some(len) = record_len(said) {
         let (record, rest) = said.split_at_mut(len);
         match theirs.open(record, &mut Vec::new()) {
             Ok(Opened::Data(at)) => heard.extend_from_slice(&record[at]),
             Ok(Opened::Ours) => {}
-            Ok(Opened::Closed) | Err(_) => panic!("not what we say"),
+            Ok(Opened::Closed) | Err(_) => return false,
         }
         said = rest;
     }
     assert_eq!(heard, text);
+    true
 }
 
 fn requests(bytes: &[u8], piece: usize) -> (Vec<Request>, Option<HttpError>) {
