@@ -1,5 +1,5 @@
-//! The parsers of a login and the records of a tunnel, as targets of a fuzzer reach them. Each takes any bytes, panics when something does not hold
-//! that must, and says whether the bytes were understood.
+//! The parsers of a login and the records of a tunnel, as targets of a fuzzer reach them. Each takes any
+//! bytes, panics when something does not hold that must, and says whether the bytes were understood.
 
 use crate::{
     form::{Answers, MAX_VALUE},

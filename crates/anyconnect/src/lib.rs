@@ -10,8 +10,8 @@
 //! client that does not read gets no more packets, one that sends too fast has to wait, and who guesses
 //! passwords is locked out.
 //!
-//! Limits: no compression, no DTLS before 1.2, no rekeying inside of a TLS connection (clients make a
-//! new tunnel instead), no host scan, no downloads. TLS draws its randomness from the operating system, so
+//! Limits: no compression, no DTLS before 1.2, no rekeying inside of a TLS connection but by KeyUpdate
+//! of TLS 1.3 (clients make a new tunnel instead), no host scan, no downloads. TLS draws its randomness from the operating system, so
 //! a run with it does not repeat bit for bit.
 
 #![forbid(unsafe_code)]

@@ -329,7 +329,8 @@ fn inside(directory: &FilePath) {
         gateway.client().is_some_and(|view| view.channel == Some(Channel::Dtls))
     };
     gateway.serve_until("a tunnel", |gateway| has_dtls(gateway) && client.is_up());
-    // of each rekey one answer may be lost at openconnect's end, which closes its old association with the answer on the way
+    // of each rekey one answer may be lost at openconnect's end, which closes its old association with the
+    // answer on the way
     let answers = ping(&mut gateway, 80, "0.1", 56);
     assert!((77..=80).contains(&answers), "{answers} of 80 over rekeys");
     assert_eq!(gateway.endpoint.stats().packets_not_read, 0, "here none is");

@@ -202,7 +202,8 @@ impl Loop {
         let mut events = Events::with_capacity(64);
         let mut empty = 0;
         loop {
-            let moved = self.runner.step(self.now());
+            let now = self.now();
+            let moved = self.runner.step(now);
             let worked = self.exchange_jobs();
             match self.commands.try_recv() {
                 Ok(Command::Stop) | Err(mpsc::TryRecvError::Disconnected) => break,
@@ -216,7 +217,7 @@ impl Loop {
             if moved > 0 || worked {
                 empty = 0;
                 self.meter.publish(&self.busy);
-                self.pace(moved);
+                self.pace(moved, now);
                 continue;
             }
             empty += 1;
@@ -235,8 +236,8 @@ impl Loop {
 
     /// Under load, waits a little until more frames have come: a few at a time cost the kernel, the far ends
     /// and us several times as much as many together. As network devices do with their interrupts.
-    fn pace(&mut self, moved: usize) {
-        if self.pace.is_wanted(moved, self.started.elapsed()) {
+    fn pace(&mut self, moved: usize, now: Time) {
+        if self.pace.is_wanted(moved, now) {
             let before = Instant::now();
             thread::sleep(PAUSE);
             self.meter.slept(before.elapsed());
@@ -358,16 +359,16 @@ impl Workers {
 #[derive(Default)]
 struct Pace {
     /// When the frames are counted from, and how many came since.
-    window: (Duration, usize),
+    window: (Time, usize),
     loaded: bool,
 }
 
 impl Pace {
     /// After a step that moved so many frames.
-    fn is_wanted(&mut self, moved: usize, now: Duration) -> bool {
+    fn is_wanted(&mut self, moved: usize, now: Time) -> bool {
         let (since, count) = &mut self.window;
         *count += moved;
-        let elapsed = now.saturating_sub(*since);
+        let elapsed = now.since(*since);
         if elapsed >= PACE_WINDOW {
             self.loaded = *count as u128 * 1_000_000 >= LOADED * elapsed.as_micros();
             self.window = (now, 0);
@@ -416,16 +417,16 @@ mod tests {
     #[test]
     fn a_load_is_waited_for_and_a_ping_is_not() {
         let mut pace = Pace::default();
-        let mut now = Duration::ZERO;
+        let mut now = Time::ZERO;
         // a frame every 100 µs is 10,000 a second
         for _ in 0..1_000 {
-            now += Duration::from_micros(100);
+            now = now + Duration::from_micros(100);
             assert!(!pace.is_wanted(1, now));
         }
         // ten frames every 100 µs are a load, once that is known
         let waits: Vec<_> = (0..100)
             .map(|_| {
-                now += Duration::from_micros(100);
+                now = now + Duration::from_micros(100);
                 pace.is_wanted(10, now)
             })
             .collect();
@@ -433,7 +434,7 @@ mod tests {
         // who has many already waits for no more
         assert!(!pace.is_wanted(MANY, now));
         // and after a silence the first frame is served at once
-        now += Duration::from_millis(10);
+        now = now + Duration::from_millis(10);
         assert!(!pace.is_wanted(1, now));
     }
 }

@@ -29,7 +29,6 @@ const REQUEST_TIME: Duration = Duration::from_secs(60);
 const LINGER: Duration = Duration::from_secs(5);
 /// What a connection has to say, in bytes, beyond which it takes no packets and reads nothing more.
 const OUTPUT_LIMIT: usize = 128 * 1024;
-
 /// Capacity of the buffer that is kept for whoever says something next, at most.
 const SPARE: usize = 4 * OUTPUT_LIMIT;
 
@@ -133,18 +132,16 @@ impl Conn {
         matches!(&self.tls, Layer::Own(records) if records.is_spent())
     }
 
-    /// Says something, in a record of its own if it fits one.
+    /// Says something; in a tunnel in a record of its own, if it fits one.
     pub(super) fn say(&mut self, parts: &[&[u8]]) {
         match &mut self.tls {
             Layer::Away => {}
             Layer::Own(records) => records.seal(parts, &mut self.output),
             Layer::Library(tls) => {
-                let slices: Vec<_> = parts.iter().map(|p| std::io::IoSlice::new(p)).collect();
-                // after a fatal alert nothing is taken any more, and nobody listens
-                let _ = match *parts {
-                    [one] => tls.writer().write(one),
-                    _ => tls.writer().write_vectored(&slices),
-                };
+                for part in parts {
+                    // after a fatal alert nothing is taken any more, and nobody listens
+                    let _ = tls.writer().write(part);
+                }
                 tls::take_output(tls, &mut self.output);
             }
         }

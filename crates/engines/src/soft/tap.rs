@@ -75,8 +75,8 @@ pub struct Tap {
 }
 
 impl Tap {
-    /// Copies packets of the SAs with these SPIs, of all SAs and associations where there are none. All memory is taken
-    /// now.
+    /// Copies packets of the SAs with these SPIs, of all SAs and associations where there are none. All
+    /// memory is taken now.
     pub fn new(spis: Vec<u32>) -> Self {
         Self { spis, bytes: Vec::with_capacity(ROOM), kept: Vec::with_capacity(PACKETS), lost: 0 }
     }

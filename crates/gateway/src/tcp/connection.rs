@@ -297,11 +297,11 @@ impl<F: FnMut(Vec<u8>)> Device for Wire<'_, F> {
 
     fn receive(&mut self, _: Instant) -> Option<(Received<'_>, Sending<'_, F>)> {
         let packet = self.packet.take()?;
-        Some((Received(packet), Sending(&mut self.send, self.id)))
+        Some((Received(packet), Sending { send: &mut self.send, id: self.id }))
     }
 
     fn transmit(&mut self, _: Instant) -> Option<Sending<'_, F>> {
-        Some(Sending(&mut self.send, self.id))
+        Some(Sending { send: &mut self.send, id: self.id })
     }
 
     fn capabilities(&self) -> DeviceCapabilities {
@@ -324,7 +324,10 @@ impl RxToken for Received<'_> {
     }
 }
 
-struct Sending<'a, F>(&'a mut F, &'a mut u16);
+struct Sending<'a, F> {
+    send: &'a mut F,
+    id: &'a mut u16,
+}
 
 impl<S: FnMut(Vec<u8>)> TxToken for Sending<'_, S> {
     fn consume<R, F: FnOnce(&mut [u8]) -> R>(self, len: usize, f: F) -> R {
@@ -334,12 +337,12 @@ impl<S: FnMut(Vec<u8>)> TxToken for Sending<'_, S> {
             [0x86, 0xdd]
         } else {
             // its path is not probed
-            let_be_cut(&mut bytes, *self.1);
-            *self.1 = self.1.wrapping_add(1);
+            let_be_cut(&mut bytes, *self.id);
+            *self.id = self.id.wrapping_add(1);
             [0x08, 0x00]
         };
         bytes[ETHERNET - 2..ETHERNET].copy_from_slice(&ether_type);
-        (self.0)(bytes);
+        (self.send)(bytes);
         result
     }
 }
