@@ -54,7 +54,7 @@ fn of_file(
     }
 }
 
-/// All SAs; all sessions counted, and as many as were asked for listed.
+/// All SAs and associations; all sessions counted, and as many as were asked for listed.
 async fn of_gateway(
     args: PlanArgs,
     profile: Option<&'static Profile>,
@@ -81,6 +81,7 @@ async fn of_gateway(
         };
         view.totals.add(&page.totals);
         view.sas.extend(page.sas);
+        view.associations.extend(page.associations);
         let room = listed.saturating_sub(view.sessions.len() as u64);
         view.sessions.extend(page.sessions.into_iter().take(room.min(1 << 32) as usize));
         (view.profile, view.about, view.config) = (page.profile, page.about, page.config);

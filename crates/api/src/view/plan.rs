@@ -1,5 +1,7 @@
 //! What an engine held to a profile would take, and what profiles there are.
 
+use core::net::IpAddr;
+
 use serde::{Deserialize, Serialize};
 
 use crate::{DirectionView, FindingView, Name, ReasonCount, TupleView};
@@ -16,6 +18,9 @@ pub struct PlanView {
     pub config: String,
     /// Every SA, in the order of the tunnels; the outgoing one first.
     pub sas: Vec<PlanSaView>,
+    /// What clients of remote access may have, in the order of the servers.
+    #[serde(default)]
+    pub associations: Vec<PlanAssociationView>,
     /// Sessions of the running gateway, as many as were asked for.
     pub sessions: Vec<PlanSessionView>,
     /// Everything counted, shown or not.
@@ -45,7 +50,28 @@ pub struct PlanSaView {
     pub instead: Vec<PlanSuiteView>,
 }
 
-/// Algorithms that an SA may have instead.
+/// The associations of clients of one server in one direction, under a profile.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PlanAssociationView {
+    /// Server.
+    pub server: String,
+    /// Line of the configuration.
+    pub line: u32,
+    /// Its address.
+    pub address: IpAddr,
+    /// `out` to clients, or `in`.
+    pub direction: Name,
+    /// Version of DTLS.
+    pub version: Name,
+    /// What protects the records, as the server likes it best.
+    pub cipher: Name,
+    /// What stands against them; empty when they would be offloaded.
+    pub against: Vec<FindingView>,
+    /// What a client may choose instead; not counted.
+    pub instead: Vec<PlanSuiteView>,
+}
+
+/// Algorithms that an SA or an association may have instead.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PlanSuiteView {
     /// Algorithms; with `esn` behind them for extended sequence numbers.
@@ -84,6 +110,15 @@ pub struct PlanTotals {
     pub sas_offloaded: u64,
     /// SAs that each reason stands against.
     pub sa_reasons: Vec<ReasonCount>,
+    /// Rows of associations: one for each direction and address of a server.
+    #[serde(default)]
+    pub associations: u64,
+    /// Those that would be offloaded.
+    #[serde(default)]
+    pub associations_offloaded: u64,
+    /// Those that each reason stands against.
+    #[serde(default)]
+    pub association_reasons: Vec<ReasonCount>,
     /// Sessions.
     pub sessions: u64,
     /// Sessions that would be offloaded in both directions.
@@ -98,6 +133,13 @@ impl PlanTotals {
         self.sas += 1;
         self.sas_offloaded += u64::from(against.is_empty());
         against.iter().for_each(|finding| count(&mut self.sa_reasons, finding, 1));
+    }
+
+    /// Counts what stands against associations, each reason once.
+    pub fn add_association(&mut self, against: &[FindingView]) {
+        self.associations += 1;
+        self.associations_offloaded += u64::from(against.is_empty());
+        against.iter().for_each(|finding| count(&mut self.association_reasons, finding, 1));
     }
 
     /// Counts what stands against a session, each reason once.
@@ -116,10 +158,13 @@ impl PlanTotals {
     pub fn add(&mut self, page: &Self) {
         self.sas += page.sas;
         self.sas_offloaded += page.sas_offloaded;
+        self.associations += page.associations;
+        self.associations_offloaded += page.associations_offloaded;
         self.sessions += page.sessions;
         self.sessions_offloaded += page.sessions_offloaded;
         for (mine, theirs) in [
             (&mut self.sa_reasons, &page.sa_reasons),
+            (&mut self.association_reasons, &page.association_reasons),
             (&mut self.session_reasons, &page.session_reasons),
         ] {
             for row in theirs {

@@ -83,7 +83,7 @@ impl Gateway {
         now: Time,
     ) -> Option<DtlsDirectionView> {
         let client = self.clients.get(number)?;
-        let switches = self.client_facts(number)?.findings;
+        let switches = self.client_facts(number, way)?.findings;
         let record = *client.ledger.direction(way);
         let served = served_by_engine(client, way).packets;
         let standing =

@@ -1,12 +1,13 @@
-//! `plan`: what the engine would take if it were held to another profile. SAs are judged by the
-//! configuration alone, so a file can be asked about without any gateway.
+//! `plan`: what the engine would take if it were held to another profile. SAs and associations of remote
+//! access are judged by the configuration alone, so a file can be asked about without any gateway.
 
 use api::{
-    ApiError, FindingView, PlanFindingView, PlanSaView, PlanSessionView, PlanSuiteView, PlanView,
-    ReasonView, filter::Filter,
+    ApiError, FindingView, PlanAssociationView, PlanFindingView, PlanSaView, PlanSessionView,
+    PlanSuiteView, PlanView, ReasonView, filter::Filter,
 };
 use config::Config;
-use offload::{Capabilities, Direction, PROFILE_NAMES, Profile, SaFacts};
+use dtls::Suite;
+use offload::{Capabilities, Direction, DtlsFacts, PROFILE_NAMES, Profile, SaFacts};
 use reason::{NotEligible, ReasonSet, RefusalReason};
 
 use super::{
@@ -18,10 +19,11 @@ use crate::{
     Gateway,
     promote::{Rules, is_passing},
     session::Session,
-    tunnel::{IN, OUT, instead, planned, sa_facts},
+    tunnel::{IN, OUT, dtls_facts, instead, planned, sa_facts},
 };
 
-/// What the software engine would take of a configuration, held to a profile: every SA.
+/// What the software engine would take of a configuration, held to a profile: every SA, and what clients
+/// of remote access may have.
 pub fn plan(config: &Config, profile: &'static Profile) -> PlanView {
     let own = Capabilities::soft(config.limits.flows.into());
     page(config, Rules::new(&own, profile), profile, 0, u32::MAX as usize)
@@ -159,7 +161,7 @@ impl Gateway {
     }
 }
 
-/// One page of the SAs of a configuration. The cursor counts SAs in its low half, and those that
+/// One page of the SAs of a configuration, the first with the associations. The cursor counts SAs in its low half, and those that
 /// would be taken before in its high half, since a table that is full refuses the rest.
 fn page(
     config: &Config,
@@ -169,6 +171,9 @@ fn page(
     rows: usize,
 ) -> PlanView {
     let mut view = blank(config, profile);
+    if cursor == 0 {
+        associations(config, rules, &mut view);
+    }
     let (from, mut taken) = ((cursor & 0xffff_ffff) as usize, cursor >> 32);
     let room = u64::from(config.limits.sas).min(profile.capabilities.ipsec.sas.unwrap_or(u64::MAX));
     let ipsec = || config.tunnels.iter().filter_map(|tunnel| Some((tunnel, tunnel.ipsec()?)));
@@ -216,18 +221,54 @@ fn page(
     view
 }
 
+/// The associations that clients may have: of every server, each direction of each address.
+fn associations(config: &Config, rules: Rules<'_>, view: &mut PlanView) {
+    let [liked, others @ ..] = Suite::PSK.map(Suite::cipher);
+    for tunnel in &config.tunnels {
+        let access = tunnel.remote_access().filter(|access| access.dtls);
+        for address in access.into_iter().flat_map(|access| &access.addresses) {
+            for direction in [OUT, IN] {
+                let facts = dtls_facts(config, tunnel, liked, address.is_ipv6(), direction);
+                let found = findings_dtls(rules, &facts);
+                let instead = others.map(|cipher| PlanSuiteView {
+                    suite: cipher.name().into(),
+                    against: findings_dtls(rules, &DtlsFacts { cipher, ..facts }),
+                });
+                view.totals.add_association(&found);
+                view.associations.push(PlanAssociationView {
+                    server: tunnel.name.clone(),
+                    line: tunnel.line.0,
+                    address: *address,
+                    direction: if direction == OUT { "out" } else { "in" }.into(),
+                    version: facts.version.name().into(),
+                    cipher: liked.name().into(),
+                    against: found,
+                    instead: instead.into(),
+                });
+            }
+        }
+    }
+}
+
 /// What stands against an SA of which this is known.
 fn findings(rules: Rules<'_>, facts: &SaFacts) -> Vec<FindingView> {
-    let finding = |reason| {
-        let said = rules.sa_evidence(facts, reason);
-        let layer = if said.is_some() { "engine" } else { "config" };
-        FindingView {
-            reason: ReasonView::of(reason),
-            layer: layer.into(),
-            evidence: said.unwrap_or_default(),
-        }
-    };
-    rules.sa(facts).iter().map(finding).collect()
+    let found = rules.sa(facts);
+    found.iter().map(|reason| finding(reason, rules.sa_evidence(facts, reason))).collect()
+}
+
+/// What stands against an association of which this is known.
+fn findings_dtls(rules: Rules<'_>, facts: &DtlsFacts) -> Vec<FindingView> {
+    let found = rules.dtls(facts);
+    found.iter().map(|reason| finding(reason, rules.dtls_evidence(facts, reason))).collect()
+}
+
+/// A reason with what the engine says of it; without, it is one of the configuration.
+fn finding(reason: NotEligible, said: Option<String>) -> FindingView {
+    FindingView {
+        reason: ReasonView::of(reason),
+        layer: if said.is_some() { "engine" } else { "config" }.into(),
+        evidence: said.unwrap_or_default(),
+    }
 }
 
 fn blank(config: &Config, profile: &'static Profile) -> PlanView {

@@ -1,10 +1,11 @@
-//! What an engine needs to know of an SA, as far as the configuration tells it.
+//! What an engine needs to know of an SA or an association, as far as the configuration tells it.
 
+use aead::Algorithm;
 use config::{
     Config,
     model::{ChildSpec, Fragmentation, Ipsec, OffloadMode, Steering, Tunnel},
 };
-use offload::{Direction, Keying, SaFacts};
+use offload::{Direction, DtlsFacts, DtlsVersion, Keying, SaFacts};
 use reason::{NotEligible, ReasonSet};
 
 use super::{HOP_LIMIT, OUT, Way};
@@ -45,7 +46,27 @@ pub(crate) fn sa_facts(
         virtual_routers: config.virtual_routers.len(),
         soft: sa.soft,
         hard: sa.hard,
-        findings: switched_off(config, tunnel, ipsec, direction),
+        findings: switched_off(config, tunnel, direction, ipsec.egress_optimisation),
+    }
+}
+
+/// The facts of a direction of an association of a client; the findings are the switches.
+pub(crate) fn dtls_facts(
+    config: &Config,
+    tunnel: &Tunnel,
+    cipher: Algorithm,
+    ipv6: bool,
+    direction: Direction,
+) -> DtlsFacts {
+    let optimises = tunnel.remote_access().is_none_or(|access| access.egress_optimisation);
+    DtlsFacts {
+        // The handshake takes no other, and no compression.
+        version: DtlsVersion::V1_2,
+        compression: false,
+        cipher,
+        ipv6,
+        virtual_routers: config.virtual_routers.len(),
+        findings: switched_off(config, tunnel, direction, optimises),
     }
 }
 
@@ -108,8 +129,8 @@ pub(crate) fn instead(ipsec: &Ipsec, index: usize) -> Vec<(esp::Suite, bool)> {
 fn switched_off(
     config: &Config,
     tunnel: &Tunnel,
-    ipsec: &Ipsec,
     direction: Direction,
+    egress_optimisation: bool,
 ) -> ReasonSet<NotEligible> {
     let vr = config.virtual_routers.get(usize::from(tunnel.vr.0));
     let switches = [
@@ -118,7 +139,7 @@ fn switched_off(
         (Some(tunnel.offload), NotEligible::DisabledByTunnel),
     ];
     let off = switches.into_iter().filter(|(mode, _)| *mode == Some(OffloadMode::Off));
-    let egress = (direction == OUT && !ipsec.egress_optimisation)
-        .then_some(NotEligible::EgressOptimisationOff);
+    let egress =
+        (direction == OUT && !egress_optimisation).then_some(NotEligible::EgressOptimisationOff);
     off.map(|(_, reason)| reason).chain(egress).collect()
 }

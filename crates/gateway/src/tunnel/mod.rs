@@ -27,7 +27,7 @@ mod wrap;
 
 pub use self::dtls::{Association, Client, ClientNumber, Clients, NewClient};
 pub(crate) use self::dtls::{FromClient, fast as served_by_engine};
-pub(crate) use facts::{instead, planned, sa_facts};
+pub(crate) use facts::{dtls_facts, instead, planned, sa_facts};
 pub use idle::Own;
 pub use ike::Random;
 pub(crate) use ike::{Awaits, Failed, Logged, Negotiation, Note, Phase, Standing, renegotiated};

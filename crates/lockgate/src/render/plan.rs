@@ -1,6 +1,9 @@
 //! `plan`, `plan --profile list`.
 
-use api::{FindingView, PlanSaView, PlanSessionView, PlanView, ProfilesView, ReasonCount};
+use api::{
+    FindingView, PlanAssociationView, PlanSaView, PlanSessionView, PlanSuiteView, PlanView,
+    ProfilesView, ReasonCount,
+};
 
 use super::{
     style::{Style, Tone},
@@ -15,14 +18,23 @@ pub fn plan(view: &PlanView, style: &Style) -> String {
         out.push('\n');
         out.push_str(&sas(&view.sas, style));
     }
+    if !view.associations.is_empty() {
+        out.push('\n');
+        out.push_str(&associations(&view.associations, style));
+    }
     if !view.sessions.is_empty() {
         out.push('\n');
         out.push_str(&sessions(&view.sessions, style));
     }
     let totals = &view.totals;
-    let both = totals.sa_reasons.iter().chain(&totals.session_reasons);
+    let counted = [
+        (">SAS", &totals.sa_reasons, true),
+        (">ASSOCIATIONS", &totals.association_reasons, totals.associations > 0),
+        (">SESSIONS", &totals.session_reasons, true),
+    ];
+    let counted = counted.into_iter().filter(|(.., shown)| *shown);
     let mut reasons: Vec<&ReasonCount> = Vec::new();
-    for row in both {
+    for row in counted.clone().flat_map(|(_, rows, _)| rows) {
         if !reasons.iter().any(|known| known.reason.id == row.reason.id) {
             reasons.push(row);
         }
@@ -32,23 +44,29 @@ pub fn plan(view: &PlanView, style: &Style) -> String {
         let of = |rows: &[ReasonCount], id| {
             rows.iter().find(|row| row.reason.id == id).map_or(0, |row| row.count)
         };
-        let mut table =
-            Table::new(&["REASON", ">SAS", ">SESSIONS", "MEANING", "REMEDY", "ELSEWHERE"]);
+        let columns: Vec<_> = core::iter::once("REASON")
+            .chain(counted.clone().map(|(head, ..)| head))
+            .chain(["MEANING", "REMEDY", "ELSEWHERE"])
+            .collect();
+        let mut table = Table::new(&columns);
         for ReasonCount { reason, .. } in reasons {
-            table.row([
-                Cell::new(Tone::of_severity(&reason.severity), reason.name.as_ref()),
-                count(of(&totals.sa_reasons, reason.id)).into(),
-                count(of(&totals.session_reasons, reason.id)).into(),
-                reason.sentence.as_ref().into(),
-                reason.remedy.as_ref().into(),
-                reason.elsewhere.as_ref().into(),
-            ]);
+            let name = Cell::new(Tone::of_severity(&reason.severity), reason.name.as_ref());
+            let counts = counted.clone().map(|(_, rows, _)| count(of(rows, reason.id)).into());
+            let words = [&reason.sentence, &reason.remedy, &reason.elsewhere];
+            let words = words.map(|word| word.as_ref().into());
+            table.row(core::iter::once(name).chain(counts).chain(words).collect::<Vec<_>>());
         }
         out.push('\n');
         out.push_str(&table.render(style));
     }
     out.push('\n');
-    out.push_str(&summary("SA", totals.sas, totals.sas_offloaded, &totals.sa_reasons));
+    if totals.sas > 0 || totals.associations == 0 {
+        out.push_str(&summary("SA", totals.sas, totals.sas_offloaded, &totals.sa_reasons));
+    }
+    if totals.associations > 0 {
+        let (all, offloaded) = (totals.associations, totals.associations_offloaded);
+        out.push_str(&summary("association", all, offloaded, &totals.association_reasons));
+    }
     if totals.sessions > 0 {
         let (all, offloaded) = (totals.sessions, totals.sessions_offloaded);
         out.push_str(&summary("session", all, offloaded, &totals.session_reasons));
@@ -71,9 +89,6 @@ fn summary(what: &str, all: u64, offloaded: u64, reasons: &[ReasonCount]) -> Str
 fn sas(rows: &[PlanSaView], style: &Style) -> String {
     let mut table =
         Table::new(&["TUNNEL", "DIR", "SPI", "ALGORITHM", "MODE", ">LINE", "WOULD BE", "WHY"]);
-    let why = |against: &[FindingView]| -> Vec<_> {
-        against.iter().map(|found| named(&found.reason.name, &found.evidence)).collect()
-    };
     for sa in rows {
         let said = why(&sa.against);
         table.row([
@@ -86,22 +101,51 @@ fn sas(rows: &[PlanSaView], style: &Style) -> String {
             would_be(said.is_empty()),
             said.join(", ").into(),
         ]);
-        for other in &sa.instead {
-            let said = why(&other.against);
-            let [nothing, or] = ["", "or"];
-            table.row([
-                nothing.into(),
-                nothing.into(),
-                or.into(),
-                other.suite.as_str().into(),
-                nothing.into(),
-                nothing.into(),
-                would_be(said.is_empty()),
-                said.join(", ").into(),
-            ]);
-        }
+        instead(&mut table, &sa.instead);
     }
     table.render(style)
+}
+
+fn associations(rows: &[PlanAssociationView], style: &Style) -> String {
+    let heads = ["SERVER", "DIR", "ADDRESS", "ALGORITHM", "DTLS", ">LINE", "WOULD BE", "WHY"];
+    let mut table = Table::new(&heads);
+    for of in rows {
+        let said = why(&of.against);
+        table.row([
+            Cell::new(Tone::Name, &of.server),
+            of.direction.as_ref().into(),
+            of.address.to_string().into(),
+            of.cipher.as_ref().into(),
+            of.version.as_ref().into(),
+            of.line.to_string().into(),
+            would_be(said.is_empty()),
+            said.join(", ").into(),
+        ]);
+        instead(&mut table, &of.instead);
+    }
+    table.render(style)
+}
+
+/// What the far end may choose instead of the row before.
+fn instead(table: &mut Table, others: &[PlanSuiteView]) {
+    for other in others {
+        let said = why(&other.against);
+        let [nothing, or] = ["", "or"];
+        table.row([
+            nothing.into(),
+            nothing.into(),
+            or.into(),
+            other.suite.as_str().into(),
+            nothing.into(),
+            nothing.into(),
+            would_be(said.is_empty()),
+            said.join(", ").into(),
+        ]);
+    }
+}
+
+fn why(against: &[FindingView]) -> Vec<String> {
+    against.iter().map(|found| named(&found.reason.name, &found.evidence)).collect()
 }
 
 fn sessions(rows: &[PlanSessionView], style: &Style) -> String {

@@ -68,7 +68,7 @@ goldens! {
 }
 
 goldens! {
-    people: users address_pools remote_access dtls explain_dtls
+    people: users address_pools remote_access dtls explain_dtls plan
 }
 
 goldens! {

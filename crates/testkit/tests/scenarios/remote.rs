@@ -146,3 +146,41 @@ fn addresses_of_the_pool_are_behind_the_interface_whether_somebody_has_them_or_n
     rig.send("wan0", &rig.packet("wan0", ports(client, inside)).payload(b"x"));
     assert_eq!(rig.one_tuple("lan0"), ports(client, inside));
 }
+
+#[test]
+fn a_plan_says_what_clients_may_have_under_a_profile_before_there_are_any() {
+    let mut rig = Rig::new("remote-plan", &access("remote-plan"));
+    let plan = |rig: &mut Rig, profile: &str| {
+        let profile = Some(profile.to_owned());
+        let request = Request::PlanSas { profile, limit: None, cursor: None };
+        let Response::Plan(view) = rig.net.answered(rig.gateway, request) else { panic!("a plan") };
+        let rows = view.associations.iter().map(|row| {
+            let against = row.against.iter().map(|f| format!("{} ({})", f.reason.name, f.evidence));
+            (row.direction.to_string(), against.collect::<Vec<_>>())
+        });
+        (rows.collect::<Vec<_>>(), view.totals)
+    };
+    rig.banner(
+        "one virtual router: the device that does DTLS takes both directions, and its own kind",
+    );
+    let (rows, totals) = plan(&mut rig, "secure-firewall-3100");
+    assert_eq!(rows, [("out".to_owned(), vec![]), ("in".to_owned(), vec![])]);
+    assert_eq!((totals.associations, totals.associations_offloaded), (2, 2));
+
+    rig.banner("two of them are two contexts to it, and only to it; a switch is one everywhere");
+    let more = access("remote-plan");
+    rig.apply(&format!("{more}egress-optimisation = false\n[[virtual-router]]\nname = \"lab\"\n"));
+    let contexts = "multi-context (virtual-routers=2 supported=1)".to_owned();
+    let switch = "egress-optimisation-off ()".to_owned();
+    let (rows, totals) = plan(&mut rig, "secure-firewall-3100");
+    let both = vec![contexts.clone(), switch.clone()];
+    assert_eq!(rows, [("out".to_owned(), both), ("in".to_owned(), vec![contexts])]);
+    assert_eq!((totals.associations, totals.associations_offloaded), (2, 0));
+    let (rows, totals) = plan(&mut rig, "soft");
+    assert_eq!(rows, [("out".to_owned(), vec![switch]), ("in".to_owned(), vec![])]);
+    assert_eq!((totals.associations, totals.associations_offloaded), (2, 1));
+
+    rig.banner("without DTLS there is nothing to take");
+    rig.apply(&format!("{more}dtls = false\n"));
+    assert_eq!(plan(&mut rig, "soft").0, []);
+}

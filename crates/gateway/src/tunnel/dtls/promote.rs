@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use api::{FindingView, ReasonView};
-use config::model::{IfId, OffloadMode};
+use config::model::IfId;
 use offload::{
-    AdjacencyId, Direction, DtlsFacts, DtlsVersion, FlowStats, Handle, SaProgram, datagrams_of,
+    AdjacencyId, Direction, DtlsFacts, FlowStats, Handle, SaProgram, datagrams_of,
     ledger::{At, State},
 };
 use reason::{DemotionReason, NotEligible, ReasonSet, RefusalReason};
@@ -16,7 +16,7 @@ use crate::{
     Gateway,
     neighbour::NeighbourId,
     promote::{ENGINE, is_passing},
-    tunnel::{IN, OUT, SLOW_PATH},
+    tunnel::{IN, OUT, SLOW_PATH, dtls_facts},
 };
 
 impl Gateway {
@@ -81,44 +81,25 @@ impl Gateway {
         direction: Direction,
     ) -> Option<ReasonSet<NotEligible>> {
         let client = self.clients.get(number)?;
-        let facts = self.client_facts(number)?;
+        let facts = self.client_facts(number, direction)?;
         let mut set = self.rules().dtls(&facts);
-        let tunnel = self.tunnel_of(client.is.interface);
-        let access = tunnel.and_then(|(_, tunnel)| tunnel.remote_access());
-        if direction == OUT && access.is_some_and(|access| !access.egress_optimisation) {
-            set.insert(NotEligible::EgressOptimisationOff);
-        }
         if direction == OUT && !self.is_resolved(client.next_hop) {
             set.insert(NotEligible::NeighbourUnresolved);
         }
         Some(set)
     }
 
-    /// What an engine needs to know of a client's association.
-    pub(crate) fn client_facts(&self, number: ClientNumber) -> Option<DtlsFacts> {
+    /// What an engine needs to know of a direction of a client's association.
+    pub(crate) fn client_facts(
+        &self,
+        number: ClientNumber,
+        direction: Direction,
+    ) -> Option<DtlsFacts> {
         let client = self.clients.get(number)?;
         let association = client.association.as_ref()?;
-        let mut findings = ReasonSet::EMPTY;
-        if self.config.offload.mode == OffloadMode::Off {
-            findings.insert(NotEligible::DisabledGlobally);
-        }
-        let vr = self.config.virtual_routers.get(usize::from(client.is.vr.0));
-        if vr.is_some_and(|vr| vr.offload == OffloadMode::Off) {
-            findings.insert(NotEligible::DisabledByVirtualRouter);
-        }
-        let tunnel = self.tunnel_of(client.is.interface);
-        if tunnel.is_some_and(|(_, tunnel)| tunnel.offload == OffloadMode::Off) {
-            findings.insert(NotEligible::DisabledByTunnel);
-        }
-        Some(DtlsFacts {
-            // The handshake takes no other, and no compression.
-            version: DtlsVersion::V1_2,
-            compression: false,
-            cipher: association.cipher,
-            ipv6: association.path.local.is_ipv6(),
-            virtual_routers: self.config.virtual_routers.len(),
-            findings,
-        })
+        let (_, tunnel) = self.tunnel_of(client.is.interface)?;
+        let ipv6 = association.path.local.is_ipv6();
+        Some(dtls_facts(&self.config, tunnel, association.cipher, ipv6, direction))
     }
 
     fn client_program(&self, number: ClientNumber, direction: Direction) -> Option<SaProgram> {
@@ -230,7 +211,7 @@ impl Gateway {
     /// What stands against a direction of a client's association, with evidence, for views.
     pub fn client_findings(&self, number: ClientNumber, direction: Direction) -> Vec<FindingView> {
         let Some(against) = self.against_client(number, direction) else { return Vec::new() };
-        let facts = self.client_facts(number);
+        let facts = self.client_facts(number, direction);
         let found = against.iter().map(|reason| {
             let said = facts.and_then(|facts| self.rules().dtls_evidence(&facts, reason));
             let (layer, evidence) = match said {

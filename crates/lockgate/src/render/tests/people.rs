@@ -2,9 +2,10 @@
 
 use api::{
     AddressPoolView, AddressPoolsView, AssociationView, DemotionView, DtlsDirectionView,
-    DtlsExplainView, DtlsExplainsView, DtlsView, FactView, FindingView, HistoryView, ReasonView,
-    RecordErrors, RecordsView, RemedyView, RemoteAccessView, RemoteClientView, RemoteServerView,
-    RemoteTransportView, Response, Traffic, UserView, UsersView,
+    DtlsExplainView, DtlsExplainsView, DtlsView, FactView, FindingView, HistoryView,
+    PlanAssociationView, PlanSuiteView, PlanView, ReasonView, RecordErrors, RecordsView,
+    RemedyView, RemoteAccessView, RemoteClientView, RemoteServerView, RemoteTransportView,
+    Response, Traffic, UserView, UsersView,
 };
 use reason::{DemotionReason, NotEligible};
 
@@ -249,4 +250,32 @@ pub fn explain_dtls() -> Response {
         of(bob, None, Vec::new()),
     ];
     Response::ExplainedDtls(DtlsExplainsView { total: 3, clients, next: None })
+}
+
+pub fn plan() -> Response {
+    let contexts = || FindingView {
+        reason: ReasonView::of(NotEligible::MultiContext),
+        layer: "engine".into(),
+        evidence: "virtual-routers=2 supported=1".into(),
+    };
+    let mut view = PlanView {
+        profile: "secure-firewall-3100".into(),
+        about: "a device".into(),
+        config: "lockgate.toml".into(),
+        ..PlanView::default()
+    };
+    for (direction, against) in [("out", vec![contexts()]), ("in", Vec::new())] {
+        view.totals.add_association(&against);
+        view.associations.push(PlanAssociationView {
+            server: "office".into(),
+            line: 37,
+            address: "203.0.113.2".parse().expect("an address"),
+            direction: direction.into(),
+            version: "1.2".into(),
+            cipher: "AES-256-GCM".into(),
+            instead: vec![PlanSuiteView { suite: "AES-128-GCM".into(), against: against.clone() }],
+            against,
+        });
+    }
+    Response::Plan(Box::new(view))
 }
