@@ -4,8 +4,10 @@
 #
 #   server rxs ── (rxg) the gateway ── rxc client
 #   10.1.0.5       198.51.100.1        198.51.100.11
-# CPU time is that of the processes from /proc, as percent of one core: the gateway's (all of ocserv's), openconnect's, iperf3's at both ends. LAGS is how often, of
-# looks every 100 ms, data from the gateway waited in the sockets of openconnect: it is behind then, whatever the gateway does.
+# Rates are Mb/s of IP inside the tunnel; RATIO is the median of the rounds'. CPU time is that of the processes from /proc, as percent of one core: the gateway's (all of
+# ocserv's), openconnect's, the iperf3 server's. LAGS is how often, of looks every 100 ms, data from the gateway waited in the sockets of openconnect, LOST how much of it the
+# kernel threw away because openconnect's socket was full: it is behind then, whatever the gateway does. CLIENT ALONE is what openconnect would carry with a core of its own
+# all the time, from the CPU time it used: no gateway gets more through it, nor a better ratio than the last one.
 set -uo pipefail
 cd "$(dirname "$0")"
 . ./common.sh
@@ -88,33 +90,44 @@ dial() {
   case "$*" in *--no-dtls*) ;; *) until_ok 15 grep -qE 'Established DTLS|DTLS connected' "$WORK/oc.log" ;; esac
 }
 hangup() { local pids; pids=$(pgrep -x openconnect | while read -r p; do ip netns pids rxc | grep -x "$p"; done); [ -z "$pids" ] || kill -INT $pids; until_ok 10 eval '[ -z "$(ip netns pids rxc)" ]'; }
-# Clock ticks that processes have used, their ended children not.
-ticks() { local pid sum=0; for pid in "$@"; do [ -r "/proc/$pid/stat" ] && sum=$((sum + $(awk '{ print $14 + $15 }' "/proc/$pid/stat"))); done; echo "$sum"; }
-all_of() { ip netns pids "$1"; }
-# Looks at the sockets of openconnect until it is ended, and says in how many of a hundred looks data waited there.
+# From a second after it is started until it is ended, looks every 100 ms: what the tunnel has carried, the CPU time of the processes of the gateway, of openconnect
+# and of iperf3's server, and the sockets of openconnect. Says what came of it between the first look and the last but three; iperf3 sends until then.
 WATCH='
-import signal, sys, time
-looks = waits = 0
+import os, signal, subprocess, sys, time
+way, server = sys.argv[1:]
+def pids(ns): return subprocess.run(["ip", "netns", "pids", ns], capture_output=True, text=True).stdout.split()
+groups = pids("rxg"), subprocess.run(["pgrep", "-x", "openconnect"], capture_output=True, text=True).stdout.split(), [server]
+def ticks(group):
+    fields = [open("/proc/%s/stat" % p).read().rsplit(")", 1)[1].split() for p in group]
+    return sum(int(f[11]) + int(f[12]) for f in fields)
+def look():
+    tunnel = next(line.split(":")[1].split() for line in open("/proc/net/dev") if "tun0:" in line)
+    udp = [line.split() for line in open("/proc/net/snmp") if line.startswith("Udp:")]
+    udp = dict(zip(*udp))
+    sockets = [line.split() for path in ("/proc/net/udp", "/proc/net/tcp") for line in open(path)]
+    waits = any(f[2].endswith(":01BB") and int(f[4].split(":")[1], 16) for f in sockets if len(f) > 4)
+    return [time.monotonic(), int(tunnel[8 if way == "forth" else 0]), *map(ticks, groups), int(udp["InDatagrams"]), int(udp["RcvbufErrors"]), waits]
 def end(*_):
-    print(round(100 * waits / max(looks, 1)))
+    first, last = looks[0], looks[-4]
+    d = [b - a for a, b in zip(first, last)]
+    hertz = os.sysconf("SC_CLK_TCK")
+    waits = [l[-1] for l in looks]
+    print("%.0f" % (d[1] * 8e-6 / d[0]), *("%.1f" % (100 * t / hertz / d[0]) for t in d[2:5]), "%.1f" % (100 * sum(waits) / len(waits)), "%.1f" % (100 * d[6] / max(d[5] + d[6], 1)))
     sys.exit()
+looks = []
 signal.signal(signal.SIGTERM, end)
+time.sleep(1)
 while True:
+    looks.append(look())
     time.sleep(0.1)
-    fields = [line.split() for path in ("/proc/net/udp", "/proc/net/tcp") for line in open(path)]
-    looks += 1
-    waits += any(f[2].endswith(":01BB") and int(f[4].split(":")[1], 16) for f in fields if len(f) > 4)
 '
-# BY CHANNEL WAY: megabits a second and CPU of the three, as a line of the results.
+# BY CHANNEL WAY: megabits a second inside the tunnel, CPU of the three and what waited or was lost at the client, as a line of the results.
 measure() {
-  local gw oc sv start out mbit hz watch; hz=$(getconf CLK_TCK)
-  gw=$(ticks $(all_of rxg)) oc=$(ticks $(all_of rxc)) sv=$(ticks $IPERF) start=$(date +%s.%N)
-  ip netns exec rxc python3 -c "$WATCH" > "$WORK/lags" & watch=$!
-  out=$(in_ns rxc iperf3 -c 10.1.0.5 -t "$LENGTH" -J ${3#forth}) || { echo "no connection by $1: $out" >&2; return 1; }
+  local out watch
+  ip netns exec rxc python3 -c "$WATCH" "$3" "$IPERF" > "$WORK/watched" & watch=$!
+  out=$(in_ns rxc iperf3 -c 10.1.0.5 -t "$LENGTH" -J ${3#forth}) || { kill "$watch"; echo "no connection by $1: $out" >&2; return 1; }
   kill "$watch"; wait "$watch" 2>/dev/null
-  mbit=$(printf '%s' "$out" | python3 -c 'import json,sys; print(json.load(sys.stdin)["end"]["sum_received"]["bits_per_second"] / 1e6)')
-  awk -v by="$1" -v ch="$2" -v way="$3" -v mbit="$mbit" -v gw=$(( $(ticks $(all_of rxg)) - gw )) -v oc=$(( $(ticks $(all_of rxc)) - oc )) -v sv=$(( $(ticks $IPERF) - sv )) \
-    -v s="$start" -v e="$(date +%s.%N)" -v hz="$hz" -v lags="$(cat "$WORK/lags")" 'BEGIN { t = (e - s) * hz / 100; printf "%s %s %s %.0f %.0f %.0f %.0f %d\n", ch, way, by, mbit, gw / t, oc / t, sv / t, lags }' >> "$WORK/results"
+  echo "$2 $3 $1 $(cat "$WORK/watched")" >> "$WORK/results"
 }
 echo "$(awk -F: '/model name/ { print $2; exit }' /proc/cpuinfo | xargs), $(nproc) cores; AES-256-GCM; $ROUNDS rounds of $LENGTH s; $(openconnect --version | head -1); $(ocserv --version 2>&1 | head -1)"
 for round in $(seq "$ROUNDS"); do
@@ -136,13 +149,14 @@ rows = {}
 for line in sys.stdin:
     channel, way, by, *numbers = line.split()
     rows.setdefault((channel, way), {}).setdefault(by, []).append([float(n) for n in numbers])
-form = "{:<6}{:<17}{:>14}{:>13}{:>7}   {:>22}{:>8}   {:>26}{:>8}"
-print(form.format("BY", "WAY", "LOCKGATE Mb/s", "ocserv Mb/s", "RATIO", "CPU % gw/client/iperf3", "LAGS %", "CPU % ocserv/client/iperf3", "LAGS %"))
+form = "{:<6}{:<17}{:>10}{:>8}{:>7}   {:>24}{:>7}{:>7}   {:>24}{:>7}{:>7}   {:>12}{:>8}"
+print(form.format("BY", "WAY", "LOCKGATE", "ocserv", "RATIO", "CPU % gw/client/iperf3", "LAGS %", "LOST %", "ocserv/client/iperf3", "LAGS %", "LOST %", "CLIENT ALONE", "RATIO"))
 for (channel, way), by in sorted(rows.items(), reverse=True):
     median = {name: [statistics.median(column) for column in zip(*lines)] for name, lines in by.items()}
     a, b = median["lockgate"], median["ocserv"]
-    cpu = lambda m: "/".join("%.0f" % n for n in m[1:4])
     word = "from the client" if way == "forth" else "to the client"
-    rate = "%.0f" % a[0], "%.0f" % b[0], "%.2f" % (a[0] / b[0])
-    print(form.format(channel, word, *rate, cpu(a), "%.0f" % a[4], cpu(b), "%.0f" % b[4]))
+    ratio = statistics.median(x[0] / y[0] for x, y in zip(by["lockgate"], by["ocserv"]))
+    alone = statistics.median(x[0] * 100 / x[2] for x in by["lockgate"])
+    side = lambda m: ("/".join("%.0f" % n for n in m[1:4]), "%.0f" % m[4], "%.1f" % m[5])
+    print(form.format(channel, word, "%.0f" % a[0], "%.0f" % b[0], "%.2f" % ratio, *side(a), *side(b), "%.0f" % alone, "%.2f" % (alone / b[0])))
 '

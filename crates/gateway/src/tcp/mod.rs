@@ -31,8 +31,9 @@ use wire::{Time, tcp::flags};
 use crate::keyed::Keyed;
 use connection::{Connection, answer_to_syn};
 
-/// Bytes that a connection holds of what nobody has read; its largest window.
-pub const RECEIVE: usize = 32 << 10;
+/// Bytes that a connection holds of what nobody has read, and so its largest window: 40 Mbit/s from a peer 50 ms
+/// away.
+pub const RECEIVE: usize = 256 << 10;
 
 /// Bytes that a connection holds of what its peer has not acknowledged.
 pub const SEND: usize = 256 << 10;
