@@ -228,7 +228,8 @@ fn associations(config: &Config, rules: Rules<'_>, view: &mut PlanView) {
         let access = tunnel.remote_access().filter(|access| access.dtls);
         for address in access.into_iter().flat_map(|access| &access.addresses) {
             for direction in [OUT, IN] {
-                let facts = dtls_facts(config, tunnel, liked, address.is_ipv6(), direction);
+                let of = (liked, address.is_ipv6());
+                let facts = dtls_facts(config, tunnel.vr, Some(tunnel), of, direction);
                 let found = findings_dtls(rules, &facts);
                 let instead = others.map(|cipher| PlanSuiteView {
                     suite: cipher.name().into(),

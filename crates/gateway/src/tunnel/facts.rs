@@ -3,7 +3,7 @@
 use aead::Algorithm;
 use config::{
     Config,
-    model::{ChildSpec, Fragmentation, Ipsec, OffloadMode, Steering, Tunnel},
+    model::{ChildSpec, Fragmentation, Ipsec, OffloadMode, Steering, Tunnel, VrId},
 };
 use offload::{Direction, DtlsFacts, DtlsVersion, Keying, SaFacts};
 use reason::{NotEligible, ReasonSet};
@@ -46,19 +46,26 @@ pub(crate) fn sa_facts(
         virtual_routers: config.virtual_routers.len(),
         soft: sa.soft,
         hard: sa.hard,
-        findings: switched_off(config, tunnel, direction, ipsec.egress_optimisation),
+        findings: switched_off(
+            config,
+            tunnel.vr,
+            Some(tunnel.offload),
+            direction,
+            ipsec.egress_optimisation,
+        ),
     }
 }
 
 /// The facts of a direction of an association of a client; the findings are the switches.
 pub(crate) fn dtls_facts(
     config: &Config,
-    tunnel: &Tunnel,
-    cipher: Algorithm,
-    ipv6: bool,
+    vr: VrId,
+    tunnel: Option<&Tunnel>,
+    (cipher, ipv6): (Algorithm, bool),
     direction: Direction,
 ) -> DtlsFacts {
-    let optimises = tunnel.remote_access().is_none_or(|access| access.egress_optimisation);
+    let access = tunnel.and_then(Tunnel::remote_access);
+    let optimises = access.is_none_or(|access| access.egress_optimisation);
     DtlsFacts {
         // The handshake takes no other, and no compression.
         version: DtlsVersion::V1_2,
@@ -66,7 +73,7 @@ pub(crate) fn dtls_facts(
         cipher,
         ipv6,
         virtual_routers: config.virtual_routers.len(),
-        findings: switched_off(config, tunnel, direction, optimises),
+        findings: switched_off(config, vr, tunnel.map(|t| t.offload), direction, optimises),
     }
 }
 
@@ -128,15 +135,16 @@ pub(crate) fn instead(ipsec: &Ipsec, index: usize) -> Vec<(esp::Suite, bool)> {
 
 fn switched_off(
     config: &Config,
-    tunnel: &Tunnel,
+    vr: VrId,
+    tunnel: Option<OffloadMode>,
     direction: Direction,
     egress_optimisation: bool,
 ) -> ReasonSet<NotEligible> {
-    let vr = config.virtual_routers.get(usize::from(tunnel.vr.0));
+    let vr = config.virtual_routers.get(usize::from(vr.0));
     let switches = [
         (Some(config.offload.mode), NotEligible::DisabledGlobally),
         (vr.map(|vr| vr.offload), NotEligible::DisabledByVirtualRouter),
-        (Some(tunnel.offload), NotEligible::DisabledByTunnel),
+        (tunnel, NotEligible::DisabledByTunnel),
     ];
     let off = switches.into_iter().filter(|(mode, _)| *mode == Some(OffloadMode::Off));
     let egress =

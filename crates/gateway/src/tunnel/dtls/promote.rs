@@ -97,9 +97,9 @@ impl Gateway {
     ) -> Option<DtlsFacts> {
         let client = self.clients.get(number)?;
         let association = client.association.as_ref()?;
-        let (_, tunnel) = self.tunnel_of(client.is.interface)?;
-        let ipv6 = association.path.local.is_ipv6();
-        Some(dtls_facts(&self.config, tunnel, association.cipher, ipv6, direction))
+        let tunnel = self.tunnel_of(client.is.interface).map(|(_, tunnel)| tunnel);
+        let of = (association.cipher, association.path.local.is_ipv6());
+        Some(dtls_facts(&self.config, client.is.vr, tunnel, of, direction))
     }
 
     fn client_program(&self, number: ClientNumber, direction: Direction) -> Option<SaProgram> {
