@@ -167,6 +167,8 @@ pub struct Port {
     pub mac: Option<Mac>,
     /// Whether frames of its interfaces may be served by the fast path.
     pub fast_path: bool,
+    /// Whether packets pass it joined, TSO and the like: see `ports`.
+    pub super_packets: bool,
 }
 
 /// Reverse-path check of an interface (RFC 3704).

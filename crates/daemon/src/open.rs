@@ -115,7 +115,7 @@ impl Runner for Running {
             return Err(OpenError::new(changed.map(|(port, _)| port.name.clone()), message));
         }
         self.ports.clone_from(&config.ports);
-        self.node.gateway_mut().apply(config, now);
+        self.node.apply(config, now);
         Ok(())
     }
 }

@@ -30,6 +30,7 @@ pub(crate) fn config() -> Config {
             kind: PortKind::Memory,
             mac: None,
             fast_path: true,
+            super_packets: true,
         }],
         interfaces: vec![interface("lan", 1, "10.0.0.1/24"), interface("wan", 2, "192.0.2.1/24")],
         peers: Vec::new(),

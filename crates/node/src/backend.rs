@@ -4,7 +4,7 @@ use api::{ApiError, Backend, Name, PortCountersView, PortView, PortsView, Reques
 use config::model::PortKind;
 use ports::{LinkState, PortCounters};
 
-use crate::Node;
+use crate::{Node, single::taken};
 
 impl Backend for Node {
     fn handle(&mut self, request: Request) -> Result<Response, ApiError> {
@@ -34,7 +34,7 @@ impl Node {
                 link: attached.map_or("gone", |p| link(p.link())).into(),
                 fast_path: port.fast_path,
                 takes: attached.map_or_else(Vec::new, |p| {
-                    p.capabilities()
+                    taken(p.as_ref(), !port.super_packets)
                         .words()
                         .split_whitespace()
                         .map(|w| Name::from(w.to_owned()))

@@ -13,6 +13,7 @@
 mod backend;
 mod capture;
 mod finish;
+mod single;
 
 use std::{os::fd::RawFd, sync::Arc};
 
@@ -72,6 +73,9 @@ pub struct Node {
     frames: Arc<FramePool>,
     received: Vec<Frame>,
     output: Output,
+    /// Whether packets cross a port one by one, by its number.
+    single: Vec<bool>,
+    cut: Vec<Frame>,
     sending: Vec<Vec<Frame>>,
     coalescer: Coalescer,
     looks: Looks,
@@ -118,19 +122,34 @@ impl Node {
             links.push(link);
         }
         let sending = ports.iter().map(|_| Vec::with_capacity(2 * BURST)).collect();
-        Self {
+        let mut node = Self {
             gateway,
             worker,
             ports,
             links,
             frames,
             received: Vec::with_capacity(BURST),
+            single: Vec::new(),
+            cut: Vec::new(),
             output: Output::new(),
             sending,
             coalescer: Coalescer::default(),
             looks: Looks::default(),
             now,
-        }
+        };
+        node.tune_ports();
+        node
+    }
+
+    /// Runs another configuration, with the same ports.
+    pub fn apply(&mut self, config: Arc<Config>, now: Time) {
+        self.gateway.apply(config, now);
+        self.tune_ports();
+    }
+
+    fn tune_ports(&mut self) {
+        let configured = &self.gateway.config().ports;
+        self.single = configured.iter().map(|port| !port.super_packets).collect();
     }
 
     /// One round: receive, fast path, slow path, time, send. Returns how many frames came in.
@@ -144,6 +163,12 @@ impl Node {
                     break;
                 }
                 moved += count;
+                if self.single.get(index) == Some(&true) {
+                    let gateway = &mut self.gateway;
+                    single::cut(&mut self.received, &mut self.cut, &self.frames, |lost| {
+                        gateway.handle_lost(lost.reason, lost.packets);
+                    });
+                }
                 self.burst(PortId(index as u16), now);
                 if count < BURST {
                     break;
@@ -239,7 +264,9 @@ impl Node {
             Looks::tapped(&mut self.gateway, &mut self.output, now);
         }
         for (port, frame) in self.output.tx.drain(..) {
-            if let Err(lost) = push(&mut self.sending, &self.ports, &self.frames, port, frame) {
+            if let Err(lost) =
+                push(&mut self.sending, (&self.ports, &self.single), &self.frames, port, frame)
+            {
                 self.gateway.handle_lost(lost.reason, lost.packets);
             }
         }
@@ -283,7 +310,9 @@ impl Node {
 
     fn collect(&mut self) {
         while let Some((port, frame)) = self.gateway.poll_transmit() {
-            if let Err(lost) = push(&mut self.sending, &self.ports, &self.frames, port, frame) {
+            if let Err(lost) =
+                push(&mut self.sending, (&self.ports, &self.single), &self.frames, port, frame)
+            {
                 self.gateway.handle_lost(lost.reason, lost.packets);
             }
         }
@@ -294,9 +323,11 @@ impl Node {
             self.looks.queued(&mut self.gateway, &self.sending, false, self.now);
         }
         self.looks.sent();
-        for (port, frames) in self.ports.iter_mut().zip(&mut self.sending) {
+        let ports = self.ports.iter_mut().zip(&self.single);
+        for ((port, single), frames) in ports.zip(&mut self.sending) {
             if !frames.is_empty() {
-                self.coalescer.coalesce(frames, port.capabilities(), &self.frames);
+                let takes = single::taken(port.as_ref(), *single);
+                self.coalescer.coalesce(frames, takes, &self.frames);
                 port.send(frames);
                 // What the port could not take it has counted; nothing waits here for a full queue.
                 frames.clear();
@@ -348,14 +379,18 @@ const fn fast_hit(hit: &TraceHit) -> FastHit {
 
 fn push(
     sending: &mut [Vec<Frame>],
-    ports: &[Box<dyn Port>],
+    (ports, single): (&[Box<dyn Port>], &[bool]),
     frames: &Arc<FramePool>,
     port: PortId,
     frame: Frame,
 ) -> Result<(), Lost> {
     let index = usize::from(port.0);
-    match (sending.get_mut(index), ports.get(index)) {
-        (Some(queue), Some(port)) => finish(frame, port.capabilities(), frames, queue),
-        (None, _) | (_, None) => Err(Lost { reason: DropReason::PortDown, packets: 1 }),
+    match (sending.get_mut(index), ports.get(index), single.get(index)) {
+        (Some(queue), Some(port), Some(single)) => {
+            finish(frame, single::taken(port.as_ref(), *single), frames, queue)
+        }
+        (None, ..) | (_, None, _) | (.., None) => {
+            Err(Lost { reason: DropReason::PortDown, packets: 1 })
+        }
     }
 }

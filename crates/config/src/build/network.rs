@@ -111,6 +111,7 @@ pub(super) fn ports(doc: &Doc<'_>, tabs: &[Tab<'_, '_>], names: &[String]) -> Ve
                 kind,
                 mac: tab.value("mac", station_mac).map(|at| at.value),
                 fast_path: tab.flag("fast-path"),
+                super_packets: tab.flag("super-packets"),
             }
         })
         .collect()

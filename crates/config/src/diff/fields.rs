@@ -176,7 +176,7 @@ fn virtual_router(VirtualRouter { name, line, offload }: &VirtualRouter) -> Item
     named(name, *line, vec![("offload", offload.to_string())])
 }
 
-fn port(Port { name, line, kind, mac, fast_path }: &Port) -> Item {
+fn port(Port { name, line, kind, mac, fast_path, super_packets }: &Port) -> Item {
     let (word, device, read, write) = match kind {
         PortKind::Packet { device } => ("packet", Some(device), None, None),
         PortKind::Tap { device } => ("tap", Some(device), None, None),
@@ -191,6 +191,7 @@ fn port(Port { name, line, kind, mac, fast_path }: &Port) -> Item {
         ("write", optional(&write.map(|path| path.display()))),
         ("mac", optional(mac)),
         ("fast-path", fast_path.to_string()),
+        ("super-packets", super_packets.to_string()),
     ];
     named(name, *line, fields)
 }

@@ -104,6 +104,11 @@ fn each_part_is_touched_by_what_belongs_to_it() {
         ("10.0.0.1/24\"", "10.0.0.1/25\"", Touches { interfaces: true, routes: true, ..none }),
         ("10.0.0.1/24\"", "10.0.0.1/24\"\nmtu = 1400", Touches { interfaces: true, ..none }),
         ("name = \"eth1\"", "name = \"eth1\"\nfast-path = false", Touches { ports: true, ..none }),
+        (
+            "name = \"eth1\"",
+            "name = \"eth1\"\nsuper-packets = false",
+            Touches { ports: true, ..none },
+        ),
         ("[objects", "[timeouts]\nudp = \"3m\"\n[objects", Touches { timeouts: true, ..none }),
         ("[objects", "[limits]\nframes = 4096\n[objects", Touches { limits: true, ..none }),
         ("[objects", "[engine]\nprofile = \"np7\"\n[objects", Touches { engine: true, ..none }),

@@ -116,6 +116,7 @@ pub static PORT: Section = Section {
         key("write", Kind::Text("a path"), "", "\"out.pcapng\"", "Capture to write frames to (pcap)."),
         key("mac", Kind::Text("a MAC address"), "the device's own", "\"02:00:00:00:00:01\"", "MAC address the gateway uses on the port."),
         key("fast-path", Kind::Bool, "true", "true", "Whether the fast path may serve its frames."),
+        key("super-packets", Kind::Bool, "true", "true", "Whether packets of a flow cross it joined where the device takes that (TSO, USO), which costs far less for each. Otherwise what comes joined is cut at once and what leaves is sent one by one."),
     ],
 };
 

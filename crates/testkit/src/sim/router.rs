@@ -78,7 +78,7 @@ impl Router {
         if let Some(recorder) = &mut self.recorder {
             recorder.apply(now, text);
         }
-        self.node.gateway_mut().apply(Arc::new(parsed.config), now);
+        self.node.apply(Arc::new(parsed.config), now);
         Ok(())
     }
 
