@@ -135,10 +135,13 @@ sniff() { exec ip netns exec lga "$LOCKGATE" --socket "$WORK/a.sock" capture "$@
 sniff --spi 1001 -o "$WORK/out.pcapng" 2>"$WORK/out.err" & OUT=$!
 sniff --spi 1002 -o "$WORK/in.pcapng" 2>"$WORK/in.err" & IN=$!
 until_ok 5 grep -q begun "$WORK/out.err"; until_ok 5 grep -q begun "$WORK/in.err"
-traffic() { in_ns lia ping -c 3 -i 0.1 -s 300 10.2.0.5 && in_ns lia curl -gsS -m 20 -o /dev/null --limit-rate 2M http://10.2.0.5:8080/blob; }
+# Less than a capture keeps until it is fetched, even if all of it comes at once.
+head -c 1000000 "$WORK/blob" > "$WORK/part"
+traffic() { in_ns lia ping -c 3 -i 0.1 -s 300 10.2.0.5 && in_ns lia curl -gsS -m 20 -o /dev/null --limit-rate 2M http://10.2.0.5:8080/part; }
 check "traffic while two captures run" traffic
 kill $OUT $IN; wait $OUT $IN
 has "a capture that is ended says what it has and what it lost" '[1-9].* packets captured, 0 lost' cat "$WORK/out.err"
+has "so does the other" '[1-9].* packets captured, 0 lost' cat "$WORK/in.err"
 check "tshark opens what was sent, as it was before it was sealed" python3 capture.py "$WORK/out.pcapng" "$WORK/keys" out
 sed -n 1p "$WORK/out" | sed 's/^/        /'
 check "tshark opens what was received, as it was after it was opened" python3 capture.py "$WORK/in.pcapng" "$WORK/keys" in
