@@ -10,15 +10,16 @@
 set -uo pipefail
 cd "$(dirname "$0")"
 . ../../tests/netns/common.sh
-begin "${1:-}" "ip iperf3 nft python3 charon-systemd swanctl" \
-  "iproute2 iperf3 nftables python3 charon-systemd strongswan-swanctl libcharon-extra-plugins libstrongswan-standard-plugins" ptc pta ptb pts
+. ../../tests/netns/strongswan.sh
+begin "${1:-}" "$STRONGSWAN_TOOLS nft python3" "$STRONGSWAN_PACKAGES nftables python3" ptc pta ptb pts
 ROUNDS=${2:-5} LENGTH=${3:-3}
 link pta lan ptc eth0; link pta wan ptb wan; link ptb lan pts eth0
 for ns in pta ptb; do for dev in lan wan; do in_ns $ns sysctl -qw "net.ipv6.conf.$dev.disable_ipv6=1"; in_ns $ns ip link set $dev up; done; done
 in_ns ptc ip addr add 10.1.0.5/24 dev eth0; in_ns ptc ip link set eth0 up; in_ns ptc ip route add default via 10.1.0.1
 in_ns pts ip addr add 10.2.0.5/24 dev eth0; in_ns pts ip link set eth0 up; in_ns pts ip route add default via 10.2.0.1
 ip netns exec pts iperf3 -s >/dev/null 2>&1 & BACKGROUND+=($!)
-SECRET="peer bench 0123456789"
+PROPOSALS=aes256gcm16-prfsha384-x25519 CHARON_LOG=1
+other() { [ "$1" = a ] && echo b || echo a; }
 
 # NAME OWN PEER LAN NET FAR: what both kinds of run have in common, and the rest.
 lockgate_config() {
@@ -26,7 +27,7 @@ lockgate_config() {
   printf '[[interface]]\nname = "wan"\nport = "wan"\naddress = "%s/24"\nzone = "out"\n[[interface]]\nname = "lan"\nport = "lan"\naddress = "%s/24"\nzone = "in"\n' "$2" "$4"
   if [ "$KIND" = ESP ]; then
     printf '[[phase1]]\nname = "peer"\nlocal = "%s"\nremote = "%s"\nlocal-id = "%s.test"\nremote-id = "%s.test"\npsk = "%s"\nforce-encapsulation = true\nstart = "%s"\n' \
-      "$2" "$3" "$1" "$([ "$1" = a ] && echo b || echo a)" "$SECRET" "$([ "$1" = a ] && echo load || echo wait)"
+      "$2" "$3" "$1" "$(other "$1")" test-psk-0123456789 "$([ "$1" = a ] && echo load || echo wait)"
     printf '[[ipsec]]\nname = "net"\nphase1 = "peer"\nselectors = [{ local = "%s", remote = "%s" }]\nproposals = "aes256gcm16"\nzone = "vpn"\n' "$5" "$6"
   else
     printf '[[route]]\nto = "%s"\nvia = "%s"\n' "$6" "$3"
@@ -53,40 +54,22 @@ start_kernel() {
   in_ns pta ip route add 10.2.0.0/24 via 192.0.2.2
   in_ns pta nft 'table ip nat { chain out { type nat hook postrouting priority 100; oifname "wan" masquerade; }; }'
 }
-start_strongswan() { # AES by the CPU: with the plugins of the default list it would be ten times slower
-  local name own far
+start_strongswan() { # two of them, each the far end of the other
+  local name
   start_kernel
   for name in b a; do
-    [ $name = a ] && { own=192.0.2.1 far=192.0.2.2; } || { own=192.0.2.2 far=192.0.2.1; }
-    mkdir -p "$WORK/$name"/{x509,x509ca,x509ocsp,x509aa,x509ac,x509crl,pubkey,private,rsa,ecdsa,bliss,pkcs8,pkcs12}
-    cat > "$WORK/$name/strongswan.conf" <<T
-charon-systemd {
-  load = random nonce aesni openssl curve25519 kdf pem pkcs1 pkcs8 x509 pubkey revocation constraints kernel-libipsec kernel-netlink socket-default vici updown
-  plugins { vici { socket = unix://$WORK/$name/charon.vici } }
-  filelog { l { path = $WORK/$name/charon.log
-                flush_line = yes } }
-  journal { default = -1 } }
-T
-    cat > "$WORK/$name/swanctl.conf" <<T
-connections { peer { version = 2
-  local_addrs = $own
-  remote_addrs = $far
-  proposals = aes256gcm16-prfsha384-x25519
-  local { auth = psk
-          id = $name.test }
-  remote { auth = psk
-           id = $([ $name = a ] && echo b || echo a).test }
-  children { net { local_ts = $([ $name = a ] && echo 10.1.0.0/24 || echo 10.2.0.0/24)
-                   remote_ts = $([ $name = a ] && echo 10.2.0.0/24 || echo 10.1.0.0/24)
-                   esp_proposals = aes256gcm16 } } } }
-secrets { ike-1 { secret = "$SECRET" } }
-T
-    rm -f "$WORK/$name/charon.vici"
-    STRONGSWAN_CONF="$WORK/$name/strongswan.conf" ip netns exec pt$name charon-systemd >/dev/null 2>&1 & GATEWAYS+=($!); BACKGROUND+=($!)
-    until_ok 10 test -S "$WORK/$name/charon.vici" || return 1
-    timeout 20 swanctl --load-all --noprompt --uri "unix://$WORK/$name/charon.vici" --file "$WORK/$name/swanctl.conf" > "$WORK/out" || return 1
+    PEER=pt$name PEER_WORK=$WORK/$name
+    mkdir -p "$PEER_WORK"
+    if [ $name = a ]; then THEM=192.0.2.1 SEEN=192.0.2.2 THEIR_TS=10.1.0.0/24 OUR_TS=10.2.0.0/24
+    else THEM=192.0.2.2 SEEN=192.0.2.1 THEIR_TS=10.2.0.0/24 OUR_TS=10.1.0.0/24; fi
+    PEER_AUTH="auth = psk
+          id = $name.test" US_AUTH="auth = psk
+           id = $(other $name).test"
+    charon || return 1
+    GATEWAYS+=("$CHARON")
+    swanctl_conf '' "$NO_PFS" > "$WORK/out" 2>&1 || return 1
   done
-  timeout 20 swanctl --initiate --child net --uri "unix://$WORK/a/charon.vici" > "$WORK/out"
+  theirs --initiate --child net > "$WORK/out" 2>&1
 }
 stop() {
   local ns

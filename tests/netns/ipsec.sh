@@ -99,7 +99,6 @@ has "a packet too big for the path is told to its sender" 'Frag needed|Packet to
 has "the path's MTU was learnt" '"path_mtu":1400' paris show tunnels --json
 
 echo "== iperf3"
-gbps() { python3 -c 'import json,sys; e=json.load(open(sys.argv[1]))["end"]; print("%.2f Gbit/s" % (e["sum_received"]["bits_per_second"]/1e9))' "$WORK/iperf.json"; }
 iperf() { in_ns lia iperf3 -J -t 3 "$@" > "$WORK/iperf.json" 2>&1; }
 for options in "-c 10.2.0.5" "-R -c 10.2.0.5" "-c 10.12.0.5 -B 10.11.0.5" "-R -c 10.12.0.5 -B 10.11.0.5" "-c 2001:db8:2::5"; do
   # shellcheck disable=SC2086

@@ -7,7 +7,7 @@
 # Rates are Mb/s of IP inside the tunnel; RATIO is the median of the rounds'. CPU time is that of the processes from /proc, as percent of one core: the gateway's (all of
 # ocserv's), openconnect's, the iperf3 server's. LAGS is how often, of looks every 100 ms, data from the gateway waited in the sockets of openconnect, LOST how much of it the
 # kernel threw away because openconnect's socket was full: it is behind then, whatever the gateway does. CLIENT ALONE is what openconnect would carry with a core of its own
-# all the time, from the CPU time it used: no gateway gets more through it, nor a better ratio than the last one.
+# all the time, by the CPU time that it used for each bit here; a gateway that gives it larger pieces makes that less.
 set -uo pipefail
 cd "$(dirname "$0")"
 . ./common.sh

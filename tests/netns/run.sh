@@ -61,7 +61,6 @@ has "traceroute shows the gateway, IPv6" '2001:db8:1::1' in_c traceroute -6 -n -
 
 echo "== iperf3, with trace and explain on the running flows"
 iperf() { in_c iperf3 -J -t 3 "$@" > "$WORK/iperf.json" 2>&1; }
-gbps() { python3 -c 'import json,sys; e=json.load(open(sys.argv[1]))["end"]; print("%.2f Gbit/s" % (e["sum_received"]["bits_per_second"]/1e9))' "$WORK/iperf.json"; }
 for options in "-c 203.0.113.9" "-R -c 203.0.113.9" "-c 2001:db8:2::9" "-R -c 2001:db8:2::9"; do
   # shellcheck disable=SC2086
   check "iperf3 $options" iperf $options
