@@ -167,7 +167,7 @@ pub struct Port {
     pub mac: Option<Mac>,
     /// Whether frames of its interfaces may be served by the fast path.
     pub fast_path: bool,
-    /// Whether packets pass it joined, TSO and the like: see `ports`.
+    /// Whether packets of a flow cross it joined (TSO, USO) where the device takes that.
     pub super_packets: bool,
 }
 

@@ -42,6 +42,9 @@ pub fn open(config: Arc<Config>, now: Time) -> Result<Box<dyn Runner>, OpenError
         let opened = open_port(port, &frames, now).map_err(|e| refusal(&port.name, &e))?;
         let description = opened.describe();
         tracing::info!("port {}: {} {}", port.name, description.mode, description.offloads);
+        if !port.super_packets {
+            tracing::info!("port {}: super-packets are off in the configuration", port.name);
+        }
         for hint in &description.hints {
             tracing::info!("port {}: {}; {}", port.name, hint.why, hint.command);
         }

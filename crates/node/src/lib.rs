@@ -73,7 +73,7 @@ pub struct Node {
     frames: Arc<FramePool>,
     received: Vec<Frame>,
     output: Output,
-    /// Whether packets cross a port one by one, by its number.
+    /// Whether packets cross a port one by one, by its number: from the configuration.
     single: Vec<bool>,
     cut: Vec<Frame>,
     sending: Vec<Vec<Frame>>,
@@ -230,7 +230,7 @@ impl Node {
         &self.gateway
     }
 
-    /// The slow path, to give it input.
+    /// The slow path, to give it input; but a configuration goes in by [`Node::apply`].
     pub fn gateway_mut(&mut self) -> &mut Gateway {
         &mut self.gateway
     }

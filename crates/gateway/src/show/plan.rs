@@ -161,8 +161,8 @@ impl Gateway {
     }
 }
 
-/// One page of the SAs of a configuration, the first with the associations. The cursor counts SAs in its low half, and those that
-/// would be taken before in its high half, since a table that is full refuses the rest.
+/// One page of the SAs of a configuration, the first with the associations. The cursor counts SAs in its low
+/// half, and those that would be taken before in its high half, since a table that is full refuses the rest.
 fn page(
     config: &Config,
     rules: Rules<'_>,
