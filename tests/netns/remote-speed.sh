@@ -4,15 +4,15 @@
 #
 #   server rxs ── (rxg) the gateway ── rxc client
 #   10.1.0.5       198.51.100.1        198.51.100.11
-# Rates are Mb/s of IP inside the tunnel; RATIO is the median of the rounds'. CPU time is that of the processes from /proc, as percent of one core: the gateway's (all of
-# ocserv's), openconnect's, the iperf3 server's. LAGS is how often, of looks every 100 ms, data from the gateway waited in the sockets of openconnect, LOST how much of it the
-# kernel threw away because openconnect's socket was full: it is behind then, whatever the gateway does. CLIENT ALONE is what openconnect would carry with a core of its own
-# all the time, by the CPU time that it used for each bit here; a gateway that gives it larger pieces makes that less.
+# Rates are Mb/s of IP inside the tunnel; RATIO is the median of the rounds'. CPU is how long the threads of each were on a core, as percent of one, what the kernel did there
+# in their stead (softirq) included, as /proc does not: the gateway's (all of ocserv's), openconnect's, the iperf3 server's. BACK is how many packets went through the tunnel
+# the other way for each that carried data, LOST how much of what came for the client the kernel threw away because openconnect's socket was full. CLIENT ALONE is what openconnect
+# would carry with a core of its own all the time, by the time that it used for each bit here.
 set -uo pipefail
 cd "$(dirname "$0")"
 . ./common.sh
 . ./openconnect.sh
-begin "${1:-}" "ip iperf3 openssl openconnect ocserv ocpasswd" "iproute2 iperf3 openssl openconnect ocserv" rxs rxg rxc
+begin "${1:-}" "ip iperf3 openssl openconnect ocserv ocpasswd perf" "iproute2 iperf3 openssl openconnect ocserv linux-perf" rxs rxg rxc
 ROUNDS=${2:-3} LENGTH=${3:-4}
 link rxg lan rxs eth0; link rxg wan rxc eth0
 for dev in lan wan; do in_ns rxg sysctl -qw "net.ipv6.conf.$dev.disable_ipv6=1"; in_ns rxg ip link set $dev up; done
@@ -90,43 +90,36 @@ dial() {
   case "$*" in *--no-dtls*) ;; *) until_ok 15 grep -qE 'Established DTLS|DTLS connected' "$WORK/oc.log" ;; esac
 }
 hangup() { local pids; pids=$(pgrep -x openconnect | while read -r p; do ip netns pids rxc | grep -x "$p"; done); [ -z "$pids" ] || kill -INT $pids; until_ok 10 eval '[ -z "$(ip netns pids rxc)" ]'; }
-# From a second after it is started until it is ended, looks every 100 ms: what the tunnel has carried, the CPU time of the processes of the gateway, of openconnect
-# and of iperf3's server, and the sockets of openconnect. Says what came of it between the first look and the last but three; iperf3 sends until then.
+# From a second after it is started until half a second before iperf3 ends: what the tunnel has carried and how long each of the three was on a core.
 WATCH='
-import os, signal, subprocess, sys, time
-way, server = sys.argv[1:]
+import signal, subprocess, sys, time
+way, server, length = sys.argv[1], sys.argv[2], float(sys.argv[3])
 def pids(ns): return subprocess.run(["ip", "netns", "pids", ns], capture_output=True, text=True).stdout.split()
-groups = pids("rxg"), subprocess.run(["pgrep", "-x", "openconnect"], capture_output=True, text=True).stdout.split(), [server]
-def ticks(group):
-    fields = [open("/proc/%s/stat" % p).read().rsplit(")", 1)[1].split() for p in group]
-    return sum(int(f[11]) + int(f[12]) for f in fields)
+here = pids("rxc")
+clients = subprocess.run(["pgrep", "-x", "openconnect"], capture_output=True, text=True).stdout.split()
+groups = pids("rxg"), [p for p in clients if p in here], [server]
 def look():
-    tunnel = next(line.split(":")[1].split() for line in open("/proc/net/dev") if "tun0:" in line)
-    udp = [line.split() for line in open("/proc/net/snmp") if line.startswith("Udp:")]
-    udp = dict(zip(*udp))
-    sockets = [line.split() for path in ("/proc/net/udp", "/proc/net/tcp") for line in open(path)]
-    waits = any(f[2].endswith(":01BB") and int(f[4].split(":")[1], 16) for f in sockets if len(f) > 4)
-    return [time.monotonic(), int(tunnel[8 if way == "forth" else 0]), *map(ticks, groups), int(udp["InDatagrams"]), int(udp["RcvbufErrors"]), waits]
-def end(*_):
-    first, last = looks[0], looks[-4]
-    d = [b - a for a, b in zip(first, last)]
-    hertz = os.sysconf("SC_CLK_TCK")
-    waits = [l[-1] for l in looks]
-    print("%.0f" % (d[1] * 8e-6 / d[0]), *("%.1f" % (100 * t / hertz / d[0]) for t in d[2:5]), "%.1f" % (100 * sum(waits) / len(waits)), "%.1f" % (100 * d[6] / max(d[5] + d[6], 1)))
-    sys.exit()
-looks = []
-signal.signal(signal.SIGTERM, end)
+    tunnel = [int(n) for line in open("/proc/net/dev") if "tun0:" in line for n in line.split(":")[1].split()]
+    udp = dict(zip(*[line.split() for line in open("/proc/net/snmp") if line.startswith("Udp:")]))
+    along, against = (8, 1) if way == "forth" else (0, 9)
+    return [time.monotonic(), tunnel[along], tunnel[along + 1], tunnel[against], int(udp["InDatagrams"]), int(udp["RcvbufErrors"])]
 time.sleep(1)
-while True:
-    looks.append(look())
-    time.sleep(0.1)
+clocks = [subprocess.Popen(["perf", "stat", "-x", ",", "-e", "task-clock", "-p", ",".join(g)], stderr=subprocess.PIPE, text=True) for g in groups]
+time.sleep(0.2)
+first = look()
+time.sleep(length - 1.7)
+last = look()
+for c in clocks: c.send_signal(signal.SIGINT)
+took, size, packets, back, received, lost = [b - a for a, b in zip(first, last)]
+shares = [100 * float(c.communicate()[1].split(",")[5]) for c in clocks]
+print("%.0f" % (size * 8e-6 / took), *("%.1f" % s for s in shares), "%.1f" % (100 * back / packets), "%.1f" % (100 * lost / max(received + lost, 1)))
 '
 # BY CHANNEL WAY: megabits a second inside the tunnel, CPU of the three and what waited or was lost at the client, as a line of the results.
 measure() {
   local out watch
-  ip netns exec rxc python3 -c "$WATCH" "$3" "$IPERF" > "$WORK/watched" & watch=$!
+  ip netns exec rxc python3 -c "$WATCH" "$3" "$IPERF" "$LENGTH" > "$WORK/watched" & watch=$!
   out=$(in_ns rxc iperf3 -c 10.1.0.5 -t "$LENGTH" -J ${3#forth}) || { kill "$watch"; echo "no connection by $1: $out" >&2; return 1; }
-  kill "$watch"; wait "$watch" 2>/dev/null
+  wait "$watch" || return 1
   echo "$2 $3 $1 $(cat "$WORK/watched")" >> "$WORK/results"
 }
 echo "$(awk -F: '/model name/ { print $2; exit }' /proc/cpuinfo | xargs), $(nproc) cores; AES-256-GCM; $ROUNDS rounds of $LENGTH s; $(openconnect --version | head -1); $(ocserv --version 2>&1 | head -1)"
@@ -150,13 +143,13 @@ for line in sys.stdin:
     channel, way, by, *numbers = line.split()
     rows.setdefault((channel, way), {}).setdefault(by, []).append([float(n) for n in numbers])
 form = "{:<6}{:<17}{:>10}{:>8}{:>7}   {:>24}{:>7}{:>7}   {:>24}{:>7}{:>7}   {:>12}{:>8}"
-print(form.format("BY", "WAY", "LOCKGATE", "ocserv", "RATIO", "CPU % gw/client/iperf3", "LAGS %", "LOST %", "ocserv/client/iperf3", "LAGS %", "LOST %", "CLIENT ALONE", "RATIO"))
+print(form.format("BY", "WAY", "LOCKGATE", "ocserv", "RATIO", "CPU % gw/client/iperf3", "BACK %", "LOST %", "ocserv/client/iperf3", "BACK %", "LOST %", "CLIENT ALONE", "RATIO"))
 for (channel, way), by in sorted(rows.items(), reverse=True):
     median = {name: [statistics.median(column) for column in zip(*lines)] for name, lines in by.items()}
     a, b = median["lockgate"], median["ocserv"]
     word = "from the client" if way == "forth" else "to the client"
     ratio = statistics.median(x[0] / y[0] for x, y in zip(by["lockgate"], by["ocserv"]))
     alone = statistics.median(x[0] * 100 / x[2] for x in by["lockgate"])
-    side = lambda m: ("/".join("%.0f" % n for n in m[1:4]), "%.0f" % m[4], "%.1f" % m[5])
+    side = lambda m: ("/".join("%.0f" % n for n in m[1:4]), "%.1f" % m[4], "%.1f" % m[5])
     print(form.format(channel, word, "%.0f" % a[0], "%.0f" % b[0], "%.2f" % ratio, *side(a), *side(b), "%.0f" % alone, "%.2f" % (alone / b[0])))
 '
