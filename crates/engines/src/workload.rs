@@ -35,7 +35,8 @@ pub struct Workload {
     control: SoftControl,
     worker: SoftWorker,
     handles: Vec<Handle>,
-    template: Vec<u8>,
+    /// A packet of each length, in turn.
+    templates: Vec<Vec<u8>>,
     bursts: Vec<Vec<Frame>>,
     out: Output,
     random: u64,
@@ -84,20 +85,28 @@ impl Workload {
                 handles.push(control.install(&program(session, direction), Time::ZERO)?);
             }
         }
-        let ether = wire::emit::Ether { src: HOST, dst: INSIDE, vlan: None };
-        let template = build::udp(ether, key(0, Direction::Original), &vec![0x5a; payload]);
-        Ok(Self {
+        let mut load = Self {
             control,
             worker: workers.swap_remove(0),
             handles,
-            bursts: (0..FRAMES / BURST)
-                .map(|_| (0..BURST).map(|_| Frame::from_vec(template.clone())).collect())
-                .collect(),
-            template,
+            bursts: Vec::new(),
+            templates: Vec::new(),
             out: Output::new(),
             random: seed as u64 | 1,
             now: Time::from_secs(1),
-        })
+        };
+        load.set_payloads(&[payload]);
+        Ok(load)
+    }
+
+    /// From now on frames carry so many bytes of UDP payload, these in turn.
+    pub fn set_payloads(&mut self, payloads: &[usize]) {
+        let ether = wire::emit::Ether { src: HOST, dst: INSIDE, vlan: None };
+        let packet = |payload| build::udp(ether, key(0, Direction::Original), &vec![0x5a; payload]);
+        self.templates = payloads.iter().map(|payload| packet(*payload)).collect();
+        let longest = packet(payloads.iter().copied().max().unwrap_or(0));
+        let burst = || (0..BURST).map(|_| Frame::from_vec(longest.clone())).collect();
+        self.bursts = (0..FRAMES / BURST).map(|_| burst()).collect();
     }
 
     /// Serves at least `packets` packets of sessions picked uniformly from the first `sessions`.
@@ -150,11 +159,14 @@ impl Workload {
     }
 
     fn fill(&mut self, sessions: u32) {
-        let parsed = wire::parse(&self.template).expect("invariant: the template is a UDP packet");
-        let Self { bursts, random, template, .. } = self;
+        let Self { bursts, random, templates, .. } = self;
+        let parsed = templates.iter().map(|bytes| {
+            (bytes, wire::parse(bytes).expect("invariant: a template is a UDP packet"))
+        });
+        let mut parsed = parsed.collect::<Vec<_>>().into_iter().cycle();
         for (burst, direction) in bursts.iter_mut().zip(Direction::BOTH.into_iter().cycle()) {
             let mac = if direction == Direction::Original { INSIDE } else { OUTSIDE };
-            for frame in burst {
+            for (frame, (template, parsed)) in burst.iter_mut().zip(&mut parsed) {
                 let session = (u128::from(next(random)) * u128::from(sessions)) >> 64;
                 let key = key(session as u32, direction);
                 frame.refill(template);

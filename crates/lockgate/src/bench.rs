@@ -6,6 +6,11 @@
 
 mod esp;
 mod ike;
+mod regression;
+mod size;
+
+pub use regression::Bounds;
+pub use size::Size;
 
 use std::{
     fmt::Write as _,
@@ -19,6 +24,47 @@ use node::{Attached, Node, Settings};
 use ports::{Frame, FramePool, LinkState, Port, PortCapabilities, PortCounters, PortDescription};
 use serde::Serialize;
 use wire::{Mac, Time, Tuple, build, emit::Ether, proto};
+
+/// The suites; `esp` is short for both of ESP's.
+pub const SUITES: [&str; 7] =
+    ["nat", "setup", "tiers", "clear", "esp-encrypt", "esp-decrypt", "ike"];
+
+/// Most tunnels and flows that a suite measures.
+pub const MOST_TUNNELS: u32 = 10_000;
+pub const MOST_FLOWS: u32 = 2_000_000;
+
+/// The unit of a quotient of two figures.
+pub const RATIO: &str = "x";
+
+/// What suites measure that may choose: `nat` sizes and flows, those of ESP sizes and tunnels.
+#[derive(Clone, Debug)]
+pub struct Scope {
+    /// Sizes of packets.
+    pub sizes: Vec<Size>,
+    /// Tunnels of a gateway, fewest first.
+    pub tunnels: Vec<u32>,
+    /// Flows of an engine, two of each session, fewest first.
+    pub flows: Vec<u32>,
+}
+
+impl Scope {
+    /// What is asked for, and the usual of what nothing is asked for.
+    pub fn new(mut sizes: Vec<Size>, mut tunnels: Vec<u32>, mut flows: Vec<u32>) -> Self {
+        if sizes.is_empty() {
+            sizes.extend(Size::USUAL);
+        }
+        for (asked, usual) in
+            [(&mut tunnels, [1, 1_000, 10_000]), (&mut flows, [2, 64_000, 1_000_000])]
+        {
+            if asked.is_empty() {
+                asked.extend(usual);
+            }
+            asked.sort_unstable();
+            asked.dedup();
+        }
+        Self { sizes, tunnels, flows }
+    }
+}
 
 /// Sessions of the large tables.
 const SESSIONS: u32 = 1_000_000;
@@ -57,25 +103,32 @@ pub struct Figure {
 ///
 /// # Errors
 /// A sentence when the gateway did not do what the suite counts on.
-pub fn run(suite: Option<&str>, progress: &mut dyn FnMut(&str)) -> Result<Vec<Figure>, String> {
+pub fn run(
+    suite: Option<&str>,
+    scope: &Scope,
+    progress: &mut dyn FnMut(&str),
+) -> Result<Vec<Figure>, String> {
     let wanted = |name: &str| suite.is_none_or(|suite| suite == name);
     let mut figures = Vec::new();
     if wanted("nat") {
-        nat(&mut figures, progress)?;
+        nat(scope, &mut figures, progress)?;
     }
     if wanted("setup") || wanted("tiers") || wanted("clear") {
         slow_path(&mut figures, progress)?;
     }
-    if wanted("esp") {
-        esp::run(&mut figures, progress)?;
+    let ways = esp::Way::ALL.into_iter().filter(|way| wanted("esp") || wanted(way.suite()));
+    let ways: Vec<_> = ways.collect();
+    if !ways.is_empty() {
+        esp::run(&ways, scope, &mut figures, progress)?;
     }
     if wanted("ike") {
         ike::run(&mut figures, progress)?;
     }
     if figures.is_empty() {
         return Err(format!(
-            "no suite {}; there are nat, setup, tiers, clear, esp and ike",
-            suite.unwrap_or_default()
+            "no suite {}; there are {} and esp for both of its ways",
+            suite.unwrap_or_default(),
+            SUITES.join(", ")
         ));
     }
     Ok(figures)
@@ -83,7 +136,8 @@ pub fn run(suite: Option<&str>, progress: &mut dyn FnMut(&str)) -> Result<Vec<Fi
 
 /// The figures as a table, with the machine they belong to.
 pub fn render(figures: &[Figure]) -> String {
-    let mut text = format!("{}, one core, {}-byte frames\n\n", cpu(), PAYLOAD + 42);
+    let mut text = format!("{}, one core\n\n", cpu());
+    let suite = figures.iter().map(|f| f.suite.len()).max().unwrap_or(0);
     let width = figures.iter().map(|f| f.what.len()).max().unwrap_or(0);
     for figure in figures {
         let value = match figure.value {
@@ -93,7 +147,7 @@ pub fn render(figures: &[Figure]) -> String {
         };
         let _ = writeln!(
             text,
-            "{:<6} {:<width$}  {value:>10}{}",
+            "{:<suite$} {:<width$}  {value:>10}{}",
             figure.suite, figure.what, figure.unit
         );
     }
@@ -114,23 +168,32 @@ pub fn cpu() -> String {
     }
 }
 
-fn nat(figures: &mut Vec<Figure>, progress: &mut dyn FnMut(&str)) -> Result<(), String> {
-    progress("nat: installing 1 M sessions in the software engine");
+fn nat(
+    scope: &Scope,
+    figures: &mut Vec<Figure>,
+    progress: &mut dyn FnMut(&str),
+) -> Result<(), String> {
+    const ROUNDS: usize = 9;
+    let most = scope.flows.last().copied().unwrap_or(2);
+    progress(&format!("nat: installing {most} flows in the software engine"));
     let mut load =
-        Workload::new(SESSIONS, PAYLOAD, 0x5eed).map_err(|refusal| refusal.to_string())?;
-    for (what, sessions) in
-        [("hot set of 64 k sessions", HOT), ("uniform over 1 M sessions", SESSIONS)]
-    {
-        progress(&format!("nat: {what}"));
-        load.run(1_000_000, sessions);
-        let mut rates: Vec<f64> = (0..9).map(|_| load.run(2_000_000, sessions).rate()).collect();
-        rates.sort_by(f64::total_cmp);
-        figures.push(Figure {
-            suite: "nat",
-            what: format!("fast path, {what}, median of 9"),
-            value: rates[4],
-            unit: "pps",
-        });
+        Workload::new(most / 2, PAYLOAD, 0x5eed).map_err(|refusal| refusal.to_string())?;
+    for &size in &scope.sizes {
+        // 28 bytes of IP and UDP headers
+        load.set_payloads(&size.lengths().iter().map(|n| n - 28).collect::<Vec<_>>());
+        for &flows in &scope.flows {
+            progress(&format!("nat: {size}, {flows} flows"));
+            load.run(1_000_000, flows / 2);
+            let mut rates: Vec<f64> =
+                (0..ROUNDS).map(|_| load.run(1_000_000, flows / 2).rate()).collect();
+            rates.sort_by(f64::total_cmp);
+            figures.push(Figure {
+                suite: "nat",
+                what: format!("{size}, uniform over {flows} flows"),
+                value: rates[ROUNDS / 2],
+                unit: "pps",
+            });
+        }
     }
     figures.push(Figure {
         suite: "nat",
@@ -189,7 +252,7 @@ fn slow_path(figures: &mut Vec<Figure>, progress: &mut dyn FnMut(&str)) -> Resul
         suite: "tiers",
         what: "fast tier / slow-established tier".into(),
         value: fast_rate / slow_rate,
-        unit: "x",
+        unit: RATIO,
     });
     progress("clear: 1 M promoted sessions, slice by slice");
     let (busy, worst) = fast.clear()?;

@@ -115,8 +115,21 @@ pub enum Command {
     },
     /// Measure what this machine forwards, in memory, on one core
     Bench {
-        /// nat, setup, tiers, clear or esp; all where absent (setup, tiers and clear run together)
+        /// nat, setup, tiers, clear, esp-encrypt, esp-decrypt (esp for both) or ike; all where absent (setup, tiers and
+        /// clear run together)
         suite: Option<String>,
+        /// Lengths of IP packets for nat and esp: 46 to 1400 bytes or imix [default: 64,576,imix,1400]
+        #[arg(long, value_name = "BYTES", value_delimiter = ',')]
+        size: Vec<crate::bench::Size>,
+        /// Tunnels for esp, 1 to 10000 [default: 1,1000,10000]
+        #[arg(long, value_name = "N", value_delimiter = ',', value_parser = clap::value_parser!(u32).range(1..=i64::from(crate::bench::MOST_TUNNELS)))]
+        tunnels: Vec<u32>,
+        /// Flows for nat, 2 to 2000000, two of each session [default: 2,64000,1000000]
+        #[arg(long, value_name = "N", value_delimiter = ',', value_parser = clap::value_parser!(u32).range(2..=i64::from(crate::bench::MOST_FLOWS)))]
+        flows: Vec<u32>,
+        /// Fail when a ratio is below what this file says
+        #[arg(long, value_name = "FILE")]
+        check: Option<PathBuf>,
     },
     /// Give a gateway the inputs of a recording and compare all it does
     Replay {

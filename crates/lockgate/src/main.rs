@@ -26,7 +26,7 @@ mod xfrm;
 
 use std::{
     io::{self, IsTerminal},
-    path::PathBuf,
+    path::{Path, PathBuf},
     process,
 };
 
@@ -63,7 +63,10 @@ fn dispatch(cli: Cli) -> ExitCode {
         }
         Command::Sa(Sa::Import { file, local }) => xfrm::run(&file, &local, &mut terminal),
         Command::Demo { output } => demo::run(&demo::DemoOptions { output }, &mut terminal),
-        Command::Bench { suite } => run_bench(suite.as_deref(), &mut terminal),
+        Command::Bench { suite, size, tunnels, flows, check } => {
+            let scope = bench::Scope::new(size, tunnels, flows);
+            run_bench(suite.as_deref(), &scope, check.as_deref(), &mut terminal)
+        }
         Command::Replay { file } => replay::run(&file, &mut terminal),
         Command::Completions { shell } => generate::completions(shell, &mut terminal),
         Command::Man { directory } => generate::man(directory.as_deref(), &mut terminal),
@@ -97,26 +100,52 @@ fn colored(choice: ColorChoice, terminal: bool) -> bool {
     }
 }
 
-fn run_bench(suite: Option<&str>, terminal: &mut app::Terminal<'_>) -> ExitCode {
-    let figures = bench::run(suite, &mut |doing| terminal.talk(&format!("{doing}\n")));
-    match figures {
-        Ok(figures) if terminal.json => {
-            let document = serde_json::json!({
-                "schema": api::SCHEMA,
-                "kind": "bench",
-                "cpu": bench::cpu(),
-                "figures": figures,
-            });
-            terminal.print(&format!("{document}\n"));
-            ExitCode::Ok
-        }
-        Ok(figures) => {
-            terminal.print(&bench::render(&figures));
-            ExitCode::Ok
-        }
+fn run_bench(
+    suite: Option<&str>,
+    scope: &bench::Scope,
+    check: Option<&Path>,
+    terminal: &mut app::Terminal<'_>,
+) -> ExitCode {
+    // before anything is measured: it takes minutes
+    let bounds = match check.map(bench::Bounds::read).transpose() {
+        Ok(bounds) => bounds,
         Err(message) => {
             terminal.talk(&format!("error: {message}\n"));
-            ExitCode::Failed
+            return ExitCode::Failed;
         }
+    };
+    let figures = match bench::run(suite, scope, &mut |doing| terminal.talk(&format!("{doing}\n")))
+    {
+        Ok(figures) => figures,
+        Err(message) => {
+            terminal.talk(&format!("error: {message}\n"));
+            return ExitCode::Failed;
+        }
+    };
+    if terminal.json {
+        let document = serde_json::json!({
+            "schema": api::SCHEMA,
+            "kind": "bench",
+            "cpu": bench::cpu(),
+            "figures": figures,
+        });
+        terminal.print(&format!("{document}\n"));
+    } else {
+        terminal.print(&bench::render(&figures));
     }
+    let Some((held, broken)) = bounds.map(|bounds| bounds.broken(&figures)) else {
+        return ExitCode::Ok;
+    };
+    for sentence in &broken {
+        terminal.talk(&format!("error: {sentence}\n"));
+    }
+    if !broken.is_empty() {
+        return ExitCode::Failed;
+    }
+    if held == 0 {
+        terminal.talk("error: the file says nothing about what was measured\n");
+        return ExitCode::Failed;
+    }
+    terminal.talk(&format!("{held} ratios are at least what they are to be\n"));
+    ExitCode::Ok
 }

@@ -1,5 +1,5 @@
-//! ESP through the whole gateway: sealing and opening on both tiers, one SA and ten thousand, beside
-//! the bare cipher on the same bytes in the same run.
+//! ESP through the whole gateway: sealing and opening on both tiers, one SA and many, beside the bare
+//! cipher and a copy of the same bytes in the same run.
 
 use std::{net::IpAddr, sync::Arc, time::Duration};
 
@@ -10,88 +10,166 @@ use node::{Attached, Node, Settings};
 use ports::{Frame, FramePool, PortCounters};
 use wire::{Time, Tuple, build, emit::Ether, proto};
 
-use super::{CLIENT, Figure, LAN, LoopPort, ROUTER, STEP, WAN, lock};
-
-/// Lengths of inner IP packets, in bytes.
-const SIZES: [usize; 2] = [64, 1400];
-
-/// SAs of the large table, each way.
-const MANY: u32 = 10_000;
+use super::{
+    CLIENT, Figure, LAN, LoopPort, MOST_TUNNELS, RATIO, ROUTER, STEP, Scope, Size, WAN, lock,
+};
 
 /// Packets of a contender in one round, and rounds.
 const PACKETS: u64 = 50_000;
 const ROUNDS: usize = 15;
 
 /// Packets before them that do not count: the caches are then as a contender that has the machine
-/// for itself finds them, not as the one before left them. Two of every SA.
-const WARM: u64 = 2 * MANY as u64;
+/// for itself finds them, not as the one before left them. Two of every SA of the largest table.
+const WARM: u64 = 2 * MOST_TUNNELS as u64;
 
 /// Packets sealed or opened between two looks at the clock, for the bare cipher.
 const BATCH: usize = 256;
 
+/// What is measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Way {
+    /// Packets that come in the clear and leave in the tunnel.
+    Encrypt,
+    /// The other way.
+    Decrypt,
+}
+
+impl Way {
+    pub(super) const ALL: [Self; 2] = [Self::Encrypt, Self::Decrypt];
+
+    /// Name of its suite.
+    pub(super) const fn suite(self) -> &'static str {
+        match self {
+            Self::Encrypt => "esp-encrypt",
+            Self::Decrypt => "esp-decrypt",
+        }
+    }
+}
+
+/// One that has its turn in every round.
+struct Turn<T> {
+    who: T,
+    rates: Vec<f64>,
+}
+
+impl<T> Turn<T> {
+    fn new(who: T) -> Self {
+        Self { who, rates: Vec::with_capacity(ROUNDS) }
+    }
+
+    /// The median of its rounds, in packets a second.
+    fn rate(&self) -> f64 {
+        let mut rates = self.rates.clone();
+        rates.sort_by(f64::total_cmp);
+        rates[rates.len() / 2]
+    }
+}
+
 /// The contenders have their turns in every round, so that all meet the same disturbances; medians
 /// over the rounds are given.
-pub(super) fn run(figures: &mut Vec<Figure>, progress: &mut dyn FnMut(&str)) -> Result<(), String> {
+pub(super) fn run(
+    ways: &[Way],
+    scope: &Scope,
+    figures: &mut Vec<Figure>,
+    progress: &mut dyn FnMut(&str),
+) -> Result<(), String> {
     let ciphers = aead::choose(|| cpu_time().as_nanos() as u64).0;
-    for size in SIZES {
-        progress(&format!("esp: {size} bytes, 1 and {MANY} SAs each way"));
-        let mut random = Random(0x2545_f491_4f6c_dd1d);
-        let serving = Provider::ALL.into_iter().filter(|p| p.serves(Algorithm::Aes256Gcm));
-        let mut raw: Vec<_> =
-            serving.map(|p| (p, Raw::new(1, size, &Selection::only(p)), Vec::new())).collect();
-        let mut raw_many = Raw::new(MANY, size, &ciphers);
-        let mut raw_one = Raw::new(1, size, &ciphers);
-        let mut one = Bench::new(1, "auto", size, ciphers)?;
-        let mut slow = Bench::new(1, "off", size, ciphers)?;
-        let mut many = Bench::new(MANY, "auto", size, ciphers)?;
-        for (open, word) in [(false, "seal"), (true, "open")] {
-            progress(&format!("esp: {word} {size} bytes, {ROUNDS} rounds"));
-            let mut rates: [Vec<f64>; 5] = Default::default();
-            raw.iter_mut().for_each(|(.., rates)| rates.clear());
-            for _ in 0..ROUNDS {
-                for (_, raw, rates) in &mut raw {
-                    rates.push(raw.rate(open, &mut random));
-                }
-                let round = [
-                    one.rate(open, &mut random)?,
-                    many.rate(open, &mut random)?,
-                    slow.rate(open, &mut random)?,
-                    raw_one.rate(open, &mut random),
-                    raw_many.rate(open, &mut random),
-                ];
-                for (rates, rate) in rates.iter_mut().zip(round) {
-                    rates.push(rate);
-                }
-            }
-            let [one, many, slow, raw_one, raw_many] = rates.map(median);
-            let bares: Vec<_> =
-                raw.iter().map(|(p, _, rates)| (*p, median(rates.clone()))).collect();
-            let fastest = bares.iter().max_by(|(_, a), (_, b)| a.total_cmp(b));
-            let (fastest, bare) = *fastest.ok_or("no library has AES-256-GCM")?;
-            for (provider, rate) in &bares {
-                let what = format!("{word} {size} bytes, bare cipher of {}", provider.name());
-                figures.push(Figure { suite: "esp", what, value: *rate, unit: "pps" });
-            }
-            let rows = [
-                ("fast tier, 1 SA".to_owned(), one, "pps"),
-                (format!("fast tier / bare cipher of {}", fastest.name()), 100.0 * one / bare, "%"),
-                ("slow tier, 1 SA".to_owned(), slow, "pps"),
-                ("fast tier / slow tier".to_owned(), one / slow, "x"),
-                (format!("fast tier, {MANY} SAs / 1 SA"), 100.0 * many / one, "%"),
-                (format!("bare cipher, {MANY} keys / 1 key"), 100.0 * raw_many / raw_one, "%"),
-            ];
-            for (what, value, unit) in rows {
-                let what = format!("{word} {size} bytes, {what}");
-                figures.push(Figure { suite: "esp", what, value, unit });
-            }
+    let mut gateways = Vec::new();
+    for &tunnels in &scope.tunnels {
+        progress(&format!("esp: a gateway with {tunnels} tunnels"));
+        gateways.push((tunnels, Bench::new(tunnels, "auto", ciphers)?));
+    }
+    let mut slow = Bench::new(1, "off", ciphers)?;
+    for &size in &scope.sizes {
+        for &way in ways {
+            progress(&format!("{}: {size}, {ROUNDS} rounds", way.suite()));
+            measure(way, size, &ciphers, &mut gateways, &mut slow, figures)?;
         }
     }
     Ok(())
 }
 
-fn median(mut rates: Vec<f64>) -> f64 {
-    rates.sort_by(f64::total_cmp);
-    rates[rates.len() / 2]
+fn measure(
+    way: Way,
+    size: Size,
+    ciphers: &Selection,
+    gateways: &mut [(u32, Bench)],
+    slow: &mut Bench,
+    figures: &mut Vec<Figure>,
+) -> Result<(), String> {
+    let mut random = Random(0x2545_f491_4f6c_dd1d);
+    let lengths = size.lengths();
+    let open = way == Way::Decrypt;
+    let serving = Provider::ALL.into_iter().filter(|p| p.serves(Algorithm::Aes256Gcm));
+    let mut bare: Vec<_> =
+        serving.map(|p| Turn::new((p, Raw::new(1, &lengths, &Selection::only(p))))).collect();
+    let mut keys: Vec<_> =
+        gateways.iter().map(|(n, _)| Turn::new((*n, Raw::new(*n, &lengths, ciphers)))).collect();
+    let mut copy = Turn::new(Copy::new(&lengths));
+    let mut fast: Vec<_> = gateways.iter_mut().map(Turn::new).collect();
+    let mut slow = Turn::new(slow);
+    for _ in 0..ROUNDS {
+        for Turn { who: (_, raw), rates } in bare.iter_mut() {
+            rates.push(raw.rate(open, &mut random));
+        }
+        copy.rates.push(copy.who.rate());
+        for Turn { who: (_, gateway), rates } in &mut fast {
+            rates.push(gateway.rate(open, &lengths, &mut random)?);
+        }
+        slow.rates.push(slow.who.rate(open, &lengths, &mut random)?);
+        for Turn { who: (_, raw), rates } in &mut keys {
+            rates.push(raw.rate(open, &mut random));
+        }
+    }
+    let mut tell = |what: String, value, unit| {
+        figures.push(Figure { suite: way.suite(), what: format!("{size}, {what}"), value, unit });
+    };
+    tell("copying it once".into(), copy.rate(), "pps");
+    for turn in &bare {
+        tell(format!("bare cipher of {}", turn.who.0.name()), turn.rate(), "pps");
+    }
+    let best = bare.iter().map(Turn::rate).fold(f64::MIN_POSITIVE, f64::max);
+    let tunnels = |n| if n == 1 { "1 tunnel".to_owned() } else { format!("{n} tunnels") };
+    for turn in &fast {
+        tell(format!("fast tier, {}", tunnels(turn.who.0)), turn.rate(), "pps");
+    }
+    tell("slow tier, 1 tunnel".into(), slow.rate(), "pps");
+    let Some((least, more)) = fast.split_first() else { return Ok(()) };
+    tell("fast tier / the fastest bare cipher".into(), least.rate() / best, RATIO);
+    tell("fast tier / slow tier".into(), least.rate() / slow.rate(), RATIO);
+    for (turn, keys_of_it) in more.iter().zip(&keys[1..]) {
+        let (n, first) = (turn.who.0, least.who.0);
+        tell(format!("fast tier, {n} / {}", tunnels(first)), turn.rate() / least.rate(), RATIO);
+        let ratio = keys_of_it.rate() / keys[0].rate();
+        tell(format!("bare cipher, {n} keys / {first}"), ratio, RATIO);
+    }
+    Ok(())
+}
+
+/// What moving the bytes of a packet once from one buffer to another takes: no gateway that does so is faster.
+struct Copy {
+    from: Vec<Vec<u8>>,
+    to: Vec<Vec<u8>>,
+}
+
+impl Copy {
+    fn new(lengths: &[usize]) -> Self {
+        let buffers = || lengths.iter().cycle().take(BATCH).map(|n| vec![0x5a; *n]).collect();
+        Self { from: buffers(), to: buffers() }
+    }
+
+    fn rate(&mut self) -> f64 {
+        let rounds = PACKETS as usize / BATCH;
+        let start = cpu_time();
+        for _ in 0..rounds {
+            for (to, from) in self.to.iter_mut().zip(&self.from) {
+                to.copy_from_slice(std::hint::black_box(from));
+            }
+            std::hint::black_box(&mut self.to);
+        }
+        let busy = cpu_time().saturating_sub(start);
+        (rounds * BATCH) as f64 / busy.as_secs_f64()
+    }
 }
 
 /// Picks tunnels.
@@ -116,13 +194,13 @@ struct Raw {
 }
 
 impl Raw {
-    fn new(keys: u32, size: usize, selection: &Selection) -> Self {
+    fn new(keys: u32, lengths: &[usize], selection: &Selection) -> Self {
         let key = |n: u32| {
             let bytes = [n.to_be_bytes(); 8].concat();
             Key::new(Algorithm::Aes256Gcm, &bytes, selection).expect("invariant: a key of 32 bytes")
         };
-        let text = (size + 2).next_multiple_of(16);
-        let buffers = vec![(vec![0x5a; text], [0; TAG_LEN]); BATCH];
+        let texts = lengths.iter().map(|n| (n + 2).next_multiple_of(16)).cycle();
+        let buffers = texts.take(BATCH).map(|n| (vec![0x5a; n], [0; TAG_LEN])).collect();
         let [keys, far] = [(); 2].map(|()| (0..keys).map(key).collect());
         ports::huge::gather_heap();
         Self { keys, far, buffers, nonce: 0 }
@@ -182,12 +260,11 @@ struct Bench {
     wan: Arc<std::sync::Mutex<super::Loop>>,
     pool: Arc<FramePool>,
     far: Vec<Outbound>,
-    size: usize,
     now: Time,
 }
 
 impl Bench {
-    fn new(tunnels: u32, offload: &str, size: usize, ciphers: Selection) -> Result<Self, String> {
+    fn new(tunnels: u32, offload: &str, ciphers: Selection) -> Result<Self, String> {
         let config = config::parse("bench.toml", &config_text(tunnels, offload))
             .map_err(|d| d.render(false))?
             .config;
@@ -202,12 +279,12 @@ impl Bench {
         let node = Node::new(Arc::new(config), attached, Arc::clone(&pool), settings, Time::ZERO);
         let far = (0..tunnels).map(far_end).collect::<Result<_, _>>()?;
         let now = Time::from_secs(1);
-        let mut bench = Self { node, lan, wan, pool, far, size, now };
+        let mut bench = Self { node, lan, wan, pool, far, now };
         // every flow and SA is known, and promoted if it may be
         for open in [false, true, false, true, false, true] {
             for start in (0..tunnels).step_by(STEP) {
                 let picked: Vec<u32> = (start..tunnels.min(start + STEP as u32)).collect();
-                bench.pass(&picked, open)?;
+                bench.pass(&picked, open, &[Size::BOUNDS[1]])?;
             }
         }
         // as the daemon does when it has a new configuration
@@ -216,7 +293,7 @@ impl Bench {
     }
 
     /// Packets a second, tunnels picked at random.
-    fn rate(&mut self, open: bool, random: &mut Random) -> Result<f64, String> {
+    fn rate(&mut self, open: bool, lengths: &[usize], random: &mut Random) -> Result<f64, String> {
         let (mut busy, mut done, mut counted) = (Duration::ZERO, 0, 0);
         while done < WARM + PACKETS {
             if done < WARM {
@@ -224,18 +301,18 @@ impl Bench {
             }
             let tunnels = self.far.len();
             let picked: Vec<u32> = (0..STEP).map(|_| random.below(tunnels) as u32).collect();
-            busy += self.pass(&picked, open)?;
+            busy += self.pass(&picked, open, lengths)?;
             done += STEP as u64;
             counted += STEP;
         }
         Ok(counted as f64 / busy.as_secs_f64())
     }
 
-    /// One packet of each of these tunnels; CPU time of the gateway.
-    fn pass(&mut self, picked: &[u32], open: bool) -> Result<Duration, String> {
+    /// One packet of each of these tunnels, these lengths in turn; CPU time of the gateway.
+    fn pass(&mut self, picked: &[u32], open: bool, lengths: &[usize]) -> Result<Duration, String> {
         let mut frames = Vec::with_capacity(picked.len());
-        for n in picked {
-            frames.push(if open { self.sealed(*n)? } else { self.plain(*n)? });
+        for (n, length) in picked.iter().zip(lengths.iter().cycle()) {
+            frames.push(if open { self.sealed(*n, *length)? } else { self.plain(*n, *length)? });
         }
         let (from, to) = if open { (&self.wan, &self.lan) } else { (&self.lan, &self.wan) };
         // the loop gives from its end
@@ -252,15 +329,15 @@ impl Bench {
         Ok(busy)
     }
 
-    fn plain(&self, n: u32) -> Result<Frame, String> {
+    fn plain(&self, n: u32, length: usize) -> Result<Frame, String> {
         let ether = Ether { src: CLIENT, dst: LAN, vlan: None };
-        let bytes = build::udp(ether, outward(n), &vec![0x5a; self.size - 28]);
+        let bytes = build::udp(ether, outward(n), &vec![0x5a; length - 28]);
         self.pool.alloc_from(&bytes).ok_or_else(|| "no buffer".into())
     }
 
-    fn sealed(&self, n: u32) -> Result<Frame, String> {
+    fn sealed(&self, n: u32, length: usize) -> Result<Frame, String> {
         let ether = Ether { src: ROUTER, dst: WAN, vlan: None };
-        let bytes = build::udp(ether, outward(n).reversed(), &vec![0x5a; self.size - 28]);
+        let bytes = build::udp(ether, outward(n).reversed(), &vec![0x5a; length - 28]);
         let mut frame = self.pool.alloc_from(&bytes).ok_or("no buffer")?;
         frame.pull_front(14);
         self.far[n as usize].seal(&mut frame, 0, self.now).map_err(|reason| reason.to_string())?;
