@@ -180,7 +180,7 @@ def run(lockgate, work, seconds, picture=None):
         rss = [both[index]["rss"] for _, *both in samples]
         quarter = max(len(rss) // 4, 1)
         early, late = median(rss[quarter : 2 * quarter] or rss), median(rss[-quarter:])
-        verdict(late <= early * 1.02, f"memory of {g.name} is flat", f"median of the second quarter {early / 1e6:.1f} MB, of the last {late / 1e6:.1f} MB")
+        verdict(late <= early * 1.03, f"memory of {g.name} is flat", f"median of the second quarter {early / 1e6:.1f} MB, of the last {late / 1e6:.1f} MB")
     # what went into the tunnel came out, but for what a full socket lost between them
     for near, far in ((a, b), (b, a)):
         sent, received = near.tunnel()["sent"]["packets"], far.tunnel()

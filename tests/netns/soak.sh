@@ -11,6 +11,7 @@ cd "$(dirname "$0")"
 . ./common.sh
 begin "${1:-}" "ip iperf3 python3" "iproute2 iperf3 python3" ska sga sgb skb
 LENGTH=${2:-120}
+[ "$LENGTH" -ge 120 ] || { echo "soak.sh needs 120 s or more: tables fill in the first half minute" >&2; exit 1; }
 link sga lan ska eth0; link sga wan sgb wan; link sgb lan skb eth0
 for ns in sga sgb; do for dev in lan wan; do in_ns $ns sysctl -qw "net.ipv6.conf.$dev.disable_ipv6=1"; in_ns $ns ip link set $dev up; done; done
 in_ns ska ip addr add 10.1.0.5/24 dev eth0; in_ns ska ip link set eth0 up; in_ns ska ip route add default via 10.1.0.1
