@@ -5,6 +5,8 @@
 #   refuse NAME COMMAND...         the command must fail
 #   has NAME PATTERN COMMAND...    the output must match
 #   until_ok SECONDS COMMAND...    polls for a condition
+#   gateways PREFIX NAME...        runs each by NAME.toml of WORK in the namespace PREFIXNAME, until it answers
+#   ask NAME COMMAND...            asks one of them
 #   gbps                           the rate in iperf.json of WORK
 #   finish                         prints the count; false when something failed
 # Processes in BACKGROUND are ended with the script; files in WORK go with it.
@@ -48,5 +50,15 @@ has() {
 }
 until_ok() { local end=$((SECONDS + $1)); shift; until "$@" >/dev/null 2>&1; do [ $SECONDS -lt $end ] || return 1; read -rt 0.1 <> <(:); done; return 0; }
 link() { ip link add "$2" netns "$1" type veth peer name "$4" netns "$3"; }
+gateways() {
+  local name
+  GATEWAYS=$1; shift
+  for name; do
+    check "the configuration of $name is valid" "$LOCKGATE" check "$WORK/$name.toml"
+    ip netns exec "$GATEWAYS$name" "$LOCKGATE" run --config "$WORK/$name.toml" >"$WORK/$name.log" 2>&1 & BACKGROUND+=($!)
+  done
+  for name; do check "$name answers on its socket" until_ok 20 ask "$name" show system; done
+}
+ask() { local name=$1; shift; in_ns "$GATEWAYS$name" "$LOCKGATE" --socket "$WORK/$name.sock" "$@"; }
 gbps() { python3 -c 'import json,sys; e=json.load(open(sys.argv[1]))["end"]; print("%.2f Gbit/s" % (e["sum_received"]["bits_per_second"]/1e9))' "$WORK/iperf.json"; }
 finish() { printf '\n%s passed, %s failed\n' "$PASSED" "$FAILED"; [ "$FAILED" = 0 ]; }

@@ -72,12 +72,7 @@ T
 gateway a 192.0.2.1 192.0.2.2 10.1.0.0/24 10.2.0.0/24 '"10.1.0.1/24"' > "$WORK/a.toml"
 printf '[[route]]\nto = "10.4.0.0/24"\nvia = "192.0.2.2"\n' >> "$WORK/a.toml"
 gateway b 192.0.2.2 192.0.2.1 10.2.0.0/24 10.1.0.0/24 '"10.2.0.1/24", "10.4.0.1/24"' > "$WORK/b.toml"
-for name in a b; do
-  check "the configuration of $name is valid" "$LOCKGATE" check "$WORK/$name.toml"
-  ip netns exec sg$name "$LOCKGATE" run --config "$WORK/$name.toml" >"$WORK/$name.log" 2>&1 & BACKGROUND+=($!)
-done
-ask() { local name=$1; shift; in_ns "sg$name" "$LOCKGATE" --socket "$WORK/$name.sock" "$@"; }
-for name in a b; do check "$name answers on its socket" until_ok 20 ask $name show system; done
+gateways sg a b
 tunnel_is_up() { ask "$1" show tunnels --json | grep -q '"state":"up"'; }
 for name in a b; do check "the tunnel of $name is up" until_ok 20 tunnel_is_up $name; done
 for port in 5201 5202; do ip netns exec skb iperf3 -s -p $port >/dev/null 2>&1 & BACKGROUND+=($!); done

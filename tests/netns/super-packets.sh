@@ -74,12 +74,7 @@ from = ["out", "vpn"]
 to = "in"
 action = "allow"
 T
-for name in a b; do
-  check "the configuration of $name is valid" "$LOCKGATE" check "$WORK/$name.toml"
-  ip netns exec sp$name "$LOCKGATE" run --config "$WORK/$name.toml" >"$WORK/$name.log" 2>&1 & BACKGROUND+=($!)
-done
-ask() { local name=$1; shift; in_ns "sp$name" "$LOCKGATE" --socket "$WORK/$name.sock" "$@"; }
-for name in a b; do check "$name answers on its socket" until_ok 20 ask $name show system; done
+gateways sp a b
 
 mkdir "$WORK/there"; head -c 20000000 /dev/urandom > "$WORK/there/blob"
 ip netns exec sps python3 -m http.server --bind 0.0.0.0 8080 --directory "$WORK/there" >/dev/null 2>&1 & BACKGROUND+=($!)

@@ -12,6 +12,7 @@ use wire::{Time, Tuple, build, emit::Ether, proto};
 
 use super::{
     CLIENT, Figure, LAN, LoopPort, MOST_TUNNELS, RATIO, ROUTER, STEP, Scope, Size, WAN, lock,
+    median,
 };
 
 /// Packets of a contender in one round, and rounds.
@@ -59,9 +60,7 @@ impl<T> Turn<T> {
 
     /// The median of its rounds, in packets a second.
     fn rate(&self) -> f64 {
-        let mut rates = self.rates.clone();
-        rates.sort_by(f64::total_cmp);
-        rates[rates.len() / 2]
+        median(self.rates.clone())
     }
 }
 

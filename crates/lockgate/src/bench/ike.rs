@@ -20,7 +20,7 @@ use node::{Attached, Node};
 use ports::{Frame, FramePool, PortCounters};
 use wire::{Time, Tuple, build, emit::Ether, proto};
 
-use super::{CLIENT, Figure, LAN, Loop, LoopPort, ROUTER, STEP, WAN, lock};
+use super::{CLIENT, Figure, LAN, Loop, LoopPort, ROUTER, STEP, WAN, lock, median};
 
 /// Tunnels that are idle.
 const MANY: u32 = 10_000;
@@ -113,8 +113,7 @@ fn negotiations() -> Result<f64, String> {
         }
         rates.push(f64::from(NEGOTIATIONS) / cpu_time().saturating_sub(start).as_secs_f64());
     }
-    rates.sort_by(f64::total_cmp);
-    Ok(rates[ROUNDS / 2])
+    Ok(median(rates))
 }
 
 /// Carries messages and does jobs until there are none; children that came up.
@@ -367,10 +366,7 @@ fn flood(
         flooded.push(pair[1]);
         ratios.push(100.0 * pair[1] / pair[0]);
     }
-    let medians = [calm, flooded, ratios].map(|mut list| {
-        list.sort_by(f64::total_cmp);
-        list[ROUNDS / 2]
-    });
+    let medians = [calm, flooded, ratios].map(median);
     figure("tunnel of 1400-byte packets, AES-256-GCM", medians[0], "pps");
     figure("the same under 50,000 first messages a second of strangers", medians[1], "pps");
     figure("flooded / calm, median of 15 pairs", medians[2], "%");
