@@ -143,6 +143,17 @@ pub enum PortKind {
         /// Kernel interface name.
         device: String,
     },
+    /// Shared memory with another process, memif version 2.
+    Memif {
+        /// Control socket.
+        socket: PathBuf,
+        /// Number of the interface.
+        id: u32,
+        /// Whether the port listens; otherwise it connects.
+        server: bool,
+        /// Frames in each ring of a client, as power of two.
+        log2_ring_size: u8,
+    },
     /// A pcap or pcapng file in, a pcapng file out.
     Pcap {
         /// File to read, when there is one.

@@ -18,6 +18,7 @@ use config::{
 use node::{Attached, Job, JobDone, Node, Random, Settings};
 use ports::{
     Frame, FramePool, LinkState, Port, PortCapabilities, PortCounters, PortDescription, PortError,
+    memif::{MemifOptions, MemifPort, MemifRole},
     packet::{PacketOptions, PacketPort},
     pcap::{PcapReadPort, PcapWritePort, PcapWriter},
     tuntap::{TunTapMode, TunTapOptions, TunTapPort},
@@ -142,6 +143,16 @@ fn open_port(
         PortKind::Tun { device } => {
             let options = TunTapOptions { mode: TunTapMode::Tun, ..TunTapOptions::default() };
             Box::new(TunTapPort::open(device, options, frames)?)
+        }
+        PortKind::Memif { socket, id, server, log2_ring_size } => {
+            let options = MemifOptions {
+                name: port.name.clone(),
+                socket: socket.clone(),
+                id: *id,
+                role: if *server { MemifRole::Server } else { MemifRole::Client },
+                log2_ring_size: *log2_ring_size,
+            };
+            Box::new(MemifPort::open(options, frames)?)
         }
         PortKind::Pcap { read, write } => Box::new(Files {
             read: read.as_deref().map(|path| PcapReadPort::open(path, frames)).transpose()?,

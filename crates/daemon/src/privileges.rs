@@ -24,7 +24,7 @@ pub fn check(config: &Config) -> Result<(), StartError> {
             PortKind::Tap { .. } | PortKind::Tun { .. } => {
                 [("CAP_NET_ADMIN", CapabilitySet::NET_ADMIN)]
             }
-            PortKind::Pcap { .. } | PortKind::Memory => continue,
+            PortKind::Memif { .. } | PortKind::Pcap { .. } | PortKind::Memory => continue,
         };
         for (capability, set) in needed {
             if !held.contains(set) {

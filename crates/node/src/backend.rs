@@ -54,6 +54,7 @@ const fn attachment(kind: &PortKind) -> &'static str {
         PortKind::Packet { .. } => "packet",
         PortKind::Tap { .. } => "tap",
         PortKind::Tun { .. } => "tun",
+        PortKind::Memif { .. } => "memif",
         PortKind::Pcap { .. } => "pcap",
         PortKind::Memory => "memory",
     }
@@ -64,6 +65,7 @@ fn device(kind: &PortKind) -> String {
         PortKind::Packet { device } | PortKind::Tap { device } | PortKind::Tun { device } => {
             device.clone()
         }
+        PortKind::Memif { socket, id, .. } => format!("{} id {id}", socket.display()),
         PortKind::Pcap { read, write } => {
             let name = |p: &Option<std::path::PathBuf>| {
                 p.as_ref().map(|p| p.display().to_string()).unwrap_or_default()

@@ -9,6 +9,7 @@ mod coalesce;
 mod error;
 mod frame;
 pub mod huge;
+pub mod memif;
 pub mod memory;
 pub mod packet;
 pub mod pcap;

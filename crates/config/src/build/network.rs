@@ -45,18 +45,22 @@ pub(super) fn virtual_routers(doc: &Doc<'_>, tabs: &[Tab<'_, '_>]) -> (Names, Ve
 
 pub(super) fn ports(doc: &Doc<'_>, tabs: &[Tab<'_, '_>], names: &[String]) -> Vec<Port> {
     let mut devices: BTreeMap<String, Span> = BTreeMap::new();
+    let mut sockets: BTreeMap<PathBuf, Span> = BTreeMap::new();
     tabs.iter()
         .zip(names)
         .map(|(tab, name)| {
             let word = tab.word("kind");
-            let unfit: &[&str] = match word {
-                "pcap" => &["device"],
-                "memory" => &["device", "read", "write"],
-                "tun" => &["read", "write", "mac"],
-                _ => &["read", "write"],
+            let fit: &[&str] = match word {
+                "pcap" => &["read", "write", "mac"],
+                "memif" => &["socket", "role", "id", "ring-size", "mac"],
+                "memory" => &["mac"],
+                "tun" => &["device"],
+                _ => &["device", "mac"],
             };
-            for key in unfit {
-                if tab.get(key).is_some() {
+            let particular =
+                ["device", "socket", "role", "id", "ring-size", "read", "write", "mac"];
+            for key in particular {
+                if !fit.contains(&key) && tab.get(key).is_some() {
                     unfitting(tab, key, &format!("a port of kind `{word}`"));
                 }
             }
@@ -96,6 +100,7 @@ pub(super) fn ports(doc: &Doc<'_>, tabs: &[Tab<'_, '_>], names: &[String]) -> Ve
                         _ => PortKind::Packet { device },
                     }
                 }
+                "memif" => memif(doc, tab, &mut sockets),
                 "pcap" => {
                     let path = |key: &str| tab.text(key).map(|at| PathBuf::from(at.value));
                     if tab.get("read").is_none() && tab.get("write").is_none() {
@@ -115,6 +120,67 @@ pub(super) fn ports(doc: &Doc<'_>, tabs: &[Tab<'_, '_>], names: &[String]) -> Ve
             }
         })
         .collect()
+}
+
+/// Bytes of the path of a Unix socket at most, the zero byte behind it not counted (unix(7)).
+const SOCKET_PATH_LEN: usize = 107;
+
+fn memif(doc: &Doc<'_>, tab: &Tab<'_, '_>, sockets: &mut BTreeMap<PathBuf, Span>) -> PortKind {
+    let server = tab.word("role") == "server";
+    let socket = match tab.get("socket") {
+        Some(_) => tab.value("socket", socket_path),
+        None => {
+            tab.missing("socket");
+            None
+        }
+    };
+    let path = socket.map_or_else(PathBuf::new, |at| {
+        // Two servers cannot listen at one socket. Clients may share the one of their server.
+        if server && let Some(first) = sockets.get(&at.value) {
+            doc.error("duplicate-socket", &at.span, "two memif servers use one socket")
+                .found(doc.snippet(&at.span))
+                .expected("a socket of its own for every port of role `server`")
+                .help("choose another path for one of them, and tell its client")
+                .related(first, "the first is here")
+                .emit();
+        } else if server {
+            sockets.insert(at.value.clone(), at.span);
+        }
+        at.value
+    });
+    if server && tab.get("ring-size").is_some() {
+        unfitting(tab, "ring-size", "a memif port of role `server`");
+    }
+    let size = tab.int("ring-size");
+    if let Some(at) = &size
+        && !at.value.is_power_of_two()
+    {
+        let below = 1u64 << at.value.ilog2();
+        let bad = Bad::new(
+            format!("{} is no power of two", at.value),
+            "2, 4, 8 and so on to 16384",
+            format!("write {below} or {}", below * 2),
+        );
+        tab.bad("ring-size", &at.span, bad);
+    }
+    PortKind::Memif {
+        socket: path,
+        id: u32::try_from(tab.int_or_default("id")).unwrap_or_default(),
+        server,
+        log2_ring_size: size.map_or_else(|| tab.int_or_default("ring-size"), |at| at.value).ilog2()
+            as u8,
+    }
+}
+
+fn socket_path(text: &str) -> Result<PathBuf, Bad> {
+    if text.starts_with('/') && text.len() <= SOCKET_PATH_LEN && !text.contains('\0') {
+        return Ok(PathBuf::from(text));
+    }
+    Err(Bad::new(
+        format!("\"{text}\" cannot be the path of a socket"),
+        format!("an absolute path of at most {SOCKET_PATH_LEN} bytes"),
+        "write one in a directory that only the two ends may enter, such as \"/run/lockgate/vpp.sock\"",
+    ))
 }
 
 fn device_name(text: &str) -> Result<String, Bad> {

@@ -6,6 +6,7 @@ mod peer;
 
 use core::fmt::Display;
 use core::time::Duration;
+use std::path::PathBuf;
 
 use crate::{
     model::{
@@ -177,22 +178,35 @@ fn virtual_router(VirtualRouter { name, line, offload }: &VirtualRouter) -> Item
 }
 
 fn port(Port { name, line, kind, mac, fast_path, super_packets }: &Port) -> Item {
-    let (word, device, read, write) = match kind {
-        PortKind::Packet { device } => ("packet", Some(device), None, None),
-        PortKind::Tap { device } => ("tap", Some(device), None, None),
-        PortKind::Tun { device } => ("tun", Some(device), None, None),
-        PortKind::Pcap { read, write } => ("pcap", None, read.as_ref(), write.as_ref()),
-        PortKind::Memory => ("memory", None, None, None),
+    let (word, particular) = match kind {
+        PortKind::Packet { device } => ("packet", vec![("device", device.clone())]),
+        PortKind::Tap { device } => ("tap", vec![("device", device.clone())]),
+        PortKind::Tun { device } => ("tun", vec![("device", device.clone())]),
+        PortKind::Memif { socket, id, server, log2_ring_size } => {
+            let role = if *server { "server" } else { "client" };
+            let mut fields = vec![
+                ("socket", socket.display().to_string()),
+                ("role", role.to_owned()),
+                ("id", id.to_string()),
+            ];
+            if !server {
+                fields.push(("ring-size", (1u32 << log2_ring_size).to_string()));
+            }
+            ("memif", fields)
+        }
+        PortKind::Pcap { read, write } => {
+            let path = |path: &Option<PathBuf>| optional(&path.as_ref().map(|path| path.display()));
+            ("pcap", vec![("read", path(read)), ("write", path(write))])
+        }
+        PortKind::Memory => ("memory", Vec::new()),
     };
-    let fields = vec![
-        ("kind", word.to_owned()),
-        ("device", device.cloned().unwrap_or_default()),
-        ("read", optional(&read.map(|path| path.display()))),
-        ("write", optional(&write.map(|path| path.display()))),
+    let mut fields = vec![("kind", word.to_owned())];
+    fields.extend(particular);
+    fields.extend([
         ("mac", optional(mac)),
         ("fast-path", fast_path.to_string()),
         ("super-packets", super_packets.to_string()),
-    ];
+    ]);
     named(name, *line, fields)
 }
 

@@ -110,8 +110,12 @@ pub static PORT: Section = Section {
     about: "An attachment to the network.",
     keys: &[
         key("name", NAME, REQUIRED, "\"lan0\"", "Name."),
-        key("kind", Kind::Words(&["packet", "tap", "tun", "pcap", "memory"]), "packet", "\"packet\"", "AF_PACKET on a kernel interface, a TAP or TUN device, capture files, or an in-memory link."),
+        key("kind", Kind::Words(&["packet", "tap", "tun", "memif", "pcap", "memory"]), "packet", "\"packet\"", "AF_PACKET on a kernel interface, a TAP or TUN device, shared memory with another process (memif), capture files, or an in-memory link."),
         key("device", Kind::Text("the name of a kernel interface, at most 15 characters"), "the port's name", "\"eth1\"", "Kernel interface (packet, tap, tun)."),
+        key("socket", Kind::Text("an absolute path"), "", "\"/run/lockgate/vpp.sock\"", "Control socket of a memif port: made by the server, asked by the client. Owner and group may connect."),
+        key("role", Kind::Words(&["server", "client"]), "server", "\"client\"", "Which end of a memif port this is. The client connects and brings the memory."),
+        key("id", Kind::Int { min: 0, max: u32::MAX as u64 }, "0", "1", "Number of a memif interface; both ends name the same."),
+        key("ring-size", Kind::Int { min: 2, max: 16_384 }, "1024", "2048", "Frames in each ring of a memif client, a power of two. A server takes what its client brings."),
         key("read", Kind::Text("a path"), "", "\"in.pcap\"", "Capture to take frames from (pcap)."),
         key("write", Kind::Text("a path"), "", "\"out.pcapng\"", "Capture to write frames to (pcap)."),
         key("mac", Kind::Text("a MAC address"), "the device's own", "\"02:00:00:00:00:01\"", "MAC address the gateway uses on the port."),

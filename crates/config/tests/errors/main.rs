@@ -93,6 +93,24 @@ const CASES: &[(&str, &str)] = &[
     ("duplicate-vlan", "[[interface]]\nname = \"dmz\"\nport = \"eth1\""),
     ("duplicate-device", "[[port]]\nname = \"other\"\ndevice = \"eth1\""),
     (
+        "duplicate-socket",
+        "[[port]]\nname = \"m\"\nkind = \"memif\"\nsocket = \"/run/m.sock\"\n[[port]]\nname = \"n\"\nkind = \"memif\"\nsocket = \"/run/m.sock\"",
+    ),
+    ("missing-key", "[[port]]\nname = \"m\"\nkind = \"memif\""),
+    ("bad-value", "[[port]]\nname = \"m\"\nkind = \"memif\"\nsocket = \"m.sock\""),
+    (
+        "bad-value",
+        "[[port]]\nname = \"m\"\nkind = \"memif\"\nsocket = \"/run/m.sock\"\nrole = \"client\"\nring-size = 1000",
+    ),
+    (
+        "unfitting-key",
+        "[[port]]\nname = \"m\"\nkind = \"memif\"\nsocket = \"/run/m.sock\"\nring-size = 512",
+    ),
+    (
+        "unfitting-key",
+        "[[port]]\nname = \"m\"\nkind = \"memif\"\nsocket = \"/run/m.sock\"\ndevice = \"eth7\"",
+    ),
+    (
         "duplicate-route",
         "[[route]]\nto = \"::/0\"\nvia = \"2001:db8:f::1\"\n[[route]]\nto = \"::/0\"\nvia = \"2001:db8:f::1\"",
     ),
