@@ -78,6 +78,15 @@ fn companions(section: &Section, key: &str) -> &'static [(&'static str, &'static
     match (section.path, key) {
         ("virtual-router", _) => &[("name", "\"mine\"")],
         ("port", "read" | "write") => &[("name", "\"mine\""), ("kind", "\"pcap\"")],
+        ("port", "ring-size") => &[
+            ("name", "\"mine\""),
+            ("kind", "\"memif\""),
+            ("socket", "\"/run/mine.sock\""),
+            ("role", "\"client\""),
+        ],
+        ("port", "socket" | "role" | "id") => {
+            &[("name", "\"mine\""), ("kind", "\"memif\""), ("socket", "\"/run/mine.sock\"")]
+        }
         ("port", _) => &[("name", "\"mine\"")],
         ("interface", "tunnel") => &[("name", "\"mine\"")],
         ("interface", "loopback") => &[("name", "\"mine\""), ("address", "\"192.0.2.99/32\"")],
