@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# The gateway between two hosts in network namespaces, on veth pairs with their default offloads.
-# Needs root, iproute2, ping, traceroute, curl, iperf3, python3. Usage: run.sh PATH_OF_LOCKGATE
+# The gateway between two hosts in network namespaces, on veth pairs: by AF_PACKET with their default offloads, or by AF_XDP
+# (`xdp`), which has none, so that the hosts finish their checksums.
+# Needs root, iproute2, ping, traceroute, curl, iperf3, python3, ethtool. Usage: run.sh PATH_OF_LOCKGATE [packet|xdp]
 #
 #   host lgc ── lan (lgg) gateway (lgg) wan ── host lgs
 #   10.1.0.5                 10.1.0.1 203.0.113.1              203.0.113.9
@@ -9,7 +10,8 @@ set -uo pipefail
 cd "$(dirname "$0")"
 . ./common.sh
 SOCKET=$WORK/ctl.sock
-begin "${1:-}" "ip ping traceroute curl iperf3 python3" "iproute2 iputils-ping traceroute curl iperf3 python3" lgc lgg lgs
+KIND=${2:-packet}
+begin "${1:-}" "ip ping traceroute curl iperf3 python3 ethtool" "iproute2 iputils-ping traceroute curl iperf3 python3 ethtool" lgc lgg lgs
 
 in_c() { ip netns exec lgc "$@"; }
 in_g() { ip netns exec lgg "$@"; }
@@ -25,7 +27,9 @@ in_s ip addr add 203.0.113.9/24 dev eth0; in_s ip addr add 2001:db8:2::9/64 dev 
 in_c ip route add default via 10.1.0.1; in_c ip -6 route add default via 2001:db8:1::1
 in_s ip route add 198.51.100.0/24 via 203.0.113.1; in_s ip -6 route add 2001:db8:1::/64 via 2001:db8:2::1
 
-sed "s#@SOCKET@#$SOCKET#" gateway.toml > "$WORK/gateway.toml"
+sed "s#@SOCKET@#$SOCKET#; s#^\[\[port\]\]#&\nkind = \"$KIND\"#" gateway.toml > "$WORK/gateway.toml"
+[ "$KIND" != xdp ] || for ns in lgc lgs; do in_ns $ns ethtool -K eth0 tx off > /dev/null; done
+cp "$WORK/gateway.toml" "$WORK/started.toml"
 check "configuration is valid" "$LOCKGATE" check "$WORK/gateway.toml"
 ip netns exec lgg "$LOCKGATE" run --config "$WORK/gateway.toml" >"$WORK/daemon.log" 2>&1 &
 DAEMON=$!; BACKGROUND+=($DAEMON)
@@ -93,6 +97,23 @@ for what in ports interfaces sessions policies routes neighbours 'nat vip' 'nat 
   # shellcheck disable=SC2086
   has "show $what --json" '"schema":1' lg show $what --json
 done
+has "the ports are of kind $KIND" "lan +$KIND .* up" lg show ports
+if [ "$KIND" = xdp ]; then
+  echo "== the device goes, the process dies"
+  redirected() { in_g ip -d link show dev "$1" | grep -q prog/xdp; }
+  check "a program is at the device" redirected lan
+  in_g ip link del lan
+  check "a lost device is seen" until_ok 5 eval 'lg show ports | grep -qE "lan +xdp .* gone"'
+  ip link add lan netns lgg type veth peer name eth0 netns lgc
+  in_g sysctl -qw net.ipv6.conf.lan.disable_ipv6=1; in_g ip link set lan up
+  in_c ip addr add 10.1.0.5/24 dev eth0; in_c ip link set eth0 up; in_c ip route add default via 10.1.0.1; in_c ethtool -K eth0 tx off > /dev/null
+  check "its like is taken instead" until_ok 10 in_c ping -c 1 -W 1 203.0.113.9
+  check "a program is at it" redirected lan
+  kill -9 "$DAEMON"; wait "$DAEMON" 2>/dev/null
+  refuse "none is left when the process is killed" redirected lan
+  ip netns exec lgg "$LOCKGATE" run --config "$WORK/started.toml" >"$WORK/daemon.log" 2>&1 & DAEMON=$!; BACKGROUND+=($DAEMON)
+  check "the next one finds its ports" until_ok 20 in_c ping -c 1 -W 1 203.0.113.9
+fi
 check "clear sessions" lg clear sessions 'icmp'
 check "events" lg events
 gone() { ! kill -0 "$DAEMON" 2>/dev/null; }

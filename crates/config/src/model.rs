@@ -133,6 +133,11 @@ pub enum PortKind {
         /// Kernel interface name.
         device: String,
     },
+    /// AF_XDP on a kernel interface.
+    Xdp {
+        /// Kernel interface name.
+        device: String,
+    },
     /// A TAP device.
     Tap {
         /// Kernel interface name.

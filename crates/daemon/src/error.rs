@@ -94,7 +94,8 @@ impl StartError {
             ),
             Self::MissingCapability { .. } => {
                 "run it as root, by packaging/lockgate.service, or after \
-                 `setcap cap_net_raw,cap_net_admin+ep $(command -v lockgate)`"
+                 `setcap cap_net_raw,cap_net_admin+ep $(command -v lockgate)` \
+                 (with cap_bpf where a port is of kind `xdp`)"
                     .into()
             }
             Self::Port(_) => {

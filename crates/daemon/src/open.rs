@@ -22,6 +22,7 @@ use ports::{
     packet::{PacketOptions, PacketPort},
     pcap::{PcapReadPort, PcapWritePort, PcapWriter},
     tuntap::{TunTapMode, TunTapOptions, TunTapPort},
+    xdp::{XdpOptions, XdpPort},
 };
 use rand_core::{TryCryptoRng, TryRng};
 use wire::Time;
@@ -135,6 +136,10 @@ fn open_port(
             let options =
                 PacketOptions { promiscuous: port.mac.is_some(), ..PacketOptions::default() };
             Box::new(PacketPort::open(device, options, frames)?)
+        }
+        PortKind::Xdp { device } => {
+            let options = XdpOptions { promiscuous: port.mac.is_some() };
+            Box::new(XdpPort::open(device, options, frames)?)
         }
         PortKind::Tap { device } => {
             let options = TunTapOptions { mode: TunTapMode::Tap, ..TunTapOptions::default() };

@@ -62,7 +62,7 @@ pub fn run(
     // Sockets are made before capabilities go, and threads afterwards: capabilities are a thread's.
     let listener = instance.listen()?;
     if !options.keep_capabilities {
-        privileges::drop_to_needed().map_err(|e| system("dropping capabilities", e))?;
+        privileges::drop_to_needed(&config).map_err(|e| system("dropping capabilities", e))?;
     }
     let forwarder = Forwarder::start(runner, started)
         .map_err(|e| system("starting the forwarding thread", e))?;

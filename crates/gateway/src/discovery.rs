@@ -182,6 +182,20 @@ impl Gateway {
         }
     }
 
+    /// Tells the segment of a port which MAC our addresses have now (RFC 5227 §3, RFC 4861 §7.2.6).
+    pub(crate) fn announce_port(&mut self, port: PortId, now: Time) {
+        let interfaces: Vec<_> = self.topology.interfaces_of(port).collect();
+        for id in interfaces {
+            let interface = self.interface(id);
+            if interface.enabled {
+                for address in interface.addresses.clone() {
+                    self.neighbours.announce(id, address.addr());
+                }
+            }
+        }
+        self.send_solicitations(now);
+    }
+
     fn send_request(&mut self, request: &NeighbourRequest, now: Time) {
         let interface = self.interface(request.interface);
         let (mac, vlan) = (self.topology.mac(interface), interface.vlan());

@@ -305,6 +305,10 @@ impl Gateway {
             self.events.push(now, kind, format!("port {name}"));
             self.link_changed(port, state.up, now);
         }
+        if state.up {
+            // Hosts there may know another MAC, or a switch another way.
+            self.announce_port(port, now);
+        }
     }
 
     /// State of a port as last told.

@@ -52,6 +52,7 @@ impl Node {
 const fn attachment(kind: &PortKind) -> &'static str {
     match kind {
         PortKind::Packet { .. } => "packet",
+        PortKind::Xdp { .. } => "xdp",
         PortKind::Tap { .. } => "tap",
         PortKind::Tun { .. } => "tun",
         PortKind::Memif { .. } => "memif",
@@ -62,9 +63,10 @@ const fn attachment(kind: &PortKind) -> &'static str {
 
 fn device(kind: &PortKind) -> String {
     match kind {
-        PortKind::Packet { device } | PortKind::Tap { device } | PortKind::Tun { device } => {
-            device.clone()
-        }
+        PortKind::Packet { device }
+        | PortKind::Xdp { device }
+        | PortKind::Tap { device }
+        | PortKind::Tun { device } => device.clone(),
         PortKind::Memif { socket, id, .. } => format!("{} id {id}", socket.display()),
         PortKind::Pcap { read, write } => {
             let name = |p: &Option<std::path::PathBuf>| {

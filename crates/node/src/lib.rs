@@ -216,11 +216,14 @@ impl Node {
         for (index, port) in self.ports.iter_mut().enumerate() {
             port.refresh();
             let link = port.link();
-            if link != self.links[index] {
+            let id = PortId(index as u16);
+            let before = self.gateway.port_state(id);
+            // A device that is back may be another one.
+            let configured = self.gateway.config().ports.get(index).and_then(|port| port.mac);
+            let mac = configured.or(port.mac()).unwrap_or(before.mac);
+            if link != self.links[index] || mac != before.mac {
                 self.links[index] = link;
-                let id = PortId(index as u16);
-                let state = self.gateway.port_state(id);
-                self.gateway.handle_port(id, PortState { up: link == LinkState::Up, ..state }, now);
+                self.gateway.handle_port(id, PortState { mac, up: link == LinkState::Up }, now);
             }
         }
     }

@@ -50,6 +50,15 @@ pub enum PortError {
         /// What to do.
         next: &'static str,
     },
+    /// ENOBUFS: the limit of locked memory is too low.
+    #[error(
+        "{device}: AF_XDP locks 16 MiB of memory for each receive queue, and the limit does not allow it; \
+         raise it (`ulimit -l`, LimitMEMLOCK= in the unit) or add CAP_IPC_LOCK"
+    )]
+    LockedMemory {
+        /// Device name.
+        device: String,
+    },
     /// The name cannot be a device name.
     #[error(
         "`{device}` cannot be a network device: names have 1 to 15 bytes and no `/` or white space"

@@ -17,9 +17,11 @@ mod pool;
 mod port;
 mod prefetch;
 mod segment;
+mod shared;
 mod sys;
 pub mod tuntap;
 mod virtio;
+pub mod xdp;
 
 pub use coalesce::Coalescer;
 pub use error::PortError;

@@ -9,8 +9,8 @@
 //! by its event descriptor and looks at the control socket; both hang off [`Port::poll_fd`].
 //!
 //! **Trust.** Whoever may open the socket (owner and group) exchanges frames as the peer. Whatever it
-//! writes into shared memory costs frames or the connection, never more: see [`region`] and
-//! [`ring`]. Its event descriptor is set to not block; a peer that undoes that *and* fills it can
+//! writes into shared memory costs frames or the connection, never more: see `region` and
+//! `ring`. Its event descriptor is set to not block; a peer that undoes that *and* fills it can
 //! hold up the sender.
 //!
 //! Limits: mode ethernet only; no secrets; no abstract sockets, as anybody may open those; no

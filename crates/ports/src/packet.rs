@@ -31,13 +31,11 @@ use crate::{
 };
 
 // From linux/if_packet.h; the libc crate has them not for every target.
-const PACKET_ADD_MEMBERSHIP: i32 = 1;
 const PACKET_STATISTICS: i32 = 6;
 const PACKET_AUXDATA: i32 = 8;
 const PACKET_VNET_HDR: i32 = 15;
 const PACKET_QDISC_BYPASS: i32 = 20;
 const PACKET_IGNORE_OUTGOING: i32 = 23;
-const PACKET_MR_PROMISC: u16 = 1;
 const TP_STATUS_VLAN_VALID: u32 = 1 << 4;
 const TP_STATUS_VLAN_TPID_VALID: u32 = 1 << 6;
 
@@ -157,13 +155,7 @@ impl PacketPort {
         // SAFETY: the pointer and length describe `address`.
         checked(unsafe { libc::bind(self.socket.as_raw_fd(), (&raw const address).cast(), len) })?;
         if self.options.promiscuous {
-            let request = libc::packet_mreq {
-                mr_ifindex: self.device.index,
-                mr_type: PACKET_MR_PROMISC,
-                mr_alen: 0,
-                mr_address: [0; 8],
-            };
-            set_option(self.socket.as_fd(), libc::SOL_PACKET, PACKET_ADD_MEMBERSHIP, request)?;
+            sys::join_promiscuous(self.socket.as_fd(), self.device.index)?;
         }
         Ok(())
     }

@@ -3,12 +3,16 @@
 use std::{
     ffi::c_int,
     io, mem,
-    os::fd::{AsRawFd, BorrowedFd},
+    os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd},
 };
 
 use wire::Mac;
 
 use crate::{LinkState, PortError, PortHint};
+
+// From linux/if_packet.h; the libc crate has them not for every target.
+const PACKET_ADD_MEMBERSHIP: i32 = 1;
+const PACKET_MR_PROMISC: u16 = 1;
 
 /// A checked device name.
 #[derive(Clone, Debug)]
@@ -98,6 +102,27 @@ pub(crate) fn interface_ioctl(
     // SAFETY: the descriptor is open, and `request` is a valid ifreq for the whole call; every
     // ioctl this is called with reads and writes an ifreq.
     checked(unsafe { libc::ioctl(fd.as_raw_fd(), what as _, request) }).map(|_| ())
+}
+
+/// A socket that holds a device promiscuous as long as it is open, also when the process is killed.
+pub(crate) fn promiscuous(index: c_int) -> io::Result<OwnedFd> {
+    let kind = libc::SOCK_RAW | libc::SOCK_CLOEXEC;
+    // SAFETY: no pointers are involved; a descriptor that is not negative is ours to own. Protocol 0
+    // receives nothing.
+    let socket = unsafe { OwnedFd::from_raw_fd(checked(libc::socket(libc::AF_PACKET, kind, 0))?) };
+    join_promiscuous(socket.as_fd(), index)?;
+    Ok(socket)
+}
+
+/// Makes a packet socket hold a device promiscuous.
+pub(crate) fn join_promiscuous(socket: BorrowedFd<'_>, index: c_int) -> io::Result<()> {
+    let request = libc::packet_mreq {
+        mr_ifindex: index,
+        mr_type: PACKET_MR_PROMISC,
+        mr_alen: 0,
+        mr_address: [0; 8],
+    };
+    set_option(socket, libc::SOL_PACKET, PACKET_ADD_MEMBERSHIP, request)
 }
 
 /// What to do about a device that is down.

@@ -16,7 +16,7 @@ pub struct PortsView {
 pub struct PortView {
     /// Name.
     pub name: String,
-    /// `packet`, `tap`, `tun`, `memif`, `pcap` or `memory`.
+    /// `packet`, `xdp`, `tap`, `tun`, `memif`, `pcap` or `memory`.
     pub attachment: Name,
     /// Kernel device or file; empty for in-memory links.
     pub device: String,

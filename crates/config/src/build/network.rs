@@ -91,12 +91,13 @@ pub(super) fn ports(doc: &Doc<'_>, tabs: &[Tab<'_, '_>], names: &[String]) -> Ve
                 (device, span)
             };
             let kind = match word {
-                "tap" | "tun" | "packet" => {
+                "tap" | "tun" | "packet" | "xdp" => {
                     let (device, span) = device();
                     devices.entry(device.clone()).or_insert(span);
                     match word {
                         "tap" => PortKind::Tap { device },
                         "tun" => PortKind::Tun { device },
+                        "xdp" => PortKind::Xdp { device },
                         _ => PortKind::Packet { device },
                     }
                 }

@@ -180,6 +180,7 @@ fn virtual_router(VirtualRouter { name, line, offload }: &VirtualRouter) -> Item
 fn port(Port { name, line, kind, mac, fast_path, super_packets }: &Port) -> Item {
     let (word, particular) = match kind {
         PortKind::Packet { device } => ("packet", vec![("device", device.clone())]),
+        PortKind::Xdp { device } => ("xdp", vec![("device", device.clone())]),
         PortKind::Tap { device } => ("tap", vec![("device", device.clone())]),
         PortKind::Tun { device } => ("tun", vec![("device", device.clone())]),
         PortKind::Memif { socket, id, server, log2_ring_size } => {

@@ -110,8 +110,8 @@ pub static PORT: Section = Section {
     about: "An attachment to the network.",
     keys: &[
         key("name", NAME, REQUIRED, "\"lan0\"", "Name."),
-        key("kind", Kind::Words(&["packet", "tap", "tun", "memif", "pcap", "memory"]), "packet", "\"packet\"", "AF_PACKET on a kernel interface, a TAP or TUN device, shared memory with another process (memif), capture files, or an in-memory link."),
-        key("device", Kind::Text("the name of a kernel interface, at most 15 characters"), "the port's name", "\"eth1\"", "Kernel interface (packet, tap, tun)."),
+        key("kind", Kind::Words(&["packet", "xdp", "tap", "tun", "memif", "pcap", "memory"]), "packet", "\"packet\"", "AF_PACKET or AF_XDP on a kernel interface, a TAP or TUN device, shared memory with another process (memif), capture files, or an in-memory link."),
+        key("device", Kind::Text("the name of a kernel interface, at most 15 characters"), "the port's name", "\"eth1\"", "Kernel interface (packet, xdp, tap, tun)."),
         key("socket", Kind::Text("an absolute path"), "", "\"/run/lockgate/vpp.sock\"", "Control socket of a memif port: made by the server, asked by the client. Owner and group may connect."),
         key("role", Kind::Words(&["server", "client"]), "server", "\"client\"", "Which end of a memif port this is. The client connects and brings the memory."),
         key("id", Kind::Int { min: 0, max: u32::MAX as u64 }, "0", "1", "Number of a memif interface; both ends name the same."),

@@ -16,9 +16,10 @@ use rustix::event::EventfdFlags;
 use super::{
     MemifFault, MemifRole,
     message::{AddRing, Hello, MODE_ETHERNET, Message, VERSION},
-    region::{MAX_SHARED, Region},
+    region::{self, MAX_SHARED},
     ring::{BUFFER_LEN, MAX_LOG2_RING_SIZE, Receiver, Ring, Sender, ring_len},
 };
+use crate::shared::Region;
 
 /// Regions a client may bring.
 const MAX_REGIONS: usize = 16;
@@ -133,7 +134,7 @@ impl Handshake {
                 if shared > MAX_SHARED {
                     return Err(MemifFault::RegionSize);
                 }
-                regions.push(Region::map(&fd.ok_or(MemifFault::NoDescriptor)?, size)?);
+                regions.push(region::of_peer(&fd.ok_or(MemifFault::NoDescriptor)?, size)?);
                 self.stage = Stage::Parts { regions, shared, to_us, from_us };
                 ack()
             }

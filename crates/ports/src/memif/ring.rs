@@ -24,8 +24,8 @@ use std::{
 
 use rustix::fs::OFlags;
 
-use super::{MemifFault, MemifRole, message::AddRing, region::Region};
-use crate::{Frame, FramePool, LARGE_ROOM, PortCounters, SMALL_ROOM};
+use super::{MemifFault, MemifRole, message::AddRing};
+use crate::{Frame, FramePool, LARGE_ROOM, PortCounters, SMALL_ROOM, shared::Region};
 
 /// First word of every ring.
 const COOKIE: u32 = 0x03e3_1f20;

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use rustix::event::EventfdFlags;
 
 use super::*;
-use crate::{HEADROOM, memif::region::Region};
+use crate::{HEADROOM, memif::region};
 
 const LOG2: u8 = 3;
 const SIZE: u16 = 1 << LOG2;
@@ -26,7 +26,7 @@ fn both() -> Both {
     let (ours, file) = Region::create(len).expect("memory");
     let memory: Arc<[Region]> = Arc::new([ours]);
     let client = Ring::ours(&memory, 0, LOG2, BUFFERS_AT, event());
-    let theirs: Arc<[Region]> = Arc::new([Region::map(&file, len as u64).expect("sealed")]);
+    let theirs: Arc<[Region]> = Arc::new([region::of_peer(&file, len as u64).expect("sealed")]);
     let server = Ring::theirs(&theirs, &place(), event()).expect("a ring");
     Both { client, server, memory }
 }

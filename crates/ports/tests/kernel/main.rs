@@ -14,6 +14,7 @@ use lockgate_ports::{
     Checksum, Frame, FramePool, Gso, GsoKind, LinkState, Port, PortCounters, PortError,
     packet::{PacketOptions, PacketPort},
     tuntap::{TunTapMode, TunTapOptions, TunTapPort},
+    xdp::{XdpOptions, XdpPort},
 };
 use net::{Net, in_namespace, kernel_tests_wanted};
 use wire::{
@@ -42,6 +43,13 @@ fn tuntap(
 ) -> TunTapPort {
     in_namespace(&net.name(namespace), || {
         TunTapPort::open(name, TunTapOptions { mode, attach_only: false }, pool)
+    })
+    .unwrap_or_else(|e| panic!("{e}"))
+}
+
+fn xdp(net: &Net, namespace: &str, device: &str, pool: &Arc<FramePool>) -> XdpPort {
+    in_namespace(&net.name(namespace), || {
+        XdpPort::open(device, XdpOptions { promiscuous: true }, pool)
     })
     .unwrap_or_else(|e| panic!("{e}"))
 }
@@ -108,6 +116,97 @@ fn udp_super_packets_pass_whole() {
     let counters = forwarder.stop();
     assert!(counters[0].rx_packets >= 80, "{counters:?}");
     assert_balanced(&pool, counters);
+}
+
+#[test]
+fn xdp_ports_forward_between_hosts_that_finish_their_checksums() {
+    if !kernel_tests_wanted() {
+        return;
+    }
+    let (net, pool) = (two_hosts(), FramePool::new(2048, 16));
+    for host in ["a", "b"] {
+        net.run(host, "ethtool", "-K eth0 tx off");
+    }
+    let [a, b] = ["g0", "g1"].map(|device| xdp(&net, "g", device, &pool));
+    assert!(a.describe().mode.starts_with("af-xdp native copy"), "{:?}", a.describe());
+    assert_eq!(a.mac().map(|m| m.to_string()), Some(net.mac("g", "g0")));
+    assert_eq!(a.mtu(), Some(1500));
+    let forwarder = Forwarder::start(a, b);
+    for v6 in [false, true] {
+        net.ping("a", 2, v6);
+        net.tcp("a", "b", 2, v6, TCP_BYTES);
+        net.tcp("b", "a", 1, v6, TCP_BYTES);
+    }
+    let counters = forwarder.stop();
+    assert!(counters.iter().all(|c| c.rx_packets > 20_000 && c.rx_super == 0), "{counters:?}");
+    for c in counters {
+        assert_eq!((c.rx_errors, c.tx_errors), (0, 0), "{counters:?}");
+    }
+    assert_eq!(pool.in_use(), 0);
+}
+
+#[test]
+fn an_xdp_port_follows_its_device_and_leaves_nothing_behind() {
+    if !kernel_tests_wanted() {
+        return;
+    }
+    let (net, pool) = (two_hosts(), FramePool::new(512, 64));
+    net.run("a", "ethtool", "-K eth0 tx off");
+    let program = |net: &Net| net.shows("g", "-d link show dev g0", "prog/xdp");
+    let mut a = xdp(&net, "g", "g0", &pool);
+    let refresh = |a: &mut XdpPort, wanted| {
+        in_namespace(&net.name("g"), || a.refresh_until(wanted));
+    };
+    refresh(&mut a, LinkState::Up);
+    assert!(program(&net), "the program is at the device");
+    let again = in_namespace(&net.name("g"), || XdpPort::open("g0", XdpOptions::default(), &pool));
+    assert!(matches!(again.err(), Some(PortError::DeviceBusy { .. })));
+
+    net.ip("g", "link set dev g0 down");
+    refresh(&mut a, LinkState::Down);
+    let mut frames = vec![pool.alloc(60).expect("free")];
+    a.send(&mut frames);
+    assert_eq!((a.counters().tx_dropped, frames.len()), (1, 0));
+    net.ip("g", "link set dev g0 up");
+    refresh(&mut a, LinkState::Up);
+    net.ip("g", "link del g0");
+    refresh(&mut a, LinkState::Gone);
+    assert_eq!(a.receive(&mut frames, 64), 0);
+
+    net.veth(("a", "eth0"), ("g", "g0"));
+    net.address("a", "eth0", 1);
+    net.run("a", "ethtool", "-K eth0 tx off");
+    refresh(&mut a, LinkState::Up);
+    assert!(program(&net), "it is at the new device");
+    let b = xdp(&net, "g", "g1", &pool);
+    let forwarder = Forwarder::start(a, b);
+    net.ping("a", 2, false);
+    let counters = forwarder.stop();
+    assert!(counters[0].rx_packets > 0 && counters[0].tx_packets > 0);
+    assert!(!program(&net), "the program goes with the port");
+    assert_eq!(pool.in_use(), 0);
+}
+
+#[test]
+fn an_xdp_port_names_what_does_not_fit() {
+    if !kernel_tests_wanted() {
+        return;
+    }
+    let (net, pool) = (two_hosts(), FramePool::new(64, 4));
+    let open = |device: &str| {
+        let opened = || XdpPort::open(device, XdpOptions::default(), &pool);
+        in_namespace(&net.name("g"), opened).err()
+    };
+    assert!(matches!(open("lo"), Some(PortError::WrongKind { .. })));
+    assert!(matches!(open("nowhere"), Some(PortError::NoSuchDevice { .. })));
+    net.ip("g", "link set dev g0 mtu 9000");
+    let error = open("g0").map(|e| e.to_string()).unwrap_or_default();
+    assert!(error.contains("an MTU of at most 3822 bytes"), "{error}");
+    let nobody = in_namespace(&net.name("g"), || {
+        net::become_nobody();
+        XdpPort::open("g1", XdpOptions::default(), &pool).err()
+    });
+    assert!(matches!(nobody, Some(PortError::MissingCapability { .. })), "{nobody:?}");
 }
 
 #[test]

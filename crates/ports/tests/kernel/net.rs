@@ -64,6 +64,21 @@ impl Net {
         ip(&args);
     }
 
+    /// Runs another program in a namespace.
+    pub fn run(&self, namespace: &str, program: &str, command: &str) {
+        let name = self.name(namespace);
+        let args: Vec<_> =
+            ["netns", "exec", &name, program].into_iter().chain(command.split(' ')).collect();
+        ip(&args);
+    }
+
+    /// Whether what `ip` shows in a namespace has a word in it.
+    pub fn shows(&self, namespace: &str, command: &str, word: &str) -> bool {
+        let name = self.name(namespace);
+        let args: Vec<_> = ["-n", &name].into_iter().chain(command.split(' ')).collect();
+        String::from_utf8_lossy(&ip(&args).stdout).contains(word)
+    }
+
     /// A veth pair, both ends up, without link-local addresses.
     pub fn veth(&self, (ns_a, a): (&str, &str), (ns_b, b): (&str, &str)) {
         let other = self.name(ns_b);
@@ -207,9 +222,9 @@ fn address(octet: u8, v6: bool) -> IpAddr {
     if v6 { [0xfd09, 0, 0, 0, 0, 0, 0, u16::from(octet)].into() } else { [10, 9, 0, octet].into() }
 }
 
-fn ip(args: &[&str]) {
+fn ip(args: &[&str]) -> Output {
     let command: Vec<_> = ["ip"].iter().chain(args).copied().collect();
-    run(&command);
+    run(&command)
 }
 
 fn run(command: &[&str]) -> Output {

@@ -53,7 +53,7 @@ fn streams_survive_loss_reordering_and_duplication() {
     let link = office.net.link_mut(office.wan);
     (link.loss, link.duplicate, link.reorder) = (10, 10, 20);
     let server = office.server(false, office::STREAMS);
-    let app = office.net.start(office.anna, StreamClient::new(server, 50_000, Work::Echo(100_000)));
+    let app = office.net.start(office.anna, StreamClient::new(server, 50_000, Work::Echo(400_000)));
     office.net.run_until(10 * MINUTE, |net| net.report(app).done);
     assert!(office.net.report(app).succeeded(), "{:?}", office.net.report(app));
     let link = office.net.link_counters(office.wan);
