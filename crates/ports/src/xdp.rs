@@ -318,7 +318,7 @@ impl Port for XdpPort {
                     });
                 }
                 format!(
-                    "af-xdp {} {}, {} of receive queues",
+                    "af-xdp {} {}, receive queues: {}",
                     match attached.hook {
                         Hook::Native => "native",
                         Hook::Generic => "generic",
