@@ -46,7 +46,7 @@ use socket::{Control, Incoming, Listener};
 
 /// Looks at the port (about a second apart) that a handshake may take.
 const HANDSHAKE_LOOKS: u8 = 3;
-/// Messages taken in one go.
+/// Peers, and messages of one, taken in one go.
 const MAX_MESSAGES: usize = 32;
 
 /// Which end of a connection.
@@ -161,7 +161,10 @@ impl MemifPort {
 
     /// Takes peers and messages that wait.
     fn attend(&mut self) {
-        while let Some(control) = self.listener.as_ref().and_then(Listener::accept) {
+        for _ in 0..MAX_MESSAGES {
+            let Some(control) = self.listener.as_ref().and_then(Listener::accept) else {
+                break;
+            };
             match self.state {
                 State::Apart => self.meet(control),
                 State::Meeting { .. } | State::Together { .. } => {
