@@ -151,11 +151,10 @@ impl MemifPort {
         let (handshake, first) = Handshake::start(self.options.role, &self.terms);
         let watched = watch(&self.epoll, control.socket(), epoll::EventFlags::IN);
         let greeted = first.is_none_or(|first| control.send(&first.encode(), None).is_ok());
-        match watched {
-            Ok(()) if greeted => {
-                self.state = State::Meeting { control, handshake, looks: 0 };
-            }
-            Ok(()) | Err(_) => self.last_fault = Some(MemifFault::OwnMemory),
+        match (watched, greeted) {
+            (Ok(()), true) => self.state = State::Meeting { control, handshake, looks: 0 },
+            (Ok(()), false) => self.last_fault = Some(MemifFault::Gone),
+            (Err(_), _) => self.last_fault = Some(MemifFault::OwnMemory),
         }
     }
 
@@ -285,20 +284,14 @@ impl Port for MemifPort {
 
     fn send(&mut self, frames: &mut Vec<Frame>) {
         match &mut self.state {
-            State::Together { link, .. } => {
-                match link.sender.send(frames, &mut self.counters) {
-                    Ok(true) => {
-                        // Full means that the peer has been told often enough.
-                        let _full =
-                            rustix::io::write(link.sender.ring().event(), &1u64.to_ne_bytes());
-                    }
-                    Ok(false) => {}
-                    Err(fault) => {
-                        self.counters.tx_dropped += frames.len() as u64;
-                        self.part(fault);
-                    }
+            State::Together { link, .. } => match link.sender.send(frames, &mut self.counters) {
+                Ok(true) => link.sender.ring().wake(),
+                Ok(false) => {}
+                Err(fault) => {
+                    self.counters.tx_dropped += frames.len() as u64;
+                    self.part(fault);
                 }
-            }
+            },
             State::Apart | State::Meeting { .. } => {
                 self.counters.tx_dropped += frames.len() as u64;
             }

@@ -335,10 +335,8 @@ impl Port for XdpPort {
 /// How many receive queues the device has; one where nobody says.
 fn receive_queues(device: &str) -> u32 {
     let names = fs::read_dir(format!("/sys/class/net/{device}/queues"));
-    let is_receive = |entry: fs::DirEntry| {
-        entry.file_name().to_str().is_some_and(|name| name.starts_with("rx-"))
-    };
-    let count = names
-        .map_or(0, |names| names.flatten().filter_map(|e| is_receive(e).then_some(())).count());
+    let is_receive =
+        |entry: &fs::DirEntry| entry.file_name().as_encoded_bytes().starts_with(b"rx-");
+    let count = names.map_or(0, |names| names.flatten().filter(is_receive).count());
     u32::try_from(count).unwrap_or(MAX_QUEUES).clamp(1, MAX_QUEUES)
 }

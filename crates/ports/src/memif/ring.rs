@@ -148,6 +148,11 @@ impl Ring {
         &self.event
     }
 
+    /// Wakes the receiver. A full event means that it has been told often enough.
+    pub(super) fn wake(&self) {
+        let _full = rustix::io::write(&self.event, &1u64.to_ne_bytes());
+    }
+
     /// Whether the peer wants to be woken.
     fn wants_event(&self) -> bool {
         // The peer clears the flag and then looks at the counter; we wrote the counter and now look
@@ -287,6 +292,12 @@ impl Receiver {
         }
         pool.free_burst(&mut self.blank);
         self.publish();
+        if into.len() == before {
+            // All were broken, or no buffer was left: whoever got nothing may sleep, and the peer was asked
+            // not to wake us. What still waits wakes us itself.
+            self.mask(false);
+            self.ring.wake();
+        }
         Ok(into.len() - before)
     }
 

@@ -126,6 +126,20 @@ fn an_empty_receive_asks_to_be_woken_and_a_full_one_takes_it_back() {
 }
 
 #[test]
+fn a_burst_of_which_nothing_is_left_still_asks_to_be_woken() {
+    let pool = FramePool::new(0, 0);
+    for (mut sender, mut receiver) in directions() {
+        let mut counters = PortCounters::default();
+        for _ in 0..3 {
+            let asked = sender.send(&[frame(60, 0)], &mut counters).expect("honest");
+            assert!(asked, "whoever got nothing sleeps");
+            let (got, seen) = receive(&mut receiver, &pool);
+            assert_eq!((got.len(), seen.rx_dropped), (0, 1));
+        }
+    }
+}
+
+#[test]
 fn a_dry_pool_costs_frames_and_nothing_else() {
     let pool = FramePool::new(2, 0);
     let [(mut sender, mut receiver), _] = directions();

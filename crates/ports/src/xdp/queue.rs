@@ -8,6 +8,7 @@
 
 use std::{io, os::fd::OwnedFd, sync::Arc, sync::atomic::Ordering};
 
+use rustix::io::Errno;
 use rustix::net::{
     AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, bind, recv, send, socket_with,
     sockopt,
@@ -122,6 +123,8 @@ impl Queue {
                 // The driver waits for chunks that are there; what the call says does not matter.
                 let _nothing = recv(&self.socket, &mut [0u8; 0][..], RecvFlags::DONTWAIT);
             }
+            // What is wrong with the device, the next burst to send or look at it tells.
+            let _told_later = self.kick();
             return 0;
         }
         for ahead in 0..most {
@@ -174,7 +177,7 @@ impl Queue {
         &mut self,
         frames: &[Frame],
         counters: &mut PortCounters,
-    ) -> Result<(), rustix::io::Errno> {
+    ) -> Result<(), Errno> {
         self.reclaim();
         let mut queued = 0;
         for frame in frames {
@@ -198,16 +201,20 @@ impl Queue {
             counters.count_tx(frame);
         }
         self.to_send.publish_producer(queued);
-        if queued > 0 && self.to_send.wants_wakeup() { self.kick(queued) } else { Ok(()) }
+        self.kick()
     }
 
-    /// Makes the kernel send what is queued, some frames a call.
-    fn kick(&mut self, queued: u32) -> Result<(), rustix::io::Errno> {
-        use rustix::io::Errno;
-        for _ in 0..queued.div_ceil(KERNEL_BATCH) {
+    /// Makes the kernel send what is queued, also by earlier calls that it had no room for.
+    fn kick(&self) -> Result<(), Errno> {
+        for _ in 0..self.to_send.left().min(RING).div_ceil(KERNEL_BATCH) {
+            if !self.to_send.wants_wakeup() {
+                break;
+            }
             match send(&self.socket, &[], SendFlags::DONTWAIT) {
-                // More is left, or there was no room for the moment: the next call goes on.
-                Ok(_) | Err(Errno::AGAIN | Errno::BUSY | Errno::NOBUFS | Errno::INTR) => {}
+                // More is left: the next call goes on.
+                Ok(_) | Err(Errno::AGAIN | Errno::INTR) => {}
+                // No room for the moment: the next burst, or an empty receive, tries again.
+                Err(Errno::BUSY | Errno::NOBUFS) => break,
                 Err(error) => return Err(error),
             }
         }
@@ -258,6 +265,12 @@ impl Ring {
     fn filled(&self) -> u32 {
         let producer = self.memory.u32_at(self.place.producer as usize).load(Ordering::Acquire);
         producer.wrapping_sub(self.ours)
+    }
+
+    /// As producer: entries that the kernel has not taken.
+    fn left(&self) -> u32 {
+        let consumer = self.memory.u32_at(self.place.consumer as usize).load(Ordering::Acquire);
+        self.ours.wrapping_sub(consumer)
     }
 
     fn publish_producer(&mut self, count: u32) {
