@@ -9,6 +9,7 @@
 #   ask NAME COMMAND...            asks one of them
 #   gbps                           the rate in iperf.json of WORK
 #   finish                         prints the count; false when something failed
+# With WORKERS=N in the environment every gateway has N workers.
 # Processes in BACKGROUND are ended with the script; files in WORK go with it.
 WORK=$(mktemp -d)
 PASSED=0 FAILED=0 BACKGROUND=() SPACES=()
@@ -17,6 +18,7 @@ begin() {
   local script tool ns
   script=$(basename "$0")
   LOCKGATE=$(realpath "${1:?usage: $script PATH_OF_LOCKGATE}" 2>/dev/null || realpath "../../$1")
+  [ -z "${WORKERS:-}" ] || with_workers
   if [ "$(id -u)" != 0 ]; then echo "$script needs root for network namespaces" >&2; exit 1; fi
   for tool in $2; do
     command -v "$tool" >/dev/null || { echo "$script needs $tool: apt-get install $3" >&2; exit 1; }
@@ -24,6 +26,21 @@ begin() {
   SPACES=("${@:4}")
   trap cleanup EXIT
   for ns in "${SPACES[@]}"; do ip netns del "$ns" 2>/dev/null; ip netns add "$ns"; in_ns "$ns" ip link set lo up; done
+}
+# From here on LOCKGATE adds to the configurations in WORK what they lack, before it reads one.
+with_workers() {
+  cat > "$WORK/lockgate" <<T
+#!/bin/sh
+case " \$* " in
+  *' run '*|*' check '*|*' reload '*|*' plan '*)
+    for file in "$WORK"/*.toml; do
+      grep -q '^workers = ' "\$file" || printf '\n[limits]\nworkers = $WORKERS\n' >> "\$file"
+    done ;;
+esac
+exec "$LOCKGATE" "\$@"
+T
+  chmod +x "$WORK/lockgate"
+  LOCKGATE=$WORK/lockgate
 }
 cleanup() {
   local pid ns

@@ -34,6 +34,7 @@ check "configuration is valid" "$LOCKGATE" check "$WORK/gateway.toml"
 ip netns exec lgg "$LOCKGATE" run --config "$WORK/gateway.toml" >"$WORK/daemon.log" 2>&1 &
 DAEMON=$!; BACKGROUND+=($DAEMON)
 check "daemon answers on its socket" until_ok 20 lg show system
+[ -z "${WORKERS:-}" ] || has "there are $WORKERS workers" "[^0-9]$WORKERS workers" lg show engines
 
 ip netns exec lgs python3 -m http.server --bind :: 8080 --directory "$WORK" >/dev/null 2>&1 & BACKGROUND+=($!)
 ip netns exec lgs python3 -m http.server --bind :: 8081 --directory "$WORK" >/dev/null 2>&1 & BACKGROUND+=($!)

@@ -666,6 +666,8 @@ pub struct Limits {
     pub super_frames: u32,
     /// Depth of the punt ring.
     pub punt_ring: u32,
+    /// Workers: forwarding threads.
+    pub workers: u32,
     /// Packets a second for each punt cause, by the name of the cause; others are unlimited.
     pub punt: BTreeMap<String, u32>,
     /// ICMP errors the gateway sends a second.

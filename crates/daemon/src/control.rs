@@ -242,7 +242,7 @@ impl Control {
     async fn complete(&self, response: &mut Response) {
         match response {
             Response::System(view) => {
-                view.busy = Some(self.forward.busy());
+                view.busy = self.forward.busy();
                 view.cpu = host::cpu();
                 view.resident_bytes = host::resident_bytes();
                 view.capabilities = crate::privileges::held();

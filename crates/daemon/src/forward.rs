@@ -1,9 +1,7 @@
-//! The forwarding thread, and the handle by which the control thread talks to it.
+//! The forwarding threads, and the handle by which the control thread talks to it.
 
 use std::{
     io,
-    num::NonZeroU64,
-    os::fd::RawFd,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicU32, Ordering},
@@ -15,41 +13,21 @@ use std::{
 
 use api::{ApiError, ExportKeys, KeyTable, Request, Response};
 use config::Config;
-use mio::{Events, Interest, Poll, Token, Waker, unix::SourceFd};
+use mio::Waker;
 use node::{Job, JobDone};
-use tokio::sync::oneshot;
-use wire::Time;
+use tokio::sync::{Notify, oneshot};
 
-use crate::{OpenError, Runner};
-
-/// Empty steps before the thread blocks: a gap between bursts is shorter than a wake-up costs.
-const SPINS: u32 = 32;
-
-/// Frames per second from which on it is worth to wait for several.
-const LOADED: u128 = 30_000;
-
-/// Over how long they are counted.
-const PACE_WINDOW: Duration = Duration::from_millis(1);
-
-/// What is waited then.
-const PAUSE: Duration = Duration::from_micros(25);
-
-/// So many frames in a step are a burst that needs no waiting.
-const MANY: usize = 64;
-
-/// Longest sleep, so that a device that came back is noticed even if nobody says so.
-const LONGEST_SLEEP: Duration = Duration::from_millis(100);
-
-/// How often the share of busy time is published.
-const LOAD_WINDOW: Duration = Duration::from_secs(1);
+use crate::{
+    OpenError, Runner,
+    crew::{Crew, Ended},
+    pulse::{LONGEST_SLEEP, Pulse, exact_sleeps},
+};
 
 /// How long frames may take to leave at shutdown.
 const DRAIN_LIMIT: Duration = Duration::from_secs(1);
 
 /// Threads for key exchanges and signatures.
-const WORKERS: usize = 2;
-
-const WAKE: Token = Token(usize::MAX);
+const JOB_THREADS: usize = 2;
 
 enum Command {
     Ask(Request, oneshot::Sender<Result<Response, ApiError>>),
@@ -58,10 +36,10 @@ enum Command {
     Stop,
 }
 
-/// The forwarding thread.
+/// The forwarding threads: one has the slow path's timers and answers requests, the others are its crew.
 pub struct Forwarder {
     handle: Handle,
-    ended: oneshot::Receiver<()>,
+    ended: Arc<Notify>,
     thread: thread::JoinHandle<()>,
 }
 
@@ -70,42 +48,29 @@ pub struct Forwarder {
 pub struct Handle {
     commands: mpsc::Sender<Command>,
     waker: Arc<Waker>,
-    busy: Arc<AtomicU32>,
+    busy: Arc<[Arc<AtomicU32>]>,
     started: Instant,
 }
 
 impl Forwarder {
-    /// Starts the thread; time counts from `started`.
+    /// Starts the threads; time counts from `started`.
     ///
     /// # Errors
     /// What the kernel says when it gives no epoll instance or no thread.
-    pub fn start(runner: Box<dyn Runner>, started: Instant) -> io::Result<Self> {
-        let poll = Poll::new()?;
+    pub fn start(mut runner: Box<dyn Runner>, started: Instant) -> io::Result<Self> {
+        let (pulse, waker) = Pulse::new(started)?;
         let (commands, receiver) = mpsc::channel();
-        let (ended_sender, ended) = oneshot::channel();
-        let handle = Handle {
-            commands,
-            waker: Arc::new(Waker::new(poll.registry(), WAKE)?),
-            busy: Arc::default(),
-            started,
-        };
-        let busy = Arc::clone(&handle.busy);
-        let workers = Workers::start(&handle.waker)?;
+        let ended = Arc::new(Notify::new());
+        let crew = Crew::start(runner.take_workers(), started, &waker, &ended)?;
+        let mut busy = vec![pulse.busy()];
+        busy.extend(crew.busy());
+        let jobs = JobThreads::start(&waker)?;
+        let handle = Handle { commands, waker, busy: busy.into(), started };
+        let when_dropped = Ended(Arc::clone(&ended));
         let thread = thread::Builder::new().name("forwarding".into()).spawn(move || {
-            let _ended_when_dropped = ended_sender;
-            let meter = Meter::new(started);
+            let _when_dropped = when_dropped;
             exact_sleeps();
-            Loop {
-                runner,
-                workers,
-                commands: receiver,
-                poll,
-                started,
-                busy,
-                meter,
-                pace: Pace::default(),
-            }
-            .run();
+            Loop { runner, jobs, commands: receiver, pulse, crew }.run();
         })?;
         Ok(Self { handle, ended, thread })
     }
@@ -115,9 +80,9 @@ impl Forwarder {
         self.handle.clone()
     }
 
-    /// Waits until the thread ends by itself, which it never should.
+    /// Waits until a thread ends by itself, which none ever should.
     pub async fn ended(&mut self) {
-        let _ = (&mut self.ended).await;
+        self.ended.notified().await;
     }
 
     /// Lets frames leave, then ends the thread.
@@ -166,9 +131,9 @@ impl Handle {
             .unwrap_or_else(|_| Err(OpenError::new(None, "the forwarding thread has ended")))
     }
 
-    /// Share of the last second in which the thread was not asleep, 0 to 1.
-    pub fn busy(&self) -> f64 {
-        f64::from(self.busy.load(Ordering::Relaxed)) / 1000.0
+    /// For each forwarding thread, the share of the last second in which it was not asleep, 0 to 1.
+    pub fn busy(&self) -> Vec<f64> {
+        self.busy.iter().map(|of| f64::from(of.load(Ordering::Relaxed)) / 1000.0).collect()
     }
 
     /// Since the gateway started.
@@ -188,71 +153,50 @@ impl Handle {
 
 struct Loop {
     runner: Box<dyn Runner>,
-    workers: Workers,
+    jobs: JobThreads,
     commands: mpsc::Receiver<Command>,
-    poll: Poll,
-    started: Instant,
-    busy: Arc<AtomicU32>,
-    meter: Meter,
-    pace: Pace,
+    pulse: Pulse,
+    crew: Crew,
 }
 
 impl Loop {
     fn run(mut self) {
-        let mut events = Events::with_capacity(64);
-        let mut empty = 0;
         loop {
-            let now = self.now();
+            let now = self.pulse.now();
             let moved = self.runner.step(now);
             let worked = self.exchange_jobs();
             match self.commands.try_recv() {
                 Ok(Command::Stop) | Err(mpsc::TryRecvError::Disconnected) => break,
                 Ok(command) => {
                     self.execute(command);
-                    empty = 0;
+                    self.pulse.worked();
                     continue;
                 }
                 Err(mpsc::TryRecvError::Empty) => {}
             }
             if moved > 0 || worked {
-                empty = 0;
-                self.meter.publish(&self.busy);
-                self.pace(moved, now);
-                continue;
+                self.pulse.moved(moved, now);
+            } else if self.pulse.is_idle() {
+                self.sleep();
             }
-            empty += 1;
-            if empty < SPINS {
-                std::hint::spin_loop();
-                continue;
-            }
-            self.sleep(&mut events);
         }
-        self.runner.shut_down(self.now());
+        self.crew.stop();
+        self.runner.shut_down(self.pulse.now());
         let limit = Instant::now() + DRAIN_LIMIT;
-        while !self.runner.drain(self.now()) && Instant::now() < limit {
+        while !self.runner.drain(self.pulse.now()) && Instant::now() < limit {
             thread::yield_now();
         }
     }
 
-    /// Under load, waits a little until more frames have come: a few at a time cost the kernel, the far ends
-    /// and us several times as much as many together. As network devices do with their interrupts.
-    fn pace(&mut self, moved: usize, now: Time) {
-        if self.pace.is_wanted(moved, now) {
-            let before = Instant::now();
-            thread::sleep(PAUSE);
-            self.meter.slept(before.elapsed());
-        }
-    }
-
-    /// Gives the workers what is to be done and takes what they have done; says whether they had
+    /// Gives the job threads what is to be done and takes what they have done; says whether they had
     /// anything.
     fn exchange_jobs(&mut self) -> bool {
         while let Some(job) = self.runner.poll_job() {
-            self.workers.give(job);
+            self.jobs.give(job);
         }
         let mut any = false;
-        while let Ok(done) = self.workers.done.try_recv() {
-            let now = self.now();
+        while let Ok(done) = self.jobs.done.try_recv() {
+            let now = self.pulse.now();
             self.runner.handle_job_done(done, now);
             any = true;
         }
@@ -267,69 +211,39 @@ impl Loop {
                 drop(reply.send(self.runner.export_keys(&request, &who)));
             }
             Command::Apply(config, reply) => {
-                let now = self.now();
+                let now = self.pulse.now();
                 drop(reply.send(self.runner.apply(config, now)));
             }
             Command::Stop => {}
         }
     }
 
-    fn sleep(&mut self, events: &mut Events) {
-        let due = self.runner.poll_timeout().map(|at| at.since(self.now()));
+    fn sleep(&mut self) {
+        self.runner.rest();
+        // Whoever makes a timer after this looks whether we sleep, and wakes us.
+        self.crew.nap(true);
+        let due = self.runner.poll_timeout().map(|at| at.since(self.pulse.now()));
         let timeout = due.map_or(LONGEST_SLEEP, |due| due.min(LONGEST_SLEEP));
-        if timeout.is_zero() {
-            return;
+        if !timeout.is_zero() {
+            self.pulse.sleep(&self.runner.poll_fds(), timeout);
         }
-        for fd in self.runner.poll_fds() {
-            self.arm(fd);
-        }
-        let before = Instant::now();
-        match self.poll.poll(events, Some(timeout)) {
-            Ok(()) => {}
-            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-            Err(e) => {
-                tracing::error!("epoll: {e}");
-                thread::sleep(Duration::from_millis(1));
-            }
-        }
-        self.meter.slept(before.elapsed());
-        self.meter.publish(&self.busy);
-    }
-
-    /// Arms a descriptor again before every sleep: epoll is edge-triggered here, and a port that was
-    /// opened again may have got the number of the old one.
-    fn arm(&self, fd: RawFd) {
-        let token = Token(usize::try_from(fd).unwrap_or(0));
-        let registry = self.poll.registry();
-        let again = registry.reregister(&mut SourceFd(&fd), token, Interest::READABLE);
-        if again.is_err()
-            && let Err(e) = registry.register(&mut SourceFd(&fd), token, Interest::READABLE)
-        {
-            // EPERM is what a plain file answers (a pcap port); it is always readable.
-            if e.kind() != io::ErrorKind::PermissionDenied {
-                tracing::debug!("descriptor {fd} cannot be polled: {e}");
-            }
-        }
-    }
-
-    fn now(&self) -> Time {
-        Time::ZERO + self.started.elapsed()
+        self.crew.nap(false);
     }
 }
 
 /// Threads that do what would hold forwarding up: key exchanges and signatures of IKE.
-struct Workers {
+struct JobThreads {
     jobs: mpsc::Sender<Job>,
     done: mpsc::Receiver<JobDone>,
 }
 
-impl Workers {
+impl JobThreads {
     /// Starts them; `waker` wakes the forwarding thread when one has done something.
     fn start(waker: &Arc<Waker>) -> io::Result<Self> {
         let (jobs, receiver) = mpsc::channel::<Job>();
         let (finished, done) = mpsc::channel();
         let receiver = Arc::new(Mutex::new(receiver));
-        for number in 0..WORKERS {
+        for number in 0..JOB_THREADS {
             let (receiver, finished) = (Arc::clone(&receiver), finished.clone());
             let waker = Arc::clone(waker);
             thread::Builder::new().name(format!("ike-{number}")).spawn(move || {
@@ -352,89 +266,5 @@ impl Workers {
         if self.jobs.send(job).is_err() {
             tracing::error!("no thread is left for key exchanges");
         }
-    }
-}
-
-/// Whether frames come so fast that a short wait brings many.
-#[derive(Default)]
-struct Pace {
-    /// When the frames are counted from, and how many came since.
-    window: (Time, usize),
-    loaded: bool,
-}
-
-impl Pace {
-    /// After a step that moved so many frames.
-    fn is_wanted(&mut self, moved: usize, now: Time) -> bool {
-        let (since, count) = &mut self.window;
-        *count += moved;
-        let elapsed = now.since(*since);
-        if elapsed >= PACE_WINDOW {
-            self.loaded = *count as u128 * 1_000_000 >= LOADED * elapsed.as_micros();
-            self.window = (now, 0);
-        }
-        self.loaded && moved < MANY
-    }
-}
-
-/// Lets short sleeps of this thread end when they are over, not some 50 µs later.
-fn exact_sleeps() {
-    if let Err(e) = rustix::thread::set_current_timer_slack(Some(NonZeroU64::MIN)) {
-        tracing::debug!("the timer slack of the forwarding thread cannot be set: {e}");
-    }
-}
-
-/// Measures the share of time that was not slept.
-struct Meter {
-    window: Instant,
-    slept: Duration,
-}
-
-impl Meter {
-    fn new(start: Instant) -> Self {
-        Self { window: start, slept: Duration::ZERO }
-    }
-
-    fn slept(&mut self, time: Duration) {
-        self.slept += time;
-    }
-
-    fn publish(&mut self, busy: &AtomicU32) {
-        let length = self.window.elapsed();
-        if length >= LOAD_WINDOW {
-            let awake = length.saturating_sub(self.slept);
-            let permille = awake.as_micros() * 1000 / length.as_micros().max(1);
-            busy.store(u32::try_from(permille).unwrap_or(1000).min(1000), Ordering::Relaxed);
-            *self = Self::new(Instant::now());
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_load_is_waited_for_and_a_ping_is_not() {
-        let mut pace = Pace::default();
-        let mut now = Time::ZERO;
-        // a frame every 100 µs is 10,000 a second
-        for _ in 0..1_000 {
-            now = now + Duration::from_micros(100);
-            assert!(!pace.is_wanted(1, now));
-        }
-        // ten frames every 100 µs are a load, once that is known
-        let waits: Vec<_> = (0..100)
-            .map(|_| {
-                now = now + Duration::from_micros(100);
-                pace.is_wanted(10, now)
-            })
-            .collect();
-        assert!(!waits[0] && waits[20..].iter().all(|waits| *waits));
-        // who has many already waits for no more
-        assert!(!pace.is_wanted(MANY, now));
-        // and after a silence the first frame is served at once
-        now = now + Duration::from_millis(10);
-        assert!(!pace.is_wanted(1, now));
     }
 }

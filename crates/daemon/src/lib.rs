@@ -12,6 +12,7 @@
 
 mod config_view;
 mod control;
+mod crew;
 mod error;
 mod forward;
 mod host;
@@ -21,6 +22,7 @@ mod metrics;
 mod notify;
 mod open;
 mod privileges;
+mod pulse;
 mod runner;
 mod start;
 #[cfg(test)]

@@ -81,9 +81,12 @@ fn system(page: &mut Page, view: &api::SystemView) {
     page.row(&[], view.config.generation as f64);
     page.head("lockgate_config_last_change_failed", "gauge", "1 if the last change was refused.");
     page.row(&[], f64::from(u8::from(view.config.last_failure.is_some())));
-    if let Some(busy) = view.busy {
-        page.head("lockgate_busy_ratio", "gauge", "Time the forwarding thread was not asleep.");
-        page.row(&[], busy);
+    if !view.busy.is_empty() {
+        let help = "Time a forwarding thread was not asleep.";
+        page.head("lockgate_busy_ratio", "gauge", help);
+        for (worker, busy) in view.busy.iter().enumerate() {
+            page.row(&[("worker", &worker.to_string())], *busy);
+        }
     }
     if let Some(bytes) = view.resident_bytes {
         page.head("lockgate_resident_memory_bytes", "gauge", "Resident memory.");

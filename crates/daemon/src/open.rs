@@ -15,7 +15,7 @@ use config::{
     Config,
     model::{self, PortKind},
 };
-use node::{Attached, Job, JobDone, Node, Random, Settings};
+use node::{Attached, Job, JobDone, Node, Random, Settings, Worker};
 use ports::{
     Frame, FramePool, LinkState, Port, PortCapabilities, PortCounters, PortDescription, PortError,
     memif::{MemifOptions, MemifPort, MemifRole},
@@ -38,11 +38,17 @@ const REFRESH: Duration = Duration::from_secs(1);
 /// The first port that could not be opened.
 pub fn open(config: Arc<Config>, now: Time) -> Result<Box<dyn Runner>, OpenError> {
     let limits = &config.limits;
-    let frames = FramePool::new(limits.frames as usize, limits.super_frames as usize);
+    let workers = limits.workers as usize;
+    // Each worker has buffers of its own, so that none waits for another's lock.
+    let share = |frames: u32| (frames as usize).div_ceil(workers);
+    let pool = |_| FramePool::new(share(limits.frames), share(limits.super_frames));
+    let pools: Vec<_> = (0..workers).map(pool).collect();
     let mut attached = Vec::with_capacity(config.ports.len());
     for port in &config.ports {
-        let opened = open_port(port, &frames, now).map_err(|e| refusal(&port.name, &e))?;
-        let description = opened.describe();
+        let queues = open_port(port, &pools, now).map_err(|e| refusal(&port.name, &e))?;
+        let mac = queues.first().and_then(|queue| queue.mac());
+        let queues = ports::spread(queues, workers);
+        let description = queues.first().map(|queue| queue.describe()).unwrap_or_default();
         tracing::info!("port {}: {} {}", port.name, description.mode, description.offloads);
         if !port.super_packets {
             tracing::info!("port {}: super-packets are off in the configuration", port.name);
@@ -50,12 +56,12 @@ pub fn open(config: Arc<Config>, now: Time) -> Result<Box<dyn Runner>, OpenError
         for hint in &description.hints {
             tracing::info!("port {}: {}; {}", port.name, hint.why, hint.command);
         }
-        attached.push(Attached { mac: opened.mac(), port: opened });
+        attached.push(Attached { mac, queues });
     }
     let settings =
         Settings { ciphers: aead::choose(stopwatch).0, seed: seed()?, random, stopwatch };
     let ports = config.ports.clone();
-    let node = Node::new(config, attached, frames, settings, now);
+    let node = Node::new(config, attached, &pools, settings, now);
     Ok(Box::new(Running { node, ports, refreshed: None }))
 }
 
@@ -79,9 +85,17 @@ impl Runner for Running {
             self.refreshed = Some(now);
             self.node.refresh_ports(now);
             let unix = i64::try_from(host::unix_ms() / 1000).unwrap_or(i64::MAX);
-            self.node.gateway_mut().handle_wall_clock(unix, now);
+            self.node.gateway().handle_wall_clock(unix, now);
         }
         self.node.step(now)
+    }
+
+    fn take_workers(&mut self) -> Vec<Worker> {
+        self.node.take_workers()
+    }
+
+    fn rest(&mut self) {
+        self.node.rest();
     }
 
     fn poll_timeout(&self) -> Option<Time> {
@@ -102,11 +116,11 @@ impl Runner for Running {
     }
 
     fn handle_job_done(&mut self, done: JobDone, now: Time) {
-        self.node.gateway_mut().handle_job_done(done, now);
+        self.node.gateway().handle_job_done(done, now);
     }
 
     fn shut_down(&mut self, now: Time) {
-        self.node.gateway_mut().shut_down(now);
+        self.node.gateway().shut_down(now);
     }
 
     fn apply(&mut self, config: Arc<Config>, now: Time) -> Result<(), OpenError> {
@@ -119,6 +133,14 @@ impl Runner for Running {
                            reorder or reattach them";
             return Err(OpenError::new(changed.map(|(port, _)| port.name.clone()), message));
         }
+        let workers = self.node.gateway().config().limits.workers;
+        if config.limits.workers != workers {
+            let message = format!(
+                "`limits.workers` is {workers} while the gateway runs: restart it to have {}",
+                config.limits.workers
+            );
+            return Err(OpenError::new(None, message));
+        }
         self.ports.clone_from(&config.ports);
         self.node.apply(config, now);
         Ok(())
@@ -127,27 +149,28 @@ impl Runner for Running {
 
 fn open_port(
     port: &model::Port,
-    frames: &Arc<FramePool>,
+    pools: &[Arc<FramePool>],
     now: Time,
-) -> Result<Box<dyn Port>, PortError> {
-    Ok(match &port.kind {
+) -> Result<Vec<Box<dyn Port>>, PortError> {
+    let frames = &pools[0];
+    let one: Box<dyn Port> = match &port.kind {
         PortKind::Packet { device } => {
             // Frames for an address that is not the device's own are filtered out otherwise.
             let options =
                 PacketOptions { promiscuous: port.mac.is_some(), ..PacketOptions::default() };
-            Box::new(PacketPort::open(device, options, frames)?)
+            return Ok(boxed(PacketPort::open_queues(device, options, pools)?));
         }
         PortKind::Xdp { device } => {
             let options = XdpOptions { promiscuous: port.mac.is_some() };
-            Box::new(XdpPort::open(device, options, frames)?)
+            return Ok(boxed(XdpPort::open_queues(device, options, pools)?));
         }
         PortKind::Tap { device } => {
             let options = TunTapOptions { mode: TunTapMode::Tap, ..TunTapOptions::default() };
-            Box::new(TunTapPort::open(device, options, frames)?)
+            return Ok(boxed(TunTapPort::open_queues(device, options, pools)?));
         }
         PortKind::Tun { device } => {
             let options = TunTapOptions { mode: TunTapMode::Tun, ..TunTapOptions::default() };
-            Box::new(TunTapPort::open(device, options, frames)?)
+            return Ok(boxed(TunTapPort::open_queues(device, options, pools)?));
         }
         PortKind::Memif { socket, id, server, log2_ring_size } => {
             let options = MemifOptions {
@@ -170,7 +193,12 @@ fn open_port(
                 next: "in-memory links are for programs that embed the gateway; use a device",
             });
         }
-    })
+    };
+    Ok(vec![one])
+}
+
+fn boxed<P: Port + 'static>(queues: Vec<P>) -> Vec<Box<dyn Port>> {
+    queues.into_iter().map(|queue| Box::new(queue) as Box<dyn Port>).collect()
 }
 
 type FileWriter = PcapWritePort<std::io::BufWriter<File>>;

@@ -4,7 +4,7 @@ use std::{fmt, os::fd::RawFd, sync::Arc};
 
 use api::{ApiError, ExportKeys, KeyTable};
 use config::Config;
-use node::{Job, JobDone};
+use node::{Job, JobDone, Worker};
 use wire::Time;
 
 /// One steppable gateway with its ports open.
@@ -12,6 +12,14 @@ pub trait Runner: api::Backend + Send {
     /// Moves what waits: one burst from every port, the slow path's share, due timers. Returns the
     /// number of frames moved; zero means there was nothing to do.
     fn step(&mut self, now: Time) -> usize;
+
+    /// Workers that are to be stepped by threads of their own.
+    fn take_workers(&mut self) -> Vec<Worker> {
+        Vec::new()
+    }
+
+    /// It will not be stepped for a while.
+    fn rest(&mut self) {}
 
     /// When it must be stepped again even if no frame comes.
     fn poll_timeout(&self) -> Option<Time>;

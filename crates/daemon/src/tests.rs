@@ -148,7 +148,7 @@ async fn requests_are_answered_and_completed_by_the_daemon() {
         panic!("another answer");
     };
     assert_eq!(view.config.generation, 1);
-    assert!(view.resident_bytes.is_some() && view.busy.is_some());
+    assert!(view.resident_bytes.is_some() && view.busy.len() == 1);
     let error = rig.ask(Request::ShowPorts).await.expect_err("the fake has no ports");
     assert_eq!(error.exit_code(), api::ExitCode::NotFound);
     rig.end();

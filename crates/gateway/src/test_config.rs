@@ -82,6 +82,7 @@ pub(crate) fn config() -> Config {
             frames: 100,
             super_frames: 10,
             punt_ring: 100,
+            workers: 1,
             punt: BTreeMap::new(),
             icmp_errors_per_second: 100,
             events: 100,

@@ -1,4 +1,4 @@
-//! `lockgate bench`: what this machine forwards, in memory, on one core.
+//! `lockgate bench`: what this machine forwards, in memory, on one core; of `workers` on two.
 //!
 //! Every figure is CPU time of the thread, so that other work on the machine disturbs it less than
 //! it would the clock; what disturbs caches still shows. Frames are made outside the time. Compare
@@ -8,6 +8,7 @@ mod esp;
 mod ike;
 mod regression;
 mod size;
+mod workers;
 
 pub use regression::Bounds;
 pub use size::Size;
@@ -26,8 +27,8 @@ use serde::Serialize;
 use wire::{Mac, Time, Tuple, build, emit::Ether, proto};
 
 /// The suites; `esp` is short for both of ESP's.
-pub const SUITES: [&str; 7] =
-    ["nat", "setup", "tiers", "clear", "esp-encrypt", "esp-decrypt", "ike"];
+pub const SUITES: [&str; 8] =
+    ["nat", "setup", "tiers", "clear", "esp-encrypt", "esp-decrypt", "workers", "ike"];
 
 /// Most tunnels and flows that a suite measures.
 pub const MOST_TUNNELS: u32 = 10_000;
@@ -123,6 +124,9 @@ pub fn run(
     if !ways.is_empty() {
         esp::run(&ways, scope, &mut figures, progress)?;
     }
+    if wanted(workers::SUITE) {
+        workers::run(scope, &mut figures, progress)?;
+    }
     if wanted("ike") {
         ike::run(&mut figures, progress)?;
     }
@@ -138,7 +142,7 @@ pub fn run(
 
 /// The figures as a table, with the machine they belong to.
 pub fn render(figures: &[Figure]) -> String {
-    let mut text = format!("{}, one core\n\n", cpu());
+    let mut text = format!("{}, one core for each worker\n\n", cpu());
     let suite = figures.iter().map(|f| f.suite.len()).max().unwrap_or(0);
     let width = figures.iter().map(|f| f.what.len()).max().unwrap_or(0);
     for figure in figures {
@@ -289,7 +293,10 @@ impl Bench {
         let frames = FramePool::new(8_192, 16);
         let (lan, wan) = (Arc::default(), Arc::default());
         let port = |side: &Arc<Mutex<Loop>>| Attached {
-            port: Box::new(LoopPort { side: Arc::clone(side), counters: PortCounters::default() }),
+            queues: vec![Box::new(LoopPort {
+                side: Arc::clone(side),
+                counters: PortCounters::default(),
+            })],
             mac: None,
         };
         let attached = vec![port(&lan), port(&wan)];
@@ -299,7 +306,7 @@ impl Bench {
             random: daemon::random,
             stopwatch: || 0,
         };
-        let node = Node::new(Arc::new(config), attached, frames, settings, Time::ZERO);
+        let node = Node::new(Arc::new(config), attached, &[frames], settings, Time::ZERO);
         let now = Time::from_secs(1);
         Ok(Self { node, lan, wan, now, outside: Vec::new(), random: 88_172_645_463_325_252 })
     }
@@ -372,10 +379,13 @@ impl Bench {
     /// Clears every session in the slices a running gateway does it in; returns the CPU time of all
     /// steps, and the longest one, which is what forwarding would have waited for.
     fn clear(&mut self) -> Result<(Duration, Duration), String> {
-        self.node.gateway_mut().clear_sessions(Filter::everything());
+        self.node.gateway().clear_sessions(Filter::everything());
         let (mut busy, mut worst) = (Duration::ZERO, Duration::ZERO);
         for _ in 0..1_000_000 {
-            if !self.node.gateway().is_working() && self.node.gateway().sessions().is_empty() {
+            let gateway = self.node.gateway();
+            let is_clear = !gateway.is_working() && gateway.sessions().is_empty();
+            drop(gateway);
+            if is_clear {
                 return Ok((busy, worst));
             }
             let took = self.step(Vec::new(), true);

@@ -11,17 +11,23 @@ impl Backend for Node {
         let now = self.now;
         match request {
             Request::ShowPorts => Ok(Response::Ports(self.show_ports())),
-            other => self.gateway.answer(other, now),
+            other => {
+                let mut gateway = self.gateway();
+                let answer = gateway.answer(other, now);
+                self.common.note(&gateway);
+                answer
+            }
         }
     }
 }
 
 impl Node {
     fn show_ports(&self) -> PortsView {
-        let config = self.gateway.config();
+        let gateway = self.gateway();
+        let config = gateway.config();
         let view = |(index, port): (usize, &config::model::Port)| {
-            let attached = self.ports.get(index);
-            let counters = attached.map(|p| p.counters()).unwrap_or_default();
+            let attached = self.ports().get(index);
+            let counters = self.port_counters(index);
             let (rx, tx) = split(&counters);
             let on_it =
                 config.interfaces.iter().filter(|i| i.port().map(usize::from) == Some(index));
@@ -30,7 +36,7 @@ impl Node {
                 attachment: attachment(&port.kind).into(),
                 device: device(&port.kind),
                 line: port.line.0,
-                mac: self.gateway.port_state(ports::PortId(index as u16)).mac.to_string(),
+                mac: gateway.port_state(ports::PortId(index as u16)).mac.to_string(),
                 link: attached.map_or("gone", |p| link(p.link())).into(),
                 fast_path: port.fast_path,
                 takes: attached.map_or_else(Vec::new, |p| {

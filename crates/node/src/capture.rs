@@ -1,6 +1,6 @@
 //! What ports and workers move, shown to the captures.
 //!
-//! Nothing here is called while no capture runs, except for [`Looks::tune`], which compares two numbers.
+//! Nothing here is called while no capture runs, except for [`Looks::is_behind`], which compares two numbers.
 
 use api::CapturePoint;
 use config::model::IfId;
@@ -27,6 +27,12 @@ pub(crate) struct Looks {
 }
 
 impl Looks {
+    /// Whether captures have come or gone since the tap was set.
+    #[inline]
+    pub(crate) const fn is_behind(&self, changes: u64) -> bool {
+        self.tuned != changes
+    }
+
     /// Sets the worker's tap by what the captures want now.
     pub(crate) fn tune(&mut self, gateway: &Gateway, output: &mut Output) {
         let captures = gateway.captures();

@@ -3,10 +3,11 @@
 //! [`Node::step`] is one round of the packet's day: for every port a burst is received and goes
 //! through the fast path; what it punts goes through the slow path; what either wants to send is
 //! finished for its port and sent. A node reads no clock and starts no thread: the daemon's
-//! forwarding thread, the test kit and the demo all step one.
+//! forwarding threads, the test kit and the demo all step one.
 //!
-//! Limits: one worker. The engine's tables already allow several; a node with several would own one
-//! worker per thread and keep the slow path on one of them.
+//! A node has one or several workers (`limits.workers`). It steps them one after the other, unless they
+//! are taken away ([`Node::take_workers`]) to be stepped by threads of their own; timers, requests and the
+//! state of links stay with the node.
 
 #![forbid(unsafe_code)]
 
@@ -14,31 +15,27 @@ mod backend;
 mod capture;
 mod finish;
 mod single;
+mod worker;
 
-use std::{os::fd::RawFd, sync::Arc};
+use std::{
+    os::fd::RawFd,
+    sync::{Arc, MutexGuard},
+};
 
 use api::{ApiError, ExportKeys, KeyTable};
-use config::{
-    Config,
-    model::{IfId, Limits},
-};
-use engines::soft::{Output, PuntLimit, PuntLimits, SoftConfig, SoftWorker, TraceHit, soft};
-use gateway::{Gateway, Parts, PortState, Stopwatch, capture::Place, trace::FastHit};
+use config::{Config, model::Limits};
+use engines::soft::{PuntLimit, PuntLimits, SoftConfig, soft};
+use gateway::{Gateway, Parts, PortState, Stopwatch};
 use offload::{EpochTable, tcp_window::TcpWindows};
-use ports::{Coalescer, Frame, FramePool, LinkState, Port, PortId};
-use reason::{DropReason, PuntCause, Reason};
+use ports::{FramePool, LinkState, Port, PortCounters, PortId};
+use reason::{PuntCause, Reason};
 use wire::{Mac, Time};
 
 pub use finish::{Lost, finish};
 pub use gateway::{Job, JobDone, tunnel::Random};
+pub use worker::{Stepped, Worker};
 
-use capture::Looks;
-
-/// Frames received from a port at once.
-const BURST: usize = 64;
-
-/// Bursts taken from one port in one step before the next port has its turn.
-const BURSTS_PER_STEP: usize = 4;
+use worker::{Common, Share};
 
 /// Slots for epochs: sessions are spread over them by the address that opened them.
 const EPOCHS: u16 = 1024;
@@ -58,184 +55,168 @@ pub struct Settings {
 
 /// An opened port with the MAC address of its device, where it has one.
 pub struct Attached {
-    /// The port.
-    pub port: Box<dyn Port>,
+    /// Its queues, one for each worker; where there are fewer, workers share them to send, and some
+    /// receive nothing from it.
+    pub queues: Vec<Box<dyn Port>>,
     /// MAC address of the device.
     pub mac: Option<Mac>,
 }
 
 /// A gateway with its ports.
 pub struct Node {
-    gateway: Gateway,
-    worker: SoftWorker,
-    ports: Vec<Box<dyn Port>>,
+    common: Arc<Common>,
+    /// The first one, and those that were not taken away.
+    workers: Vec<Worker>,
+    /// Of all workers.
+    shares: Vec<Arc<Share>>,
     links: Vec<LinkState>,
-    frames: Arc<FramePool>,
-    received: Vec<Frame>,
-    output: Output,
-    /// Whether packets cross a port one by one, by its number: from the configuration.
-    single: Vec<bool>,
-    cut: Vec<Frame>,
-    sending: Vec<Vec<Frame>>,
-    coalescer: Coalescer,
-    looks: Looks,
     now: Time,
 }
 
 impl Node {
-    /// Joins a configuration with its opened ports, given in the order of the configuration.
+    /// Joins a configuration with its opened ports, given in the order of the configuration. Each worker
+    /// takes buffers from a pool of its own; where there are fewer, the last serves the rest.
+    ///
+    /// # Panics
+    /// When there is no pool.
     pub fn new(
         config: Arc<Config>,
         attached: Vec<Attached>,
-        frames: Arc<FramePool>,
+        pools: &[Arc<FramePool>],
         settings: Settings,
         now: Time,
     ) -> Self {
+        let pool = |worker: usize| {
+            let pool = pools.get(worker).or(pools.last());
+            Arc::clone(pool.expect("invariant: whoever makes a node makes a pool first"))
+        };
         let epochs = Arc::new(EpochTable::new(EPOCHS));
         let windows = Arc::new(TcpWindows::new(config.limits.sessions));
-        let (control, mut workers) = soft(
+        let (control, fast) = soft(
             soft_config(&config.limits, settings.seed),
             Arc::clone(&epochs),
             Arc::clone(&windows),
         );
-        let worker = workers.pop().expect("invariant: the software engine has at least one worker");
         let parts = Parts {
             engine: Box::new(control),
             epochs,
             windows,
-            frames: Arc::clone(&frames),
+            frames: pool(0),
             ciphers: settings.ciphers,
             seed: settings.seed,
             random: (settings.random)(settings.seed ^ fingerprint(&config.hostname)),
             stopwatch: settings.stopwatch,
         };
         let mut gateway = Gateway::new(Arc::clone(&config), parts, now);
-        let mut ports = Vec::with_capacity(attached.len());
+        let mut queues: Vec<Vec<Box<dyn Port>>> = fast.iter().map(|_| Vec::new()).collect();
         let mut links = Vec::with_capacity(attached.len());
         for (index, attached) in attached.into_iter().enumerate() {
             let id = PortId(index as u16);
-            let link = attached.port.link();
+            let spread = ports::spread(attached.queues, fast.len());
+            let link = spread.first().map_or(LinkState::Gone, |port| port.link());
             let configured = config.ports.get(index).and_then(|port| port.mac);
             let mac = configured.or(attached.mac).unwrap_or_else(|| gateway.port_state(id).mac);
             gateway.handle_port(id, PortState { mac, up: link == LinkState::Up }, now);
-            ports.push(attached.port);
+            queues.iter_mut().zip(spread).for_each(|(of_worker, queue)| of_worker.push(queue));
             links.push(link);
         }
-        let sending = ports.iter().map(|_| Vec::with_capacity(2 * BURST)).collect();
-        let mut node = Self {
-            gateway,
-            worker,
-            ports,
-            links,
-            frames,
-            received: Vec::with_capacity(BURST),
-            single: Vec::new(),
-            cut: Vec::new(),
-            output: Output::new(),
-            sending,
-            coalescer: Coalescer::default(),
-            looks: Looks::default(),
-            now,
-        };
-        node.tune_ports();
-        node
+        let common = Arc::new(Common::new(gateway, links.len()));
+        let parts = fast.into_iter().zip(queues).enumerate();
+        let workers: Vec<_> = parts
+            .map(|(number, (fast, queues))| Worker::new(&common, fast, queues, pool(number)))
+            .collect();
+        let shares = workers.iter().map(|worker| Arc::clone(worker.share())).collect();
+        Self { common, workers, shares, links, now }
+    }
+
+    /// The workers but the first, each for a thread of its own. Whoever steps one and hears that its slow
+    /// path had work sees to it that the node is stepped soon, too.
+    pub fn take_workers(&mut self) -> Vec<Worker> {
+        self.workers.drain(1..).collect()
     }
 
     /// Runs another configuration, with the same ports.
     pub fn apply(&mut self, config: Arc<Config>, now: Time) {
-        self.gateway.apply(config, now);
-        self.tune_ports();
-    }
-
-    fn tune_ports(&mut self) {
-        let configured = &self.gateway.config().ports;
-        self.single = configured.iter().map(|port| !port.super_packets).collect();
+        let mut gateway = self.common.lock();
+        gateway.apply(config, now);
+        self.common.tune(&gateway);
     }
 
     /// One round: receive, fast path, slow path, time, send. Returns how many frames came in.
     pub fn step(&mut self, now: Time) -> usize {
         self.now = now;
-        let mut moved = 0;
-        for index in 0..self.ports.len() {
-            for _ in 0..BURSTS_PER_STEP {
-                let count = self.ports[index].receive(&mut self.received, BURST);
-                if count == 0 {
-                    break;
-                }
-                moved += count;
-                if self.single.get(index) == Some(&true) {
-                    let gateway = &mut self.gateway;
-                    single::cut(&mut self.received, &mut self.cut, &self.frames, |lost| {
-                        gateway.handle_lost(lost.reason, lost.packets);
-                    });
-                }
-                self.burst(PortId(index as u16), now);
-                if count < BURST {
-                    break;
-                }
-            }
-        }
-        self.gateway.handle_timeout(now);
-        self.retire(now);
-        self.collect();
-        self.send();
+        let moved = self.workers.iter_mut().map(|worker| worker.step(now).frames).sum();
+        let mut gateway = self.common.lock();
+        gateway.handle_timeout(now);
+        // No worker here holds anything now, so what the slow path took out of the engine may be gone.
+        self.workers.iter_mut().for_each(Worker::quiesce);
+        gateway.handle_engine(now);
+        self.workers[0].collect(&mut gateway, now);
+        self.common.note(&gateway);
+        drop(gateway);
+        self.workers[0].send();
         moved
+    }
+
+    /// The workers that are still here hold nothing until the next step: call it before a sleep.
+    pub fn rest(&mut self) {
+        self.workers.iter_mut().for_each(Worker::rest);
     }
 
     /// The next expensive piece of work of the slow path, for another thread; it comes back by
     /// [`Gateway::handle_job_done`].
     pub fn poll_job(&mut self) -> Option<Job> {
-        self.gateway.poll_job()
+        self.common.lock().poll_job()
     }
 
     /// Does here and now what [`Node::poll_job`] would give, and what follows from it; says whether
     /// there was anything.
     pub fn run_jobs(&mut self, now: Time) -> bool {
         let mut any = false;
-        while let Some(job) = self.gateway.poll_job() {
-            self.gateway.handle_job_done(job.run(), now);
+        let mut gateway = self.common.lock();
+        while let Some(job) = gateway.poll_job() {
+            gateway.handle_job_done(job.run(), now);
             any = true;
         }
-        self.collect();
-        self.send();
+        self.workers[0].collect(&mut gateway, now);
+        drop(gateway);
+        self.workers[0].send();
         any
     }
 
     /// When the node wants to be stepped next if no frame comes, and why.
     pub fn poll_timeout(&self) -> Option<(Time, &'static str)> {
-        self.gateway.poll_timeout()
+        self.common.lock().poll_timeout()
     }
 
-    /// Descriptors that become readable when frames wait.
+    /// Descriptors that become readable when frames wait for a worker that is still here.
     pub fn poll_fds(&self) -> Vec<RawFd> {
-        self.ports.iter().filter_map(|port| port.poll_fd()).collect()
+        self.workers.iter().flat_map(Worker::poll_fds).collect()
     }
 
     /// Looks at the ports' links; call it about once a second.
     pub fn refresh_ports(&mut self, now: Time) {
-        for (index, port) in self.ports.iter_mut().enumerate() {
-            port.refresh();
+        self.workers.iter_mut().for_each(Worker::refresh);
+        let mut gateway = self.common.lock();
+        for (index, port) in self.ports().iter().enumerate() {
             let link = port.link();
             let id = PortId(index as u16);
-            let before = self.gateway.port_state(id);
+            let before = gateway.port_state(id);
             // A device that is back may be another one.
-            let configured = self.gateway.config().ports.get(index).and_then(|port| port.mac);
+            let configured = gateway.config().ports.get(index).and_then(|port| port.mac);
             let mac = configured.or(port.mac()).unwrap_or(before.mac);
-            if link != self.links[index] || mac != before.mac {
-                self.links[index] = link;
-                self.gateway.handle_port(id, PortState { mac, up: link == LinkState::Up }, now);
+            if self.links.get(index) != Some(&link) || mac != before.mac {
+                gateway.handle_port(id, PortState { mac, up: link == LinkState::Up }, now);
             }
         }
+        drop(gateway);
+        self.links = self.ports().iter().map(|port| port.link()).collect();
     }
 
-    /// The slow path.
-    pub fn gateway(&self) -> &Gateway {
-        &self.gateway
-    }
-
-    /// The slow path, to give it input; but a configuration goes in by [`Node::apply`].
-    pub fn gateway_mut(&mut self) -> &mut Gateway {
-        &mut self.gateway
+    /// The slow path. While the guard is held every worker that punts waits, and so does whoever asks
+    /// here a second time.
+    pub fn gateway(&self) -> MutexGuard<'_, Gateway> {
+        self.common.lock()
     }
 
     /// The keys of SAs, for somebody who may have them.
@@ -243,99 +224,24 @@ impl Node {
     /// # Errors
     /// No SA is picked.
     pub fn export_keys(&mut self, request: &ExportKeys, who: &str) -> Result<KeyTable, ApiError> {
-        self.gateway.export_keys(request, who, self.now)
+        self.common.lock().export_keys(request, who, self.now)
     }
 
-    /// The frame pool.
+    /// The frame pool of the slow path and the first worker.
     pub fn frames(&self) -> &Arc<FramePool> {
-        &self.frames
+        &self.shares[0].frames
     }
 
-    /// The ports, in the order of the configuration.
+    /// The ports, in the order of the configuration, as the first worker has them.
     pub fn ports(&self) -> &[Box<dyn Port>] {
-        &self.ports
+        self.workers[0].queues()
     }
 
-    fn burst(&mut self, port: PortId, now: Time) {
-        self.looks.tune(&self.gateway, &mut self.output);
-        let capturing = self.gateway.is_capturing();
-        if capturing {
-            Looks::received(&mut self.gateway, port, &self.received, now);
-        }
-        self.worker.process(port, &mut self.received, now, &mut self.output);
-        if capturing {
-            Looks::tapped(&mut self.gateway, &mut self.output, now);
-        }
-        for (port, frame) in self.output.tx.drain(..) {
-            if let Err(lost) =
-                push(&mut self.sending, (&self.ports, &self.single), &self.frames, port, frame)
-            {
-                self.gateway.handle_lost(lost.reason, lost.packets);
-            }
-        }
-        if capturing {
-            self.looks.queued(&mut self.gateway, &self.sending, true, now);
-        }
-        self.output.dropped.clear();
-        // The slow path works after the fast path and before the next burst, so that a flow that
-        // is promoted now has no packet of this burst left behind.
-        for punt in self.output.punts.drain(..) {
-            if let Some(client) = punt.control {
-                self.gateway.handle_client_message(client, punt.frame.bytes());
-                continue;
-            }
-            if capturing {
-                let place =
-                    punt.tunnel.map_or(Place::Port(punt.port), |id| Place::Interface(IfId(id)));
-                Looks::punted(&mut self.gateway, place, &punt.frame, punt.cause, now);
-            }
-            match punt.tunnel {
-                None => self.gateway.handle_frame(punt.port, punt.frame, punt.cause, now),
-                Some(tunnel) => {
-                    let tunnel = IfId(tunnel);
-                    self.gateway.handle_opened(punt.port, tunnel, punt.frame, punt.cause, now);
-                }
-            }
-        }
-        for hit in self.output.traces.drain(..) {
-            self.gateway.handle_trace_hit(&fast_hit(&hit), now);
-        }
-        self.retire(now);
-        self.collect();
-        self.send();
-    }
-
-    /// The worker holds nothing now, so what the slow path took out of the engine is gone for good.
-    fn retire(&mut self, now: Time) {
-        self.worker.quiesce();
-        self.gateway.handle_engine(now);
-    }
-
-    fn collect(&mut self) {
-        while let Some((port, frame)) = self.gateway.poll_transmit() {
-            if let Err(lost) =
-                push(&mut self.sending, (&self.ports, &self.single), &self.frames, port, frame)
-            {
-                self.gateway.handle_lost(lost.reason, lost.packets);
-            }
-        }
-    }
-
-    fn send(&mut self) {
-        if self.gateway.is_capturing() {
-            self.looks.queued(&mut self.gateway, &self.sending, false, self.now);
-        }
-        self.looks.sent();
-        let ports = self.ports.iter_mut().zip(&self.single);
-        for ((port, single), frames) in ports.zip(&mut self.sending) {
-            if !frames.is_empty() {
-                let takes = single::taken(port.as_ref(), *single);
-                self.coalescer.coalesce(frames, takes, &self.frames);
-                port.send(frames);
-                // What the port could not take it has counted; nothing waits here for a full queue.
-                frames.clear();
-            }
-        }
+    /// What all queues of a port counted; those of workers that were taken away, as of a moment ago.
+    pub fn port_counters(&self, port: usize) -> PortCounters {
+        let taken = self.shares.iter().skip(self.workers.len()).map(|share| share.counters(port));
+        let here = self.workers.iter().filter_map(|worker| worker.queues().get(port));
+        here.map(|queue| queue.counters()).chain(taken).sum()
     }
 }
 
@@ -361,39 +267,10 @@ fn soft_config(limits: &Limits, seed: u64) -> SoftConfig {
         flows: limits.flows,
         adjacencies: limits.neighbours,
         sas: limits.sas,
-        workers: 1,
+        workers: limits.workers as usize,
         seed: u128::from(seed) << 64 | u128::from(seed.rotate_left(29) ^ 0x9e37_79b9_7f4a_7c15),
         punt_ring: limits.punt_ring as usize,
         punt_limits,
         trace_ring: defaults.trace_ring,
-    }
-}
-
-const fn fast_hit(hit: &TraceHit) -> FastHit {
-    FastHit {
-        session: hit.session,
-        direction: hit.direction,
-        before: hit.before,
-        after: hit.after,
-        ip_len: hit.ip_len,
-        time: hit.time,
-    }
-}
-
-fn push(
-    sending: &mut [Vec<Frame>],
-    (ports, single): (&[Box<dyn Port>], &[bool]),
-    frames: &Arc<FramePool>,
-    port: PortId,
-    frame: Frame,
-) -> Result<(), Lost> {
-    let index = usize::from(port.0);
-    match (sending.get_mut(index), ports.get(index), single.get(index)) {
-        (Some(queue), Some(port), Some(single)) => {
-            finish(frame, single::taken(port.as_ref(), *single), frames, queue)
-        }
-        (None, ..) | (_, None, _) | (.., None) => {
-            Err(Lost { reason: DropReason::PortDown, packets: 1 })
-        }
     }
 }

@@ -137,7 +137,8 @@ impl Bench {
         let (wan, there) = memory::pair(256, Default::default());
         let (lan, host) = memory::pair(256, Default::default());
         let (clients, _) = memory::pair(16, Default::default());
-        let attached = [wan, lan, clients].map(|port| Attached { port: Box::new(port), mac: None });
+        let attached =
+            [wan, lan, clients].map(|port| Attached { queues: vec![Box::new(port)], mac: None });
         let settings = Settings {
             ciphers: Default::default(),
             seed: 7,
@@ -145,14 +146,15 @@ impl Bench {
             stopwatch: || 0,
         };
         let frames = FramePool::new(512, 8);
-        let mut node = Node::new(Arc::new(config), attached.into(), frames, settings, Time::ZERO);
-        let gateway = node.gateway_mut();
+        let node = Node::new(Arc::new(config), attached.into(), &[frames], settings, Time::ZERO);
+        let mut gateway = node.gateway();
         gateway.lead_to_clients(CLIENTS, true);
         let addresses = ClientAddresses { v4: Some(ADDRESS.into()), v6: None };
         let is = NewClient { interface: CLIENTS, vr: VrId(0), addresses, mtu: 1400 };
         let number = gateway.open_client(is, Time::ZERO);
         let now = Time::from_secs(1);
         gateway.set_association(number, Some(association), now);
+        drop(gateway);
         Self { node, wan: there, lan: host, number, now }
     }
 
@@ -200,8 +202,9 @@ impl Bench {
     }
 
     fn installed(&self) -> [bool; 4] {
-        let client = self.node.gateway().clients().get(self.number).expect("it is there");
-        let session = self.node.gateway().sessions().page(0, 4).next().expect("a session").1;
+        let gateway = self.node.gateway();
+        let client = gateway.clients().get(self.number).expect("it is there");
+        let session = gateway.sessions().page(0, 4).next().expect("a session").1;
         let [out, back] =
             Direction::BOTH.map(|d| client.ledger.direction(d).state().is_installed());
         let [there, here] =
@@ -220,8 +223,9 @@ impl Bench {
     }
 
     fn drops(&self, reason: DropReason) -> u64 {
-        let fast = self.node.gateway().engine().engine_stats().drops[reason.index()];
-        fast + self.node.gateway().counters().dropped(reason)
+        let gateway = self.node.gateway();
+        let fast = gateway.engine().engine_stats().drops[reason.index()];
+        fast + gateway.counters().dropped(reason)
     }
 }
 
@@ -276,16 +280,16 @@ fn messages_come_to_the_owner_from_either_tier_and_are_opened_once() {
     };
     for n in 0..3u8 {
         assert!(bench.client_sends(there.says(&[3, n])).is_empty());
-        let message = bench.node.gateway_mut().poll_client_message();
+        let message = bench.node.gateway().poll_client_message();
         assert_eq!(message, Some((bench.number, vec![3, n])));
-        assert_eq!(bench.node.gateway_mut().poll_client_message(), None);
+        assert_eq!(bench.node.gateway().poll_client_message(), None);
     }
     assert_eq!(of_engine(&bench), 3, "the engine has what opens from the beginning");
     // another takes its place, and what comes for the one before is the slow path's
     let (_, next) = associate(5001, 9);
-    bench.node.gateway_mut().set_association(bench.number, Some(next), bench.now);
+    bench.node.gateway().set_association(bench.number, Some(next), bench.now);
     assert!(bench.client_sends(there.says(&[4, 9])).is_empty());
-    let message = bench.node.gateway_mut().poll_client_message();
+    let message = bench.node.gateway().poll_client_message();
     assert_eq!(message, Some((bench.number, vec![4, 9])));
     assert_eq!(of_engine(&bench), 3);
     let status = inbound.status();
@@ -319,7 +323,7 @@ fn a_new_association_takes_the_place_of_the_one_before_without_a_loss() {
     assert_eq!(bench.installed(), [true; 4]);
     let (new, association) = associate(5001, 9);
     let on_the_way = old.sends(INNER(), b"late");
-    bench.node.gateway_mut().set_association(bench.number, Some(association), bench.now);
+    bench.node.gateway().set_association(bench.number, Some(association), bench.now);
     assert_eq!(bench.installed(), [true; 4], "nothing leaves the engine");
     assert_eq!(payload(&bench.client_sends(on_the_way)), [b"late"]);
     let before = bench.engine();
@@ -337,7 +341,7 @@ fn without_an_association_nothing_is_sent_and_with_the_next_one_flows_come_back(
     for n in 1..=4u8 {
         bench.exchange(&old, &[n]);
     }
-    bench.node.gateway_mut().set_association(bench.number, None, bench.now);
+    bench.node.gateway().set_association(bench.number, None, bench.now);
     for n in 1..=3u64 {
         assert!(bench.host_sends(b"nobody").is_empty());
         assert_eq!(bench.drops(DropReason::DtlsNoAssociation), n);
@@ -345,12 +349,12 @@ fn without_an_association_nothing_is_sent_and_with_the_next_one_flows_come_back(
     let [out, _, _, here] = bench.installed();
     assert!(!out && !here, "the flow into it has left the engine too");
     let (new, association) = associate(5001, 9);
-    bench.node.gateway_mut().set_association(bench.number, Some(association), bench.now);
+    bench.node.gateway().set_association(bench.number, Some(association), bench.now);
     for n in 5..=10u8 {
         bench.exchange(&new, &[n]);
     }
     assert_eq!(bench.installed(), [true; 4]);
-    bench.node.gateway_mut().close_client(bench.number, bench.now);
+    bench.node.gateway().close_client(bench.number, bench.now);
     assert!(bench.client_sends(new.sends(INNER(), b"gone")).is_empty());
     assert_eq!(bench.node.gateway().clients().iter().count(), 0);
 }

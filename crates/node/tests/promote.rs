@@ -61,14 +61,14 @@ impl Bench {
         let (lan, client) = memory::pair(256, Default::default());
         let (wan, server) = memory::pair(256, Default::default());
         let control = wan.control();
-        let attached = [lan, wan].map(|port| Attached { port: Box::new(port), mac: None });
+        let attached = [lan, wan].map(|port| Attached { queues: vec![Box::new(port)], mac: None });
         let settings = Settings {
             ciphers: Default::default(),
             seed: 7,
             random: gateway::rng::simulated,
             stopwatch: || 0,
         };
-        let node = Node::new(Arc::new(config), attached.into(), frames, settings, Time::ZERO);
+        let node = Node::new(Arc::new(config), attached.into(), &[frames], settings, Time::ZERO);
         Self { node, client, server, wan: control, now: Time::from_secs(1) }
     }
 
@@ -179,12 +179,13 @@ fn a_udp_session_is_set_up_translated_promoted_and_served_by_the_engine() {
     }
     assert_eq!(bench.at_server().len(), 4);
     assert_eq!(bench.at_client().len(), 4);
-    let (id, session) = bench.node.gateway().sessions().page(0, 16).next().expect("a session");
+    let gateway = bench.node.gateway();
+    let (_, session) = gateway.sessions().page(0, 16).next().expect("a session");
     for direction in Direction::BOTH {
         let state = session.ledger.direction(direction).state();
         assert!(state.is_installed(), "{} {state:?}", direction.name());
     }
-    let _ = id;
+    drop(gateway);
 
     // ==== from here on the engine serves every packet, and the bytes are the same
     let before = bench.node.gateway().engine().engine_stats().forwarded_packets;

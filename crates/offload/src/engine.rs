@@ -92,6 +92,8 @@ pub enum EngineEvent {
 /// Occupancy and work of an engine, for `show engines`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct EngineStats {
+    /// Workers that serve packets.
+    pub workers: u32,
     /// Programs installed now.
     pub flows: u64,
     /// How many fit.

@@ -18,6 +18,7 @@ mod port;
 mod prefetch;
 mod segment;
 mod shared;
+mod spread;
 mod sys;
 pub mod tuntap;
 mod virtio;
@@ -32,3 +33,4 @@ pub use port::{
 };
 pub use prefetch::{prefetch, prefetch_range, words_of};
 pub use segment::segment;
+pub use spread::spread;

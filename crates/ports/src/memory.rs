@@ -2,7 +2,8 @@
 //!
 //! Bounded and deterministic; no descriptor to wait on. Simulations, tests and benches use it.
 //! A [`MemoryControl`] of either end takes the link down, makes the device vanish, and changes
-//! what the end takes whole, while the port itself belongs to a gateway.
+//! what the end takes whole, while the port itself belongs to a gateway. An end may have several
+//! queues ([`MemoryPort::split`]), by which frames come as network devices spread them.
 
 use std::{
     collections::VecDeque,
@@ -17,19 +18,22 @@ use crate::{
 /// Two connected ports. Each direction holds `capacity` frames at most; both ends take `caps`.
 pub fn pair(capacity: usize, caps: PortCapabilities) -> (MemoryPort, MemoryPort) {
     let end = || End {
-        inbox: VecDeque::with_capacity(capacity),
+        queues: vec![Queue { inbox: VecDeque::with_capacity(capacity), ..Queue::default() }],
         link: LinkState::Up,
         caps,
-        counters: PortCounters::default(),
     };
     let shared = Arc::new(Mutex::new(Shared { capacity, ends: [end(), end()] }));
-    let port = |side| MemoryPort(MemoryControl { shared: Arc::clone(&shared), side });
+    let control = |side| MemoryControl { shared: Arc::clone(&shared), side };
+    let port = |side| MemoryPort { control: control(side), queue: 0 };
     (port(0), port(1))
 }
 
-/// One end of an in-memory link.
+/// One end of an in-memory link, or a queue of it.
 #[derive(Debug)]
-pub struct MemoryPort(MemoryControl);
+pub struct MemoryPort {
+    control: MemoryControl,
+    queue: usize,
+}
 
 /// A handle to one end of an in-memory link.
 #[derive(Clone, Debug)]
@@ -46,22 +50,41 @@ struct Shared {
 
 #[derive(Debug)]
 struct End {
-    /// Frames on their way to this end.
-    inbox: VecDeque<Frame>,
+    queues: Vec<Queue>,
     link: LinkState,
     caps: PortCapabilities,
+}
+
+#[derive(Debug, Default)]
+struct Queue {
+    /// Frames on their way to this end.
+    inbox: VecDeque<Frame>,
     counters: PortCounters,
+}
+
+impl End {
+    fn waiting(&self) -> usize {
+        self.queues.iter().map(|queue| queue.inbox.len()).sum()
+    }
 }
 
 impl MemoryPort {
     /// A handle that stays valid when the port is given away.
     pub fn control(&self) -> MemoryControl {
-        self.0.clone()
+        self.control.clone()
+    }
+
+    /// The end as `count` queues: packets between the same addresses and ports come by the same one,
+    /// either way; what is no IP packet comes by the first.
+    pub fn split(self, count: usize) -> Vec<Box<dyn Port>> {
+        self.control.lock().ends[self.control.side].queues.resize_with(count, Queue::default);
+        let queue = |queue| MemoryPort { control: self.control.clone(), queue };
+        (0..count).map(|number| Box::new(queue(number)) as Box<dyn Port>).collect()
     }
 
     /// Frames waiting to be received at this end.
     pub fn waiting(&self) -> usize {
-        self.0.waiting()
+        self.control.waiting()
     }
 }
 
@@ -73,9 +96,9 @@ impl MemoryControl {
         let mut shared = self.lock();
         shared.ends[self.side].link = link;
         if link != LinkState::Up {
-            for end in &mut shared.ends {
-                end.counters.rx_dropped += end.inbox.len() as u64;
-                end.inbox.clear();
+            for queue in shared.ends.iter_mut().flat_map(|end| &mut end.queues) {
+                queue.counters.rx_dropped += queue.inbox.len() as u64;
+                queue.inbox.clear();
             }
         }
     }
@@ -87,12 +110,12 @@ impl MemoryControl {
 
     /// The counters of this end.
     pub fn counters(&self) -> PortCounters {
-        self.lock().ends[self.side].counters
+        self.lock().ends[self.side].queues.iter().map(|queue| queue.counters).sum()
     }
 
     /// Frames waiting to be received at this end.
     pub fn waiting(&self) -> usize {
-        self.lock().ends[self.side].inbox.len()
+        self.lock().ends[self.side].waiting()
     }
 
     fn lock(&self) -> MutexGuard<'_, Shared> {
@@ -112,11 +135,11 @@ impl Shared {
 
 impl Port for MemoryPort {
     fn receive(&mut self, into: &mut Vec<Frame>, max: usize) -> usize {
-        let mut shared = self.0.lock();
-        let end = &mut shared.ends[self.0.side];
-        let count = end.inbox.len().min(max).min(MAX_BURST);
-        for frame in end.inbox.drain(..count) {
-            end.counters.count_rx(&frame);
+        let mut shared = self.control.lock();
+        let Queue { inbox, counters } = &mut shared.ends[self.control.side].queues[self.queue];
+        let count = inbox.len().min(max).min(MAX_BURST);
+        for frame in inbox.drain(..count) {
+            counters.count_rx(&frame);
             into.push(frame);
         }
         count
@@ -124,36 +147,38 @@ impl Port for MemoryPort {
 
     /// A frame this end's capabilities cannot take is dropped and counted in `tx_errors`.
     fn send(&mut self, frames: &mut Vec<Frame>) {
-        let mut shared = self.0.lock();
+        let mut shared = self.control.lock();
         let shared = &mut *shared;
-        let up = shared.link(self.0.side) == LinkState::Up;
+        let up = shared.link(self.control.side) == LinkState::Up;
         let (left, right) = shared.ends.split_at_mut(1);
-        let (own, far) = match self.0.side {
+        let (own, far) = match self.control.side {
             0 => (&mut left[0], &mut right[0]),
             _ => (&mut right[0], &mut left[0]),
         };
+        let counters = &mut own.queues[self.queue].counters;
         for frame in frames.drain(..) {
             if !takes(own.caps, &frame) {
-                own.counters.tx_errors += 1;
-            } else if !up || far.inbox.len() >= shared.capacity {
-                own.counters.tx_dropped += 1;
+                counters.tx_errors += 1;
+            } else if !up || far.waiting() >= shared.capacity {
+                counters.tx_dropped += 1;
             } else {
-                own.counters.count_tx(&frame);
-                far.inbox.push_back(frame);
+                counters.count_tx(&frame);
+                let queue = spread(&frame, far.queues.len());
+                far.queues[queue].inbox.push_back(frame);
             }
         }
     }
 
     fn capabilities(&self) -> PortCapabilities {
-        self.0.lock().ends[self.0.side].caps
+        self.control.lock().ends[self.control.side].caps
     }
 
     fn counters(&self) -> PortCounters {
-        self.0.counters()
+        self.control.lock().ends[self.control.side].queues[self.queue].counters
     }
 
     fn link(&self) -> LinkState {
-        self.0.lock().link(self.0.side)
+        self.control.lock().link(self.control.side)
     }
 
     fn describe(&self) -> PortDescription {
@@ -164,6 +189,24 @@ impl Port for MemoryPort {
             hints: Vec::new(),
         }
     }
+}
+
+/// By which of several queues a frame comes.
+fn spread(frame: &Frame, queues: usize) -> usize {
+    if queues < 2 {
+        return 0;
+    }
+    let Ok(headers) = wire::parse(frame.bytes()) else { return 0 };
+    let tuple = headers.tuple;
+    let address = |ip: std::net::IpAddr| match ip {
+        std::net::IpAddr::V4(ip) => u128::from(ip.to_bits()),
+        std::net::IpAddr::V6(ip) => ip.to_bits(),
+    };
+    let ports = u128::from(tuple.src_port ^ tuple.dst_port);
+    let both = address(tuple.src) ^ address(tuple.dst) ^ ports;
+    // folded, so that every bit has a say
+    let folded = (0..128).step_by(8).fold(0, |sum, shift| sum ^ (both >> shift) as u8);
+    usize::from(folded) % queues
 }
 
 /// Whether a port of these capabilities takes the frame whole.
@@ -235,6 +278,25 @@ mod tests {
         ca.set_link(LinkState::Up);
         b.send(&mut frame());
         assert_eq!((a.link(), a.receive(&mut Vec::new(), 64)), (LinkState::Up, 1));
+    }
+
+    #[test]
+    fn a_flow_comes_by_one_queue_either_way() {
+        use wire::{build, proto};
+        let (near, mut far) = pair(64, ALL);
+        let control = near.control();
+        let mut queues = near.split(2);
+        for host in 0..16 {
+            let there = build::tuple(proto::UDP, ([10, 0, 0, host], 5000), ([192, 0, 2, 1], 53));
+            let back = build::tuple(proto::UDP, ([192, 0, 2, 1], 53), ([10, 0, 0, host], 5000));
+            let ether =
+                wire::emit::Ether { src: Default::default(), dst: Default::default(), vlan: None };
+            let frames = [there, back].map(|way| Frame::from_vec(build::udp(ether, way, b"x")));
+            far.send(&mut frames.into());
+        }
+        let by: Vec<_> = queues.iter_mut().map(|q| q.receive(&mut Vec::new(), 64)).collect();
+        assert_eq!(by, [16, 16], "every second host by each, both ways");
+        assert_eq!((control.counters().rx_packets, queues[0].counters().rx_packets), (32, 16));
     }
 
     #[test]

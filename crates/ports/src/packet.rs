@@ -1,6 +1,7 @@
 //! AF_PACKET: raw frames of an Ethernet device, with virtio-net headers.
 //!
-//! One socket per port, bound to the device. PACKET_VNET_HDR carries checksum state and
+//! One socket for each queue, bound to the device; several share what it receives
+//! ([`PacketPort::open_queues`]). PACKET_VNET_HDR carries checksum state and
 //! super-packets both ways, so a veth or NIC works with its default offloads. The kernel strips
 //! the outer VLAN tag; PACKET_AUXDATA tells it, and it is put back. Bursts are one `recvmmsg` or
 //! `sendmmsg`.
@@ -10,10 +11,13 @@
 //! device up may give it an IPv6 link-local address: `ip link set DEV addrgenmode none` avoids it.
 //!
 //! The socket lives in the network namespace it was made in, whichever thread uses it later. It
-//! outlives its device: [`Port::refresh`] binds it again when a device of that name is back.
+//! outlives its device: [`Port::refresh`] binds it again when a device of that name is back. Of several
+//! queues each gets another socket then, so whoever calls is in that namespace.
 //!
 //! Limits: a received frame over 65,664 bytes is an error (BIG TCP); super-packets in tunnels are
 //! refused (see the virtio-net header).
+
+mod fanout;
 
 use std::{
     io, mem,
@@ -29,6 +33,7 @@ use crate::{
     sys::{self, DeviceName, DeviceState, checked, set_option},
     virtio,
 };
+use fanout::Group;
 
 // From linux/if_packet.h; the libc crate has them not for every target.
 const PACKET_STATISTICS: i32 = 6;
@@ -69,6 +74,8 @@ pub struct PacketPort {
     /// Receive buffers, each as large as a large buffer of the pool and exchanged for one when a
     /// large frame was received into it.
     slots: Vec<Box<[u8]>>,
+    /// The other queues of the port, where it has several.
+    group: Option<Arc<Group>>,
 }
 
 /// `struct tpacket_auxdata`.
@@ -94,7 +101,60 @@ impl PacketPort {
         options: PacketOptions,
         pool: &Arc<FramePool>,
     ) -> Result<Self, PortError> {
+        Self::open_queue(device, options, pool, None)
+    }
+
+    /// Opens a port with a queue for each of `pools`, in the network namespace of the calling thread: a flow comes
+    /// by one of them. Where the kernel cannot do that (before Linux 6.2) there is one queue.
+    pub fn open_queues(
+        device: &str,
+        options: PacketOptions,
+        pools: &[Arc<FramePool>],
+    ) -> Result<Vec<Self>, PortError> {
+        let group = (pools.len() > 1 && Group::is_possible()).then(Arc::<Group>::default);
+        let count = if group.is_some() { pools.len() } else { 1 };
+        let queue = |pool| Self::open_queue(device, options, pool, group.clone());
+        pools.iter().take(count).map(queue).collect()
+    }
+
+    fn open_queue(
+        device: &str,
+        options: PacketOptions,
+        pool: &Arc<FramePool>,
+        group: Option<Arc<Group>>,
+    ) -> Result<Self, PortError> {
         let name = DeviceName::new(device)?;
+        let (socket, vnet) = Self::socket(device, options)?;
+        let failed =
+            |action| move |source| PortError::from_io(device, action, "CAP_NET_RAW", source);
+        let state = DeviceState::look(socket.as_fd(), &name).map_err(failed("look at it"))?;
+        if !matches!(state.hardware, libc::ARPHRD_ETHER | libc::ARPHRD_LOOPBACK) {
+            return Err(PortError::WrongKind {
+                device: device.into(),
+                wanted: "an Ethernet device",
+                next: "use an Ethernet, veth, bridge or bond device",
+            });
+        }
+        let slot = || vec![0; HEADROOM + LARGE_ROOM].into_boxed_slice();
+        let mut port = Self {
+            name,
+            options,
+            pool: Arc::clone(pool),
+            socket,
+            device: state,
+            vnet,
+            // virtio_net_hdr learnt GSO_UDP_L4 in Linux 6.2.
+            uso: vnet && sys::kernel_at_least(6, 2),
+            counters: PortCounters::default(),
+            slots: (0..MAX_BURST).map(|_| slot()).collect(),
+            group,
+        };
+        port.bind().map_err(failed("bind to it"))?;
+        Ok(port)
+    }
+
+    /// A socket that is not bound yet, and whether it has virtio-net headers.
+    fn socket(device: &str, options: PacketOptions) -> Result<(OwnedFd, bool), PortError> {
         let failed =
             |action| move |source| PortError::from_io(device, action, "CAP_NET_RAW", source);
         // Protocol 0: nothing is received before the socket is bound to the device.
@@ -104,14 +164,6 @@ impl PacketPort {
             let fd = checked(libc::socket(libc::AF_PACKET, kind, 0));
             OwnedFd::from_raw_fd(fd.map_err(failed("open a packet socket"))?)
         };
-        let state = DeviceState::look(socket.as_fd(), &name).map_err(failed("look at it"))?;
-        if !matches!(state.hardware, libc::ARPHRD_ETHER | libc::ARPHRD_LOOPBACK) {
-            return Err(PortError::WrongKind {
-                device: device.into(),
-                wanted: "an Ethernet device",
-                next: "use an Ethernet, veth, bridge or bond device",
-            });
-        }
         let set = |option, value: i32| set_option(socket.as_fd(), libc::SOL_PACKET, option, value);
         let vnet = set(PACKET_VNET_HDR, 1).is_ok();
         set(PACKET_AUXDATA, 1).map_err(failed("ask for VLAN tags"))?;
@@ -127,25 +179,14 @@ impl PacketPort {
                 .or_else(|_| set_option(socket.as_fd(), libc::SOL_SOCKET, plain, SOCKET_BUFFER))
                 .map_err(failed("size its buffers"))?;
         }
-        let slot = || vec![0; HEADROOM + LARGE_ROOM].into_boxed_slice();
-        let mut port = Self {
-            name,
-            options,
-            pool: Arc::clone(pool),
-            socket,
-            device: state,
-            vnet,
-            // virtio_net_hdr learnt GSO_UDP_L4 in Linux 6.2.
-            uso: vnet && sys::kernel_at_least(6, 2),
-            counters: PortCounters::default(),
-            slots: (0..MAX_BURST).map(|_| slot()).collect(),
-        };
-        port.bind().map_err(failed("bind to it"))?;
-        Ok(port)
+        Ok((socket, vnet))
     }
 
     /// Binds to the device looked at last.
     fn bind(&mut self) -> io::Result<()> {
+        if self.group.is_some() {
+            fanout::deafen(self.socket.as_fd())?;
+        }
         // SAFETY: `sockaddr_ll` is plain old data for which all zero bytes are valid.
         let mut address: libc::sockaddr_ll = unsafe { mem::zeroed() };
         address.sll_family = libc::AF_PACKET as u16;
@@ -154,6 +195,10 @@ impl PacketPort {
         let len = mem::size_of_val(&address) as libc::socklen_t;
         // SAFETY: the pointer and length describe `address`.
         checked(unsafe { libc::bind(self.socket.as_raw_fd(), (&raw const address).cast(), len) })?;
+        if let Some(group) = &self.group {
+            group.join(self.socket.as_fd(), self.device.index)?;
+            fanout::listen(self.socket.as_fd())?;
+        }
         if self.options.promiscuous {
             sys::join_promiscuous(self.socket.as_fd(), self.device.index)?;
         }
@@ -183,6 +228,11 @@ impl PacketPort {
         let before = self.device;
         self.device = DeviceState::look(self.socket.as_fd(), &self.name)?;
         if before.index != self.device.index || before.link == LinkState::Gone {
+            if self.group.is_some() {
+                // who is in a group cannot be bound again
+                let socket = Self::socket(self.name.as_str(), self.options);
+                (self.socket, self.vnet) = socket.map_err(io::Error::other)?;
+            }
             self.bind()?;
         }
         Ok(())

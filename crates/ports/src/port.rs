@@ -94,6 +94,24 @@ impl PortCounters {
     }
 }
 
+/// Over several queues of one port.
+impl std::iter::Sum for PortCounters {
+    fn sum<I: Iterator<Item = Self>>(all: I) -> Self {
+        all.fold(Self::default(), |a, b| Self {
+            rx_packets: a.rx_packets + b.rx_packets,
+            rx_bytes: a.rx_bytes + b.rx_bytes,
+            rx_dropped: a.rx_dropped + b.rx_dropped,
+            rx_errors: a.rx_errors + b.rx_errors,
+            tx_packets: a.tx_packets + b.tx_packets,
+            tx_bytes: a.tx_bytes + b.tx_bytes,
+            tx_dropped: a.tx_dropped + b.tx_dropped,
+            tx_errors: a.tx_errors + b.tx_errors,
+            rx_super: a.rx_super + b.rx_super,
+            tx_super: a.tx_super + b.tx_super,
+        })
+    }
+}
+
 /// What a port is, in words, for people.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PortDescription {

@@ -59,6 +59,8 @@ pub struct TunTapOptions {
     pub mode: TunTapMode,
     /// Only attach to a device that is there already; otherwise a missing one is created.
     pub attach_only: bool,
+    /// The device has several queues, of which a port is one ([`TunTapPort::open_queues`]).
+    pub multi_queue: bool,
 }
 
 /// A TUN or TAP device.
@@ -110,6 +112,29 @@ impl TunTapPort {
             answers: VecDeque::with_capacity(MAX_ANSWERS),
             wake,
         })
+    }
+
+    /// Creates or attaches to a device with a queue for each of `pools`: the kernel keeps a flow with the queue
+    /// it answered by. A device that is there and was made with one queue gives one.
+    pub fn open_queues(
+        name: &str,
+        options: TunTapOptions,
+        pools: &[Arc<FramePool>],
+    ) -> Result<Vec<Self>, PortError> {
+        let Some((first, rest)) = pools.split_first() else {
+            return Ok(Vec::new());
+        };
+        let several = TunTapOptions { multi_queue: !rest.is_empty(), ..options };
+        let mut queues = match Self::open(name, several, first) {
+            Err(PortError::WrongKind { .. }) if several.multi_queue => {
+                return Ok(vec![Self::open(name, options, first)?]);
+            }
+            opened => vec![opened?],
+        };
+        for pool in rest {
+            queues.push(Self::open(name, several, pool)?);
+        }
+        Ok(queues)
     }
 
     /// Makes a frame of the `len` bytes in the receive buffer.

@@ -9,6 +9,9 @@
 //! The kernel sees nothing of what is received, so that addresses on the device do no harm here; `tcpdump`
 //! on the device sees nothing either.
 //!
+//! The receive queues are divided among as many ports as are asked for ([`XdpPort::open_queues`]). The first of them
+//! attaches, also when the device comes back, and leaves their sockets to the others.
+//!
 //! Each queue has 16 MiB of memory that is locked: without CAP_IPC_LOCK the limit of the process must allow it.
 //!
 //! Limits: no checksum or segmentation offloads. **Over veth, a sender leaves checksums unfinished that
@@ -20,8 +23,8 @@ mod queue;
 
 use std::{
     fs,
-    os::fd::{AsFd, AsRawFd, OwnedFd, RawFd},
-    sync::Arc,
+    os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd},
+    sync::{Arc, Mutex, PoisonError},
 };
 
 use rustix::{
@@ -62,22 +65,46 @@ pub struct XdpPort {
     asker: OwnedFd,
     epoll: OwnedFd,
     device: DeviceState,
+    /// Which of the ports on the device it is.
+    number: usize,
+    shelf: Arc<Shelf>,
     attached: Option<Attached>,
     /// Why it could not be attached to again.
     failure: Option<String>,
     counters: PortCounters,
 }
 
-/// What holds us to a device.
+/// What a port has of a device.
 struct Attached {
     queues: Vec<Queue>,
-    hook: Hook,
+    hold: Arc<Hold>,
     /// The queue that is asked first the next time.
     turn: usize,
     /// Kernel drops counted already.
     drops: u64,
+}
+
+/// What holds us to a device, whichever port it is.
+struct Hold {
+    hook: Hook,
+    /// Receive queues of the device.
+    queues: u32,
     _program: Program,
     _promiscuous: Option<OwnedFd>,
+}
+
+/// Where the first port on a device leaves what it has opened for the others.
+struct Shelf {
+    ports: usize,
+    left: Mutex<Vec<Left>>,
+}
+
+struct Left {
+    number: usize,
+    /// Index of the device.
+    device: i32,
+    queues: Vec<Queue>,
+    hold: Arc<Hold>,
 }
 
 impl XdpPort {
@@ -87,6 +114,33 @@ impl XdpPort {
         options: XdpOptions,
         pool: &Arc<FramePool>,
     ) -> Result<Self, PortError> {
+        let shelf = Arc::new(Shelf { ports: 1, left: Mutex::default() });
+        Self::open_on(device, options, pool, 0, shelf)
+    }
+
+    /// Opens a port for each of `pools`, or for each receive queue where those are fewer, which are divided among
+    /// them; in the network namespace of the calling thread.
+    pub fn open_queues(
+        device: &str,
+        options: XdpOptions,
+        pools: &[Arc<FramePool>],
+    ) -> Result<Vec<Self>, PortError> {
+        let asker = asker(device)?;
+        let queues = receive_queues(asker.as_fd(), &DeviceName::new(device)?);
+        let ports = pools.len().min(queues as usize);
+        let shelf = Arc::new(Shelf { ports, left: Mutex::default() });
+        let port =
+            |(number, pool)| Self::open_on(device, options, pool, number, Arc::clone(&shelf));
+        pools.iter().take(ports).enumerate().map(port).collect()
+    }
+
+    fn open_on(
+        device: &str,
+        options: XdpOptions,
+        pool: &Arc<FramePool>,
+        number: usize,
+        shelf: Arc<Shelf>,
+    ) -> Result<Self, PortError> {
         let name = DeviceName::new(device)?;
         let failed = |action| {
             let device = device.to_owned();
@@ -94,8 +148,7 @@ impl XdpPort {
                 PortError::from_io(&device, action, "CAP_NET_ADMIN", source)
             }
         };
-        let asker = socket_with(AddressFamily::INET, SocketType::DGRAM, SocketFlags::CLOEXEC, None)
-            .map_err(|e| failed("ask about it")(e.into()))?;
+        let asker = asker(device)?;
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)
             .map_err(|e| failed("wait for it")(e.into()))?;
         let state = DeviceState::look(asker.as_fd(), &name).map_err(failed("look at it"))?;
@@ -113,6 +166,8 @@ impl XdpPort {
             asker,
             epoll,
             device: state,
+            number,
+            shelf,
             attached: None,
             failure: None,
             counters: PortCounters::default(),
@@ -121,8 +176,36 @@ impl XdpPort {
         Ok(port)
     }
 
-    /// Attaches to the device looked at last.
+    /// Attaches to the device looked at last: the first port opens all queues, the others take theirs from the
+    /// shelf, as soon as they are there.
     fn attach(&mut self) -> Result<(), PortError> {
+        if self.number == 0 {
+            self.open_all()?;
+        }
+        let mut left = self.shelf.left.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_ours = |of: &Left| of.number == self.number && of.device == self.device.index;
+        let Some(at) = left.iter().position(is_ours) else {
+            return Err(PortError::NoSuchDevice { device: self.name.as_str().into() });
+        };
+        let Left { queues, hold, .. } = left.swap_remove(at);
+        drop(left);
+        for queue in &queues {
+            epoll::add(
+                &self.epoll,
+                queue.socket(),
+                epoll::EventData::new_u64(0),
+                epoll::EventFlags::IN,
+            )
+            .map_err(|e| {
+                PortError::from_io(self.name.as_str(), "wait for it", "CAP_NET_RAW", e.into())
+            })?;
+        }
+        self.attached = Some(Attached { queues, hold, turn: 0, drops: 0 });
+        Ok(())
+    }
+
+    /// Opens all receive queues of the device and leaves each port its own on the shelf.
+    fn open_all(&self) -> Result<(), PortError> {
         let device = self.name.as_str();
         let failed = |action, capability| {
             move |source: std::io::Error| PortError::from_io(device, action, capability, source)
@@ -135,7 +218,14 @@ impl XdpPort {
             });
         }
         let index = self.device.index as u32;
-        let queues = receive_queues(device);
+        let queues = receive_queues(self.asker.as_fd(), &self.name);
+        if (queues as usize) < self.shelf.ports {
+            return Err(PortError::WrongKind {
+                device: device.into(),
+                wanted: "a device with as many receive queues as when the gateway started",
+                next: "give it more (`ethtool -L DEV combined N`), or restart the gateway",
+            });
+        }
         let mut hook = Hook::Native;
         let program = Program::attach(index, queues, hook).or_else(|error| {
             // Some drivers have no hook or refuse it in this state; behind them there always is one.
@@ -154,24 +244,17 @@ impl XdpPort {
             },
             Some(_) | None => failed("load its XDP program", "CAP_BPF or CAP_NET_ADMIN")(error),
         })?;
-        let mut sockets = Vec::new();
+        let mut sockets: Vec<Vec<Queue>> = (0..self.shelf.ports).map(|_| Vec::new()).collect();
         for number in 0..queues {
             let socket =
                 Queue::open(index, number).map_err(|error| match error.raw_os_error() {
                     Some(libc::ENOBUFS) => PortError::LockedMemory { device: device.into() },
                     Some(_) | None => failed("open an XDP socket on it", "CAP_NET_RAW")(error),
                 })?;
-            epoll::add(
-                &self.epoll,
-                socket.socket(),
-                epoll::EventData::new_u64(u64::from(number)),
-                epoll::EventFlags::IN,
-            )
-            .map_err(|e| failed("wait for it", "CAP_NET_RAW")(e.into()))?;
             program
                 .redirect(number, socket.socket())
                 .map_err(failed("redirect its frames", "CAP_BPF"))?;
-            sockets.push(socket);
+            sockets[number as usize % self.shelf.ports].push(socket);
         }
         let promiscuous = match self.options.promiscuous {
             true => Some(
@@ -180,14 +263,12 @@ impl XdpPort {
             ),
             false => None,
         };
-        self.attached = Some(Attached {
-            queues: sockets,
-            hook,
-            turn: 0,
-            drops: 0,
-            _program: program,
-            _promiscuous: promiscuous,
-        });
+        let hold = Hold { hook, queues, _program: program, _promiscuous: promiscuous };
+        let (hold, index) = (Arc::new(hold), self.device.index);
+        let of_port =
+            |(number, queues)| Left { number, device: index, queues, hold: Arc::clone(&hold) };
+        *self.shelf.left.lock().unwrap_or_else(PoisonError::into_inner) =
+            sockets.into_iter().enumerate().map(of_port).collect();
         Ok(())
     }
 
@@ -224,7 +305,7 @@ impl Port for XdpPort {
             // It may be up again; what a device that is down were given would leave late.
             self.device = state;
         }
-        // One worker, one queue to send by: the order of a flow stays.
+        // One queue to send by for each worker: the order of a flow stays.
         let queue = self.attached.as_mut().and_then(|a| a.queues.first_mut());
         let outcome = match queue.filter(|_| self.device.link == LinkState::Up) {
             Some(queue) => queue.send(frames, &mut self.counters),
@@ -312,19 +393,22 @@ impl Port for XdpPort {
                 }
                 if attached.queues.len() > 1 {
                     hints.push(PortHint {
-                        why: "one worker serves all receive queues; one queue is polled faster"
-                            .into(),
-                        command: format!("ethtool -L {device} combined 1"),
+                        why: format!(
+                            "a worker serves {} receive queues; one each is polled faster, and \
+                             `limits.workers` may be more",
+                            attached.queues.len()
+                        ),
+                        command: format!("ethtool -L {device} combined {}", self.shelf.ports),
                     });
                 }
                 format!(
                     "af-xdp {} {}, receive queues: {}",
-                    match attached.hook {
+                    match attached.hold.hook {
                         Hook::Native => "native",
                         Hook::Generic => "generic",
                     },
                     if zero_copy { "zero-copy" } else { "copy" },
-                    attached.queues.len(),
+                    attached.hold.queues,
                 )
             }
         };
@@ -332,11 +416,21 @@ impl Port for XdpPort {
     }
 }
 
-/// How many receive queues the device has; one where nobody says.
-fn receive_queues(device: &str) -> u32 {
-    let names = fs::read_dir(format!("/sys/class/net/{device}/queues"));
-    let is_receive =
-        |entry: &fs::DirEntry| entry.file_name().as_encoded_bytes().starts_with(b"rx-");
-    let count = names.map_or(0, |names| names.flatten().filter(is_receive).count());
-    u32::try_from(count).unwrap_or(MAX_QUEUES).clamp(1, MAX_QUEUES)
+/// A socket that asks about the device, in the network namespace of the calling thread.
+fn asker(device: &str) -> Result<OwnedFd, PortError> {
+    let socket = socket_with(AddressFamily::INET, SocketType::DGRAM, SocketFlags::CLOEXEC, None);
+    socket.map_err(|e| PortError::from_io(device, "ask about it", "CAP_NET_ADMIN", e.into()))
+}
+
+/// How many receive queues a device has in the network namespace of `socket`. Where its driver does not say, as many
+/// as the file system lists, which is of the namespace it was mounted in; one where neither does.
+fn receive_queues(socket: BorrowedFd<'_>, device: &DeviceName) -> u32 {
+    let listed = || {
+        let names = fs::read_dir(format!("/sys/class/net/{}/queues", device.as_str())).ok()?;
+        let is_receive =
+            |entry: &fs::DirEntry| entry.file_name().as_encoded_bytes().starts_with(b"rx-");
+        u32::try_from(names.flatten().filter(is_receive).count()).ok()
+    };
+    let count = sys::receive_queues(socket, device).or_else(listed);
+    count.unwrap_or(1).clamp(1, MAX_QUEUES)
 }

@@ -67,13 +67,13 @@ impl Snapshot {
     }
 
     fn slow_path(&mut self, node: &Node) {
-        let counters = node.gateway().counters();
-        let by_engine = node.gateway().engine().engine_stats().drops;
+        let gateway = node.gateway();
+        let counters = gateway.counters();
+        let by_engine = gateway.engine().engine_stats().drops;
         self.reasons::<DropReason>("drop", |reason| {
             counters.dropped(reason) + by_engine.get(reason.index()).copied().unwrap_or(0)
         });
-        for (interface, count) in
-            node.gateway().config().interfaces.iter().zip(&counters.interface_drops)
+        for (interface, count) in gateway.config().interfaces.iter().zip(&counters.interface_drops)
         {
             self.insert(format!("interface.{}.dropped", interface.name), *count);
         }
@@ -135,7 +135,8 @@ impl Snapshot {
     }
 
     fn ledger(&mut self, node: &Node) {
-        let ledger = node.gateway().ledger();
+        let gateway = node.gateway();
+        let ledger = gateway.ledger();
         for kind in Kind::ALL {
             self.insert(format!("ledger.{}", kind.name()), ledger.directions(kind));
         }
@@ -145,8 +146,8 @@ impl Snapshot {
     }
 
     fn ports(&mut self, node: &Node) {
-        for (port, config) in node.ports().iter().zip(&node.gateway().config().ports) {
-            let counters = port.counters();
+        for (index, config) in node.gateway().config().ports.iter().enumerate() {
+            let counters = node.port_counters(index);
             for (name, value) in [
                 ("rx-packets", counters.rx_packets),
                 ("rx-dropped", counters.rx_dropped),

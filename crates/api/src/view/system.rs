@@ -19,8 +19,9 @@ pub struct SystemView {
     pub config: ConfigStateView,
     /// Processor model and features that matter; filled by the daemon.
     pub cpu: String,
-    /// Share of the last whole second the forwarding thread was busy, 0 to 1.
-    pub busy: Option<f64>,
+    /// Share of the last whole second in which each forwarding thread was busy, 0 to 1; filled by the
+    /// daemon.
+    pub busy: Vec<f64>,
     /// Resident memory of the process; filled by the daemon.
     pub resident_bytes: Option<u64>,
     /// Tables with their occupancy.

@@ -174,6 +174,7 @@ pub(super) fn limits(top: &Tab<'_, '_>) -> Limits {
         frames: int("frames"),
         super_frames: int("super-frames"),
         punt_ring: int("punt-ring"),
+        workers: int("workers"),
         punt: punt(&tab),
         icmp_errors_per_second: int("icmp-errors-per-second"),
         events: int("events"),

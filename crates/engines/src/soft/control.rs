@@ -439,6 +439,7 @@ impl Engine for SoftControl {
 
     fn engine_stats(&self) -> EngineStats {
         let mut stats = EngineStats {
+            workers: self.shared.workers.len() as u32,
             flows: u64::from(self.live()),
             flow_capacity: u64::from(self.limit),
             sas: u64::from(self.sas.live()),

@@ -51,6 +51,9 @@ use quiescence::{Passage, Quiescence};
 use sa_table::{SaWriter, Sas};
 use table::Writer;
 
+/// Most workers: each writes counters of its own in every SA, where the slow path has the first.
+pub const MAX_WORKERS: usize = esp::WRITERS - 1;
+
 /// Most flows a table can hold.
 const MAX_FLOWS: u32 = 1 << 28;
 
@@ -63,7 +66,7 @@ pub struct SoftConfig {
     pub adjacencies: u32,
     /// Most SAs, each direction counted.
     pub sas: u32,
-    /// Number of workers, at least one.
+    /// Number of workers, 1 to [`MAX_WORKERS`].
     pub workers: usize,
     /// Random bits for the hash. Whoever guesses them can make flows collide.
     pub seed: u128,
@@ -97,7 +100,7 @@ pub fn soft(
     epochs: Arc<EpochTable>,
     windows: Arc<TcpWindows>,
 ) -> (SoftControl, Vec<SoftWorker>) {
-    let workers = config.workers.max(1);
+    let workers = config.workers.clamp(1, MAX_WORKERS);
     let limit = config.flows.clamp(1, MAX_FLOWS);
     // a twentieth more, for flows that retire while their successors move in
     let slots = limit + limit / 20 + 1;

@@ -2,15 +2,20 @@
 //!
 //! The writer makes a flow unfindable, then advances the clock and remembers the new time. A worker
 //! holds flows only within a burst; at the end of each it copies the clock. Once every worker's copy
-//! has reached the remembered time, none can hold the flow.
+//! has reached the remembered time, none can hold the flow. A worker that sleeps has [`RESTING`] for
+//! its copy, so that nobody waits for it.
 
 use std::sync::{
     Arc,
     atomic::{
         AtomicU64,
-        Ordering::{AcqRel, Acquire, Relaxed, Release},
+        Ordering::{AcqRel, Acquire, Relaxed, Release, SeqCst},
+        fence,
     },
 };
+
+/// The copy of a worker that holds nothing until it says otherwise.
+const RESTING: u64 = u64::MAX;
 
 #[repr(align(64))]
 struct Seen(AtomicU64);
@@ -37,6 +42,9 @@ impl Quiescence {
 
     /// What every worker has passed.
     pub(super) fn reached(&self) -> u64 {
+        // Pairs with the fence in `Passage::resume`: either the worker's copy is seen here, or what
+        // was made unfindable before is unfindable to it.
+        fence(SeqCst);
         self.seen.iter().map(|seen| seen.0.load(Acquire)).min().unwrap_or(u64::MAX)
     }
 }
@@ -55,18 +63,33 @@ impl Passage {
     /// The worker holds nothing now. Acquire: what was unfindable by the time of the clock it reads
     /// is unfindable to what it does next. Release: what it did before is done.
     #[inline]
-    pub(super) fn quiesce(&self) {
+    pub(super) fn quiesce(&mut self) {
         let now = self.shared.clock.load(Acquire);
         let seen = &self.shared.seen[self.worker].0;
         if seen.load(Relaxed) != now {
             seen.store(now, Release);
         }
     }
+
+    /// The worker holds nothing now, and will not until [`Passage::resume`].
+    pub(super) fn rest(&mut self) {
+        self.shared.seen[self.worker].0.store(RESTING, Release);
+    }
+
+    /// The worker may hold flows again; call it before any is looked up.
+    #[inline]
+    pub(super) fn resume(&mut self) {
+        let seen = &self.shared.seen[self.worker].0;
+        if seen.load(Relaxed) == RESTING {
+            seen.store(self.shared.clock.load(Acquire), Relaxed);
+            fence(SeqCst);
+        }
+    }
 }
 
 impl Drop for Passage {
     fn drop(&mut self) {
-        self.shared.seen[self.worker].0.store(u64::MAX, Release);
+        self.shared.seen[self.worker].0.store(RESTING, Release);
     }
 }
 
@@ -77,7 +100,7 @@ mod tests {
     #[test]
     fn the_slowest_worker_decides() {
         let shared = Arc::new(Quiescence::new(2));
-        let (a, b) = (Passage::new(shared.clone(), 0), Passage::new(shared.clone(), 1));
+        let (mut a, mut b) = (Passage::new(shared.clone(), 0), Passage::new(shared.clone(), 1));
         let retired = shared.advance();
         a.quiesce();
         assert!(shared.reached() < retired);
@@ -87,6 +110,22 @@ mod tests {
         drop(a);
         assert!(shared.reached() < later);
         b.quiesce();
+        assert!(shared.reached() >= later);
+    }
+
+    #[test]
+    fn nobody_waits_for_a_worker_that_rests() {
+        let shared = Arc::new(Quiescence::new(2));
+        let (mut a, mut b) = (Passage::new(shared.clone(), 0), Passage::new(shared.clone(), 1));
+        a.rest();
+        let retired = shared.advance();
+        b.quiesce();
+        assert!(shared.reached() >= retired);
+        a.resume();
+        let later = shared.advance();
+        b.quiesce();
+        assert!(shared.reached() >= retired && shared.reached() < later);
+        a.quiesce();
         assert!(shared.reached() >= later);
     }
 }

@@ -172,6 +172,7 @@ impl SoftWorker {
     /// its way out, outside its window, …) and a later one of the same burst is not: the exception
     /// goes by the slow path, after the burst. A flow whose program is gone has no such frames.
     pub fn process(&mut self, port: PortId, rx: &mut Vec<Frame>, now: Time, out: &mut Output) {
+        self.reader.passage.resume();
         self.reader.shared.interfaces.refresh(&mut self.interfaces);
         self.reader.shared.sas.refresh(&mut self.reader.sas);
         let mut rest = Burst::take(rx);
@@ -224,12 +225,20 @@ impl SoftWorker {
         self.reader.shared.workers[self.reader.number].write(&self.tally);
     }
 
-    /// Says that the worker holds no flow, and that its punts have been taken. An idle worker must call it now and then, or what was
-    /// removed is never given back.
+    /// Says that the worker holds no flow, and that its punts have been taken; lets go of SAs that are
+    /// gone. An idle worker must call it now and then, or [`SoftWorker::rest`], or what was removed is
+    /// never given back.
     pub fn quiesce(&mut self) {
+        self.reader.shared.sas.refresh(&mut self.reader.sas);
         self.tally.punt_depth = 0;
         self.reader.shared.workers[self.reader.number].write(&self.tally);
         self.reader.passage.quiesce();
+    }
+
+    /// As [`SoftWorker::quiesce`], and nobody waits for the worker until it processes frames again.
+    pub fn rest(&mut self) {
+        self.quiesce();
+        self.reader.passage.rest();
     }
 
     /// Its number, counted from zero.

@@ -75,6 +75,7 @@ pub(crate) fn empty() -> Config {
             frames: 64,
             super_frames: 4,
             punt_ring: 64,
+            workers: 1,
             punt: Default::default(),
             icmp_errors_per_second: 100,
             events: 100,

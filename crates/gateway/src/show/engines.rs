@@ -52,7 +52,7 @@ impl Gateway {
             profile: self.config.engine.profile.name().into(),
             state: "running".into(),
             capabilities: words,
-            workers: 1,
+            workers: stats.workers,
             flows: stats.flows,
             flow_capacity: stats.flow_capacity,
             sas: stats.sas,

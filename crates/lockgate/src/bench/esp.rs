@@ -96,7 +96,7 @@ fn measure(
     slow: &mut Bench,
     figures: &mut Vec<Figure>,
 ) -> Result<(), String> {
-    let mut random = Random(0x2545_f491_4f6c_dd1d);
+    let mut random = Random::new();
     let lengths = size.lengths();
     let open = way == Way::Decrypt;
     let serving = Provider::ALL.into_iter().filter(|p| p.serves(Algorithm::Aes256Gcm));
@@ -172,9 +172,13 @@ impl Copy {
 }
 
 /// Picks tunnels.
-struct Random(u64);
+pub(super) struct Random(u64);
 
 impl Random {
+    pub(super) const fn new() -> Self {
+        Self(0x2545_f491_4f6c_dd1d)
+    }
+
     fn below(&mut self, bound: usize) -> usize {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
@@ -184,7 +188,7 @@ impl Random {
 }
 
 /// The cipher alone, on the bytes that ESP encrypts for a packet.
-struct Raw {
+pub(super) struct Raw {
     keys: Vec<Key>,
     /// The same again, for the far end, which warms no cache for what is measured.
     far: Vec<Key>,
@@ -193,7 +197,7 @@ struct Raw {
 }
 
 impl Raw {
-    fn new(keys: u32, lengths: &[usize], selection: &Selection) -> Self {
+    pub(super) fn new(keys: u32, lengths: &[usize], selection: &Selection) -> Self {
         let key = |n: u32| {
             let bytes = [n.to_be_bytes(); 8].concat();
             Key::new(Algorithm::Aes256Gcm, &bytes, selection).expect("invariant: a key of 32 bytes")
@@ -206,7 +210,7 @@ impl Raw {
     }
 
     /// Packets a second, keys picked at random.
-    fn rate(&mut self, open: bool, random: &mut Random) -> f64 {
+    pub(super) fn rate(&mut self, open: bool, random: &mut Random) -> f64 {
         let (mut busy, mut done, mut counted) = (Duration::ZERO, 0, 0);
         while done < WARM + PACKETS {
             if done < WARM {
@@ -270,12 +274,16 @@ impl Bench {
         let pool = FramePool::new(8_192, 16);
         let (lan, wan) = (Arc::default(), Arc::default());
         let port = |side: &Arc<std::sync::Mutex<super::Loop>>| Attached {
-            port: Box::new(LoopPort { side: Arc::clone(side), counters: PortCounters::default() }),
+            queues: vec![Box::new(LoopPort {
+                side: Arc::clone(side),
+                counters: PortCounters::default(),
+            })],
             mac: None,
         };
         let attached = vec![port(&lan), port(&wan)];
         let settings = Settings { ciphers, seed: 0x5eed, random: daemon::random, stopwatch: || 0 };
-        let node = Node::new(Arc::new(config), attached, Arc::clone(&pool), settings, Time::ZERO);
+        let node =
+            Node::new(Arc::new(config), attached, &[Arc::clone(&pool)], settings, Time::ZERO);
         let far = (0..tunnels).map(far_end).collect::<Result<_, _>>()?;
         let now = Time::from_secs(1);
         let mut bench = Self { node, lan, wan, pool, far, now };
@@ -349,7 +357,7 @@ impl Bench {
 }
 
 /// The packet of tunnel `n` as the client sends it.
-fn outward(n: u32) -> Tuple {
+pub(super) fn outward(n: u32) -> Tuple {
     let [_, b, c, d] = n.to_be_bytes();
     build::tuple(proto::UDP, ([10, 0, 0, 5], 4000), ([100, 64 | b, c, d], 53))
 }
@@ -359,7 +367,7 @@ fn key(n: u32, way: u8) -> String {
     format!("{:08x}{:02x}", n, way).repeat(8)[..72].to_owned()
 }
 
-fn far_end(n: u32) -> Result<Outbound, String> {
+pub(super) fn far_end(n: u32) -> Result<Outbound, String> {
     let parameters = Parameters {
         spi: 0x10_0000 + n,
         suite: "aes256gcm16".parse().map_err(|e: esp::SuiteError| e.to_string())?,

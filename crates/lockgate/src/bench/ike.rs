@@ -215,7 +215,10 @@ impl Bench {
         let pool = FramePool::new(8_192, 16);
         let (lan, wan) = (Arc::default(), Arc::default());
         let port = |side: &Arc<Mutex<Loop>>| Attached {
-            port: Box::new(LoopPort { side: Arc::clone(side), counters: PortCounters::default() }),
+            queues: vec![Box::new(LoopPort {
+                side: Arc::clone(side),
+                counters: PortCounters::default(),
+            })],
             mac: None,
         };
         let attached = vec![port(&lan), port(&wan)];
@@ -226,7 +229,7 @@ impl Bench {
             stopwatch: || 0,
         };
         let now = Time::from_secs(1);
-        let node = Node::new(Arc::new(config), attached, Arc::clone(&pool), settings, now);
+        let node = Node::new(Arc::new(config), attached, &[Arc::clone(&pool)], settings, now);
         Ok(Self { node, lan, wan, pool, now })
     }
 

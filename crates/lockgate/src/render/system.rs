@@ -35,8 +35,10 @@ pub fn system(view: &SystemView, style: &Style) -> String {
     if !view.cpu.is_empty() {
         out.push_str(&format!("  cpu           {}\n", view.cpu));
     }
-    if let Some(busy) = view.busy {
-        out.push_str(&format!("  busy          {:.0}%\n", busy * 100.0));
+    if !view.busy.is_empty() {
+        let each: Vec<_> = view.busy.iter().map(|busy| format!("{:.0}%", busy * 100.0)).collect();
+        let whose = if each.len() > 1 { "  (a worker each)" } else { "" };
+        out.push_str(&format!("  busy          {}{whose}\n", each.join(" ")));
     }
     if let Some(resident) = view.resident_bytes {
         out.push_str(&format!("  memory        {}\n", bytes(resident)));

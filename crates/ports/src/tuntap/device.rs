@@ -87,8 +87,9 @@ impl Device {
             TunTapMode::Tun => libc::IFF_TUN,
         };
         let mut request = name.request();
+        let queues = if options.multi_queue { libc::IFF_MULTI_QUEUE } else { 0 };
         request.ifr_ifru.ifru_flags =
-            (kind | libc::IFF_NO_PI | libc::IFF_VNET_HDR) as libc::c_short;
+            (kind | libc::IFF_NO_PI | libc::IFF_VNET_HDR | queues) as libc::c_short;
         interface_ioctl(self.fd.as_fd(), libc::TUNSETIFF as _, &mut request).map_err(|source| {
             match source.raw_os_error() {
                 Some(libc::EINVAL) if exists => PortError::WrongKind {

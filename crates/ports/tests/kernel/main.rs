@@ -6,6 +6,7 @@
 
 mod forwarder;
 mod net;
+mod queues;
 
 use std::{net::SocketAddr, sync::Arc};
 
@@ -42,7 +43,7 @@ fn tuntap(
     pool: &Arc<FramePool>,
 ) -> TunTapPort {
     in_namespace(&net.name(namespace), || {
-        TunTapPort::open(name, TunTapOptions { mode, attach_only: false }, pool)
+        TunTapPort::open(name, TunTapOptions { mode, ..TunTapOptions::default() }, pool)
     })
     .unwrap_or_else(|e| panic!("{e}"))
 }

@@ -41,10 +41,12 @@ impl Router {
 
     /// The same without a recording.
     pub(crate) fn replaying(setup: Setup) -> Self {
-        let config = match config::parse("simulation", &setup.config) {
-            Ok(parsed) => Arc::new(parsed.config),
+        let mut config = match config::parse("simulation", &setup.config) {
+            Ok(parsed) => parsed.config,
             Err(diagnostics) => panic!("the configuration is refused:\n{diagnostics}"),
         };
+        config.limits.workers = workers().unwrap_or(config.limits.workers);
+        let config = Arc::new(config);
         let pair = || memory::pair(QUEUE, setup.capabilities());
         let (near, far): (Vec<_>, Vec<_>) = config.ports.iter().map(|_| pair()).unzip();
         let controls = near.iter().map(memory::MemoryPort::control).collect();
@@ -87,7 +89,7 @@ impl Router {
         if let Some(recorder) = &mut self.recorder {
             recorder.wall_clock(now, unix);
         }
-        self.node.gateway_mut().handle_wall_clock(unix, now);
+        self.node.gateway().handle_wall_clock(unix, now);
     }
 
     /// Asks the gateway for keys, as root would.
@@ -183,19 +185,23 @@ impl Router {
     }
 }
 
+/// How many workers gateways have whatever their configuration says, where `LOCKGATE_TEST_WORKERS` does.
+fn workers() -> Option<u32> {
+    let text = std::env::var("LOCKGATE_TEST_WORKERS").ok()?;
+    Some(text.parse().expect("LOCKGATE_TEST_WORKERS is a number"))
+}
+
 /// The MAC address a simulated gateway's port has when the configuration names none.
 pub fn port_mac(index: usize) -> Mac {
     Mac([0x02, 0x00, 0x5e, 0x00, 0x00, index as u8 + 1])
 }
 
 fn join(config: &Arc<Config>, near: Vec<memory::MemoryPort>, seed: u64, now: Time) -> Node {
+    let workers = config.limits.workers as usize;
     let attached = near
         .into_iter()
         .enumerate()
-        .map(|(index, port)| Attached {
-            port: Box::new(port) as Box<dyn Port>,
-            mac: Some(port_mac(index)),
-        })
+        .map(|(index, port)| Attached { queues: port.split(workers), mac: Some(port_mac(index)) })
         .collect();
     let limits = &config.limits;
     let frames = FramePool::new(limits.frames as usize, limits.super_frames as usize);
@@ -206,7 +212,7 @@ fn join(config: &Arc<Config>, near: Vec<memory::MemoryPort>, seed: u64, now: Tim
         random: gateway::rng::simulated,
         stopwatch: || 0,
     };
-    Node::new(Arc::clone(config), attached, frames, settings, now)
+    Node::new(Arc::clone(config), attached, &[frames], settings, now)
 }
 
 impl Setup {

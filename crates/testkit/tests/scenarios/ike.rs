@@ -439,7 +439,7 @@ fn a_gateway_that_ends_tells_its_peer() {
     let mut sites = both("ike-shut-down", "", "");
     wait_until_up(&mut sites, 5 * SECOND);
     let now = sites.net.now();
-    sites.net.gateway_mut(sites.oslo).node.gateway_mut().shut_down(now);
+    sites.net.gateway_mut(sites.oslo).node.gateway().shut_down(now);
     sites.net.run_for(SECOND);
     assert!(sas(sites.paris, &mut sites).is_empty());
 }

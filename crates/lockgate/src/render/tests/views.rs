@@ -537,7 +537,7 @@ pub fn system() -> Response {
             last_failure: Some("configuration refused: line 4: no such zone".into()),
         },
         cpu: "Example CPU, 2 cores, aes avx2".into(),
-        busy: Some(0.42),
+        busy: vec![0.42],
         resident_bytes: Some(412_000_000),
         tables: vec![
             TableView {
