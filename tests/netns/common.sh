@@ -32,7 +32,7 @@ with_workers() {
   cat > "$WORK/lockgate" <<T
 #!/bin/sh
 case " \$* " in
-  *' run '*|*' check '*|*' reload '*|*' plan '*)
+  *' run '*|*' check '*|*' reload '*|*' apply '*|*' plan '*)
     for file in "$WORK"/*.toml; do
       grep -q '^workers = ' "\$file" || printf '\n[limits]\nworkers = $WORKERS\n' >> "\$file"
     done ;;
