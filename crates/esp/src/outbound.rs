@@ -33,14 +33,27 @@ const PADDING: [u8; 16] = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16
 /// may seal with the same SA, each with a `writer` of its own.
 #[repr(C, align(64))]
 pub struct Outbound {
-    // what every packet needs comes first and together: see `prefetch`
-    sequence: Sequence,
+    // what every packet reads comes first and together: see `prefetch`
     meter: Meter,
     layout: Layout,
     outer: Outer,
     transform: Transform,
+    sequence: Apart,
     tallies: Tallies<{ REASONS.len() }>,
     parameters: Parameters,
+}
+
+/// The sequence numbers, on cache lines of their own: every worker writes there, and what they only read is not
+/// to go from core to core with it.
+#[repr(align(128))]
+struct Apart(Sequence);
+
+impl core::ops::Deref for Apart {
+    type Target = Sequence;
+
+    fn deref(&self) -> &Sequence {
+        &self.0
+    }
 }
 
 /// Lengths that packets of the SA have in common, in bytes.
@@ -153,7 +166,7 @@ impl Outbound {
             pad_to: parameters.pad_to.unwrap_or(0),
         };
         Ok(Self {
-            sequence: Sequence::new(if parameters.esn { u64::MAX } else { LAST_32 }, used),
+            sequence: Apart(Sequence::new(if parameters.esn { u64::MAX } else { LAST_32 }, used)),
             meter: Meter::new(parameters.soft, parameters.hard, created),
             transform: Transform::new(suite, &parameters.key, selection)?,
             outer: outer_of(&parameters),
@@ -315,6 +328,7 @@ impl Outbound {
     pub fn prefetch(&self, writer: usize) {
         let head = offset_of!(Self, transform) + aead::Key::HEAD;
         ports::prefetch_range(std::ptr::from_ref(self).cast(), head);
+        ports::prefetch(std::ptr::from_ref(&self.sequence).cast());
         ports::prefetch(self.tallies.line(writer));
     }
 
