@@ -220,11 +220,13 @@ impl Loop {
 
     fn sleep(&mut self) {
         self.runner.rest();
-        // Whoever makes a timer after this looks whether we sleep, and wakes us.
+        // Whoever makes a timer or a job after this looks whether we sleep, and wakes us; what was made before is
+        // seen here.
         self.crew.nap(true);
+        let worked = self.exchange_jobs();
         let due = self.runner.poll_timeout().map(|at| at.since(self.pulse.now()));
         let timeout = due.map_or(LONGEST_SLEEP, |due| due.min(LONGEST_SLEEP));
-        if !timeout.is_zero() {
+        if !timeout.is_zero() && !worked {
             self.pulse.sleep(&self.runner.poll_fds(), timeout);
         }
         self.crew.nap(false);

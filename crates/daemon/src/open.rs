@@ -43,6 +43,12 @@ pub fn open(config: Arc<Config>, now: Time) -> Result<Box<dyn Runner>, OpenError
     let share = |frames: u32| (frames as usize).div_ceil(workers);
     let pool = |_| FramePool::new(share(limits.frames), share(limits.super_frames));
     let pools: Vec<_> = (0..workers).map(pool).collect();
+    let cores = std::thread::available_parallelism().map_or(workers, usize::from);
+    if workers > cores {
+        tracing::warn!(
+            "{workers} workers on {cores} cores: they take turns, and forward less than {cores} would"
+        );
+    }
     let mut attached = Vec::with_capacity(config.ports.len());
     for port in &config.ports {
         let queues = open_port(port, &pools, now).map_err(|e| refusal(&port.name, &e))?;

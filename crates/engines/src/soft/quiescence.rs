@@ -61,12 +61,14 @@ impl Passage {
     }
 
     /// The worker holds nothing now. Acquire: what was unfindable by the time of the clock it reads
-    /// is unfindable to what it does next. Release: what it did before is done.
+    /// is unfindable to what it does next. Release: what it did before is done. One that rests goes on
+    /// resting: only [`Passage::resume`] has the fence that ends it.
     #[inline]
     pub(super) fn quiesce(&mut self) {
         let now = self.shared.clock.load(Acquire);
         let seen = &self.shared.seen[self.worker].0;
-        if seen.load(Relaxed) != now {
+        let before = seen.load(Relaxed);
+        if before != now && before != RESTING {
             seen.store(now, Release);
         }
     }
@@ -121,6 +123,10 @@ mod tests {
         let retired = shared.advance();
         b.quiesce();
         assert!(shared.reached() >= retired);
+        a.quiesce();
+        shared.advance();
+        b.quiesce();
+        assert_eq!(shared.reached(), retired + 1, "it rests on");
         a.resume();
         let later = shared.advance();
         b.quiesce();
