@@ -229,13 +229,24 @@ impl Seat {
 /// Packets a second of all seats at once.
 fn forwarding(seats: &mut [Seat], loads: &[Load<'_>]) -> Result<f64, String> {
     let gate = Gate { threads: seats.len(), arrived: AtomicUsize::new(0) };
+    let before = punts(seats);
     let rates: Result<Vec<f64>, String> = thread::scope(|scope| {
         let pairs = seats.iter_mut().zip(loads);
         let running: Vec<_> =
             pairs.map(|(seat, load)| scope.spawn(|| seat.rate(load, &gate))).collect();
         running.into_iter().map(|rate| rate.join().unwrap_or(Err("it panicked".into()))).collect()
     });
-    Ok(rates?.iter().sum())
+    let rates = rates?;
+    match punts(seats) - before {
+        0 => Ok(rates.iter().sum()),
+        some => Err(format!("{some} packets went to the slow path")),
+    }
+}
+
+/// Packets that have gone to the slow path so far.
+fn punts(seats: &[Seat]) -> u64 {
+    let Some(Seat { stepper: Stepper::Node(node), .. }) = seats.first() else { return 0 };
+    node.gateway().engine().engine_stats().punts.iter().sum()
 }
 
 /// Packets a second of the bare cipher on all of these at once.
