@@ -664,7 +664,7 @@ pub struct Limits {
     pub frames: u32,
     /// Super-packet frames of the pool.
     pub super_frames: u32,
-    /// Depth of the punt ring.
+    /// Punts of one burst, for each worker.
     pub punt_ring: u32,
     /// Workers: forwarding threads.
     pub workers: u32,

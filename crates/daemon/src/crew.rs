@@ -7,7 +7,7 @@ use std::{
         atomic::{AtomicBool, AtomicU32, Ordering},
     },
     thread,
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use mio::Waker;
@@ -15,10 +15,10 @@ use node::Worker;
 use tokio::sync::Notify;
 use wire::Time;
 
-use crate::pulse::{LONGEST_SLEEP, Pulse, exact_sleeps};
-
-/// How often links are looked at.
-const REFRESH: Duration = Duration::from_secs(1);
+use crate::{
+    open::REFRESH,
+    pulse::{LONGEST_SLEEP, Pulse, exact_sleeps},
+};
 
 /// Tells that a thread has ended, when it is dropped.
 pub(crate) struct Ended(pub(crate) Arc<Notify>);

@@ -30,7 +30,7 @@ use wire::Time;
 use crate::{OpenError, Runner, host};
 
 /// How often links are looked at and the wall clock is told.
-const REFRESH: Duration = Duration::from_secs(1);
+pub(crate) const REFRESH: Duration = Duration::from_secs(1);
 
 /// Opens the ports of a configuration and joins them with a gateway.
 ///

@@ -101,6 +101,8 @@ pub struct Parts {
     pub windows: Arc<TcpWindows>,
     /// Where frames of the gateway's own making come from.
     pub frames: Arc<FramePool>,
+    /// Where frames of other workers come from.
+    pub more_frames: Vec<Arc<FramePool>>,
     /// Which library serves which cipher.
     pub ciphers: aead::Selection,
     /// Seed of all random choices that need not be secret.
@@ -138,6 +140,7 @@ pub struct Gateway {
     epochs: Arc<EpochTable>,
     windows: Arc<TcpWindows>,
     frames: Arc<FramePool>,
+    more_frames: Vec<Arc<FramePool>>,
     rng: Rng,
     stopwatch: Stopwatch,
     counters: Counters,
@@ -190,6 +193,7 @@ impl Gateway {
             epochs: parts.epochs,
             windows: parts.windows,
             frames: parts.frames,
+            more_frames: parts.more_frames,
             rng: Rng::new(parts.seed),
             stopwatch: parts.stopwatch,
             counters: Counters::new(config.interfaces.len()),

@@ -102,6 +102,7 @@ impl Node {
             epochs,
             windows,
             frames: pool(0),
+            more_frames: pools.iter().skip(1).cloned().collect(),
             ciphers: settings.ciphers,
             seed: settings.seed,
             random: (settings.random)(settings.seed ^ fingerprint(&config.hostname)),

@@ -1,50 +1,16 @@
 //! A node between two in-memory links: the first packets set the session up, the rest is served by
 //! the engine, and both directions keep their bytes.
 
+mod common;
+
 use std::{net::Ipv4Addr, sync::Arc, time::Duration};
 
 use api::{Backend, Request, Response};
+use common::{CLIENT, CONFIG, LAN, SERVER, WAN};
 use lockgate_node::{Attached, Node, Settings};
 use offload::Direction;
 use ports::{Frame, FramePool, Port, PortCapabilities, memory};
 use wire::{Mac, Time, Tuple, build, emit::Ether, proto};
-
-const CONFIG: &str = r#"
-[[port]]
-name = "lan"
-kind = "memory"
-mac = "02:00:00:00:00:01"
-
-[[port]]
-name = "wan"
-kind = "memory"
-mac = "02:00:00:00:00:02"
-
-[[interface]]
-name = "lan"
-port = "lan"
-address = "10.1.0.1/24"
-zone = "inside"
-
-[[interface]]
-name = "wan"
-port = "wan"
-address = "203.0.113.1/24"
-zone = "outside"
-
-[[policy]]
-id = 12
-name = "lan-out"
-from = "inside"
-to = "outside"
-action = "allow"
-nat = "interface"
-"#;
-
-const CLIENT: Mac = Mac([2, 0, 0, 0, 0, 0x11]);
-const SERVER: Mac = Mac([2, 0, 0, 0, 0, 0x22]);
-const LAN: Mac = Mac([2, 0, 0, 0, 0, 1]);
-const WAN: Mac = Mac([2, 0, 0, 0, 0, 2]);
 
 struct Bench {
     node: Node,

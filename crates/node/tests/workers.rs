@@ -1,6 +1,8 @@
 //! A node whose second worker has a thread of its own: packets of every flow stay in order and none is lost
 //! while flows are set up, promoted, sent back by reloads and promoted again.
 
+mod common;
+
 use std::{
     net::Ipv4Addr,
     sync::{
@@ -10,52 +12,11 @@ use std::{
     time::{Duration, Instant},
 };
 
+use api::{Backend, Request, Response};
+use common::{CLIENT, CONFIG, LAN, SERVER, WAN};
 use lockgate_node::{Attached, Node, Settings};
 use ports::{Frame, FramePool, Port, memory};
-use wire::{Mac, Time, build, emit::Ether, proto};
-
-const CONFIG: &str = r#"
-[[port]]
-name = "lan"
-kind = "memory"
-mac = "02:00:00:00:00:01"
-
-[[port]]
-name = "wan"
-kind = "memory"
-mac = "02:00:00:00:00:02"
-
-[[interface]]
-name = "lan"
-port = "lan"
-address = "10.1.0.1/24"
-zone = "inside"
-
-[[interface]]
-name = "wan"
-port = "wan"
-address = "203.0.113.1/24"
-zone = "outside"
-
-[[policy]]
-id = 12
-name = "lan-out"
-from = "inside"
-to = "outside"
-action = "allow"
-nat = "interface"
-
-[offload]
-one-way-packets = 4
-
-[limits]
-workers = 2
-"#;
-
-const CLIENT: Mac = Mac([2, 0, 0, 0, 0, 0x11]);
-const SERVER: Mac = Mac([2, 0, 0, 0, 0, 0x22]);
-const LAN: Mac = Mac([2, 0, 0, 0, 0, 1]);
-const WAN: Mac = Mac([2, 0, 0, 0, 0, 2]);
+use wire::{Time, build, emit::Ether, proto};
 
 /// Flows at a time.
 const FLOWS: u16 = 24;
@@ -87,7 +48,8 @@ fn read(frame: &Frame) -> Option<(u16, u32)> {
 fn flows_stay_in_order_over_two_threads_and_every_change_of_tier() {
     let parse = |text: &str| Arc::new(config::parse("test.toml", text).expect("valid").config);
     // by one of them nothing may be promoted
-    let configs = [parse(CONFIG), parse(&CONFIG.replace("nat =", "offload = \"off\"\nnat ="))];
+    let text = format!("{CONFIG}[offload]\none-way-packets = 4\n[limits]\nworkers = 2\n");
+    let configs = [parse(&text), parse(&text.replace("nat =", "offload = \"off\"\nnat ="))];
     let pools = [FramePool::new(2048, 8), FramePool::new(2048, 8)];
     let (lan, mut client) = memory::pair(4096, Default::default());
     let (wan, mut server) = memory::pair(4096, Default::default());
@@ -171,6 +133,10 @@ fn flows_stay_in_order_over_two_threads_and_every_change_of_tier() {
     assert!(by_first > 10_000 && others > 10_000, "{by_first} and {others} frames");
     assert!(stats.forwarded_packets > 50_000, "{}", stats.forwarded_packets);
     assert!(stats.installed > u64::from(FLOWS * ROUNDS), "flows came back: {}", stats.installed);
+    let Ok(Response::System(view)) = node.handle(Request::ShowSystem) else { panic!("no view") };
+    let frames = view.tables.iter().find(|table| table.name.as_ref() == "frames");
+    let all: usize = pools.iter().map(|pool| pool.capacity()).sum();
+    assert_eq!(frames.map(|table| (table.used, table.capacity)), Some((0, all as u64)));
     let left = pools.each_ref().map(|pool| pool.in_use());
     assert_eq!(left, [0, 0]);
 }

@@ -21,7 +21,9 @@ const TOP: usize = 5;
 impl Gateway {
     pub(super) fn show_system(&self, now: Time) -> SystemView {
         let stats = self.engine.engine_stats();
-        let frames = self.frames.capacity();
+        let pools = || std::iter::once(&self.frames).chain(&self.more_frames);
+        let frames = pools().map(|pool| pool.capacity()).sum::<usize>();
+        let frames_used = pools().map(|pool| pool.in_use()).sum::<usize>();
         let limits = &self.config.limits;
         let table = |name: &'static str, used: u64, capacity: u64, memory: Option<u64>| TableView {
             name: name.into(),
@@ -73,7 +75,7 @@ impl Gateway {
                     0,
                     Some(self.policies.memory() as u64),
                 ),
-                table("frames", self.frames.in_use() as u64, frames as u64, None),
+                table("frames", frames_used as u64, frames as u64, None),
             ],
             ..SystemView::default()
         }

@@ -69,8 +69,9 @@ impl Gateway {
     /// A packet whose next hop is being asked for waits in the neighbour's queue.
     pub(crate) fn hold_for_neighbour(&mut self, packet: Packet, now: Time) {
         let Some((id, _)) = packet.next_hop else { return };
-        // A scan of a subnet must not take the buffers that forwarding needs.
-        if self.frames.in_use() > self.frames.capacity() / 4 * 3 {
+        // A scan of a subnet must not take the buffers that forwarding needs, of the worker it comes by.
+        let pool = packet.frame.pool().unwrap_or(&self.frames);
+        if pool.in_use() > pool.capacity() / 4 * 3 {
             return self.drop_packet(packet, DropReason::NeighbourQueueFull, now);
         }
         let held = self.neighbours.hold(crate::neighbour::NeighbourId(id), Box::new(packet));

@@ -152,6 +152,7 @@ impl Bench {
             epochs: Arc::new(EpochTable::new(1)),
             windows: Arc::new(TcpWindows::new(config.limits.sessions)),
             frames: Arc::clone(&frames),
+            more_frames: Vec::new(),
             ciphers: Default::default(),
             seed: 1,
             random: lockgate_gateway::rng::simulated(7),
