@@ -668,6 +668,8 @@ pub struct Limits {
     pub punt_ring: u32,
     /// Workers: forwarding threads.
     pub workers: u32,
+    /// Microseconds that a forwarding thread goes on asking for frames before it sleeps.
+    pub busy_poll: u32,
     /// Packets a second for each punt cause, by the name of the cause; others are unlimited.
     pub punt: BTreeMap<String, u32>,
     /// ICMP errors the gateway sends a second.

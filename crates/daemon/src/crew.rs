@@ -17,7 +17,7 @@ use wire::Time;
 
 use crate::{
     open::REFRESH,
-    pulse::{LONGEST_SLEEP, Pulse, exact_sleeps},
+    pulse::{BusyPoll, LONGEST_SLEEP, Pulse, exact_sleeps},
 };
 
 /// Tells that a thread has ended, when it is dropped.
@@ -66,14 +66,14 @@ impl Crew {
     /// What the kernel says when it gives no epoll instance or no thread.
     pub(crate) fn start(
         workers: Vec<Worker>,
-        started: Instant,
+        (started, busy_poll): (Instant, &BusyPoll),
         waker: &Arc<Waker>,
         ended: &Arc<Notify>,
     ) -> io::Result<Self> {
         let first = Arc::new(First { sleeps: AtomicBool::new(false), waker: Arc::clone(waker) });
         let mut crew = Self { members: Vec::new(), stop: Arc::default(), first };
         for worker in workers {
-            let (pulse, waker) = Pulse::new(started)?;
+            let (pulse, waker) = Pulse::new(started, busy_poll)?;
             let busy = pulse.busy();
             let (stop, first) = (Arc::clone(&crew.stop), Arc::clone(&crew.first));
             let when_dropped = Ended(Arc::clone(ended));

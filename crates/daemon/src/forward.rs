@@ -20,7 +20,7 @@ use tokio::sync::{Notify, oneshot};
 use crate::{
     OpenError, Runner,
     crew::{Crew, Ended},
-    pulse::{LONGEST_SLEEP, Pulse, exact_sleeps},
+    pulse::{BusyPoll, LONGEST_SLEEP, Pulse, exact_sleeps},
 };
 
 /// How long frames may take to leave at shutdown.
@@ -58,10 +58,12 @@ impl Forwarder {
     /// # Errors
     /// What the kernel says when it gives no epoll instance or no thread.
     pub fn start(mut runner: Box<dyn Runner>, started: Instant) -> io::Result<Self> {
-        let (pulse, waker) = Pulse::new(started)?;
+        let busy_poll = BusyPoll::default();
+        busy_poll.set(runner.busy_poll());
+        let (pulse, waker) = Pulse::new(started, &busy_poll)?;
         let (commands, receiver) = mpsc::channel();
         let ended = Arc::new(Notify::new());
-        let crew = Crew::start(runner.take_workers(), started, &waker, &ended)?;
+        let crew = Crew::start(runner.take_workers(), (started, &busy_poll), &waker, &ended)?;
         let mut busy = vec![pulse.busy()];
         busy.extend(crew.busy());
         let jobs = JobThreads::start(&waker)?;
@@ -70,7 +72,7 @@ impl Forwarder {
         let thread = thread::Builder::new().name("forwarding".into()).spawn(move || {
             let _when_dropped = when_dropped;
             exact_sleeps();
-            Loop { runner, jobs, commands: receiver, pulse, crew }.run();
+            Loop { runner, jobs, commands: receiver, pulse, busy_poll, crew }.run();
         })?;
         Ok(Self { handle, ended, thread })
     }
@@ -131,7 +133,7 @@ impl Handle {
             .unwrap_or_else(|_| Err(OpenError::new(None, "the forwarding thread has ended")))
     }
 
-    /// For each forwarding thread, the share of the last second in which it was not asleep, 0 to 1.
+    /// For each forwarding thread, the share of the last second in which it had work, 0 to 1.
     pub fn busy(&self) -> Vec<f64> {
         self.busy.iter().map(|of| f64::from(of.load(Ordering::Relaxed)) / 1000.0).collect()
     }
@@ -156,6 +158,7 @@ struct Loop {
     jobs: JobThreads,
     commands: mpsc::Receiver<Command>,
     pulse: Pulse,
+    busy_poll: BusyPoll,
     crew: Crew,
 }
 
@@ -212,7 +215,9 @@ impl Loop {
             }
             Command::Apply(config, reply) => {
                 let now = self.pulse.now();
-                drop(reply.send(self.runner.apply(config, now)));
+                let applied = self.runner.apply(config, now);
+                self.busy_poll.set(self.runner.busy_poll());
+                drop(reply.send(applied));
             }
             Command::Stop => {}
         }

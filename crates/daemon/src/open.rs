@@ -100,6 +100,11 @@ impl Runner for Running {
         self.node.take_workers()
     }
 
+    fn busy_poll(&self) -> Duration {
+        let micros = self.node.gateway().config().limits.busy_poll;
+        Duration::from_micros(micros.into())
+    }
+
     fn rest(&mut self) {
         self.node.rest();
     }

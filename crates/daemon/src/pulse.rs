@@ -1,4 +1,8 @@
 //! When a forwarding thread works on, waits a little, and sleeps.
+//!
+//! A thread sleeps when there is nothing to do, which costs a packet that comes then a wake-up; and under load
+//! it waits for several frames, which costs them a few microseconds. With [`BusyPoll`] it does neither for so
+//! long after the last frame, and takes a whole core instead.
 
 use std::{
     io,
@@ -6,7 +10,7 @@ use std::{
     os::fd::RawFd,
     sync::{
         Arc,
-        atomic::{AtomicU32, Ordering},
+        atomic::{AtomicU32, AtomicU64, Ordering},
     },
     thread,
     time::{Duration, Instant},
@@ -38,6 +42,21 @@ const LOAD_WINDOW: Duration = Duration::from_secs(1);
 
 const WAKE: Token = Token(usize::MAX);
 
+/// How long threads go on asking their ports after the last frame; all of them look here.
+#[derive(Clone, Default)]
+pub(crate) struct BusyPoll(Arc<AtomicU64>);
+
+impl BusyPoll {
+    pub(crate) fn set(&self, time: Duration) {
+        let nanos = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+        self.0.store(nanos, Ordering::Relaxed);
+    }
+
+    fn get(&self) -> Duration {
+        Duration::from_nanos(self.0.load(Ordering::Relaxed))
+    }
+}
+
 /// The rhythm of one thread.
 pub(crate) struct Pulse {
     poll: Poll,
@@ -46,7 +65,10 @@ pub(crate) struct Pulse {
     busy: Arc<AtomicU32>,
     meter: Meter,
     pace: Pace,
+    busy_poll: BusyPoll,
     empty: u32,
+    /// Since when it asks its ports for nothing.
+    polls: Option<Instant>,
 }
 
 impl Pulse {
@@ -54,16 +76,26 @@ impl Pulse {
     ///
     /// # Errors
     /// What the kernel says when it gives no epoll instance.
-    pub(crate) fn new(started: Instant) -> io::Result<(Self, Arc<Waker>)> {
+    pub(crate) fn new(started: Instant, busy_poll: &BusyPoll) -> io::Result<(Self, Arc<Waker>)> {
         let poll = Poll::new()?;
         let waker = Arc::new(Waker::new(poll.registry(), WAKE)?);
         let events = Events::with_capacity(64);
         let (meter, pace) = (Meter::new(started), Pace::default());
-        let pulse = Self { poll, events, started, busy: Arc::default(), meter, pace, empty: 0 };
+        let pulse = Self {
+            poll,
+            events,
+            started,
+            busy: Arc::default(),
+            meter,
+            pace,
+            busy_poll: busy_poll.clone(),
+            empty: 0,
+            polls: None,
+        };
         Ok((pulse, waker))
     }
 
-    /// Share of the last second in which the thread was not asleep, in thousandths.
+    /// Share of the last second in which the thread had work, in thousandths.
     pub(crate) fn busy(&self) -> Arc<AtomicU32> {
         Arc::clone(&self.busy)
     }
@@ -75,14 +107,15 @@ impl Pulse {
     /// There was something to do that is no frame.
     pub(crate) fn worked(&mut self) {
         self.empty = 0;
+        self.stop_polling();
     }
 
     /// A step moved so many frames. Under load, waits a little until more have come: a few at a time cost the kernel,
     /// the far ends and us several times as much as many together. As network devices do with their interrupts.
     pub(crate) fn moved(&mut self, frames: usize, now: Time) {
-        self.empty = 0;
+        self.worked();
         self.meter.publish(&self.busy);
-        if self.pace.is_wanted(frames, now) {
+        if self.busy_poll.get().is_zero() && self.pace.is_wanted(frames, now) {
             let before = Instant::now();
             thread::sleep(PAUSE);
             self.meter.slept(before.elapsed());
@@ -91,15 +124,33 @@ impl Pulse {
 
     /// A step moved nothing; says whether it is time to sleep.
     pub(crate) fn is_idle(&mut self) -> bool {
-        self.empty += 1;
         if self.empty < SPINS {
+            self.empty += 1;
             std::hint::spin_loop();
+            return false;
         }
-        self.empty >= SPINS
+        let busy_poll = self.busy_poll.get();
+        if busy_poll.is_zero() {
+            return true;
+        }
+        let since = *self.polls.get_or_insert_with(Instant::now);
+        if since.elapsed() < busy_poll {
+            std::hint::spin_loop();
+            return false;
+        }
+        true
+    }
+
+    /// Asking for nothing was no work.
+    fn stop_polling(&mut self) {
+        if let Some(since) = self.polls.take() {
+            self.meter.slept(since.elapsed());
+        }
     }
 
     /// Sleeps until a descriptor is readable, somebody wakes the thread, or the time is over.
     pub(crate) fn sleep(&mut self, fds: &[RawFd], timeout: Duration) {
+        self.stop_polling();
         fds.iter().for_each(|fd| self.arm(*fd));
         let before = Instant::now();
         match self.poll.poll(&mut self.events, Some(timeout)) {
@@ -160,7 +211,7 @@ pub(crate) fn exact_sleeps() {
     }
 }
 
-/// Measures the share of time that was not slept.
+/// Measures the share of time in which there was work.
 struct Meter {
     window: Instant,
     slept: Duration,
@@ -189,6 +240,31 @@ impl Meter {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn who_polls_does_not_sleep_before_its_time() {
+        let busy_poll = BusyPoll::default();
+        let (mut pulse, _waker) = Pulse::new(Instant::now(), &busy_poll).expect("epoll");
+        let idle = |pulse: &mut Pulse| {
+            let before = Instant::now();
+            while !pulse.is_idle() {}
+            before.elapsed()
+        };
+        pulse.worked();
+        let time = Duration::from_millis(20);
+        assert!((0..SPINS).all(|_| !pulse.is_idle()) && pulse.is_idle(), "after a few empty steps");
+        busy_poll.set(time);
+        pulse.worked();
+        assert!(idle(&mut pulse) >= time);
+        assert!(pulse.is_idle(), "and it stays so");
+        let slept = pulse.meter.slept;
+        pulse.worked();
+        assert!(pulse.meter.slept - slept >= time, "that was no work");
+        assert!(idle(&mut pulse) >= time, "until there was something again");
+        busy_poll.set(Duration::ZERO);
+        pulse.worked();
+        assert!((0..SPINS).all(|_| !pulse.is_idle()) && pulse.is_idle());
+    }
 
     #[test]
     fn a_load_is_waited_for_and_a_ping_is_not() {

@@ -1,6 +1,6 @@
 //! What the daemon needs from a gateway.
 
-use std::{fmt, os::fd::RawFd, sync::Arc};
+use std::{fmt, os::fd::RawFd, sync::Arc, time::Duration};
 
 use api::{ApiError, ExportKeys, KeyTable};
 use config::Config;
@@ -16,6 +16,11 @@ pub trait Runner: api::Backend + Send {
     /// Workers that are to be stepped by threads of their own.
     fn take_workers(&mut self) -> Vec<Worker> {
         Vec::new()
+    }
+
+    /// How long threads go on asking for frames after the last one before they sleep.
+    fn busy_poll(&self) -> Duration {
+        Duration::ZERO
     }
 
     /// It will not be stepped for a while.

@@ -83,6 +83,7 @@ pub(crate) fn config() -> Config {
             super_frames: 10,
             punt_ring: 100,
             workers: 1,
+            busy_poll: 0,
             punt: BTreeMap::new(),
             icmp_errors_per_second: 100,
             events: 100,

@@ -20,10 +20,10 @@ use std::{
 
 use config::model::IfId;
 use core::time::Duration;
-use engines::soft::{Output, SoftWorker, TraceHit};
+use engines::soft::{Output, Punt, SoftWorker, TraceHit};
 use gateway::{Gateway, capture::Place, trace::FastHit};
 use ports::{Coalescer, Frame, FramePool, Port, PortCounters, PortId};
-use reason::DropReason;
+use reason::{DropReason, PuntCause};
 use wire::Time;
 
 use crate::{
@@ -128,6 +128,7 @@ struct Lane {
     queues: Vec<Box<dyn Port>>,
     received: Vec<Frame>,
     cut: Vec<Frame>,
+    local: Vec<Frame>,
     output: Output,
     sending: Vec<Vec<Frame>>,
     lost: Vec<Lost>,
@@ -149,6 +150,7 @@ impl Worker {
             fast,
             received: Vec::with_capacity(BURST),
             cut: Vec::new(),
+            local: Vec::new(),
             output: Output::new(),
             sending: queues.iter().map(|_| Vec::with_capacity(2 * BURST)).collect(),
             queues,
@@ -293,15 +295,18 @@ impl Lane {
         for lost in self.lost.drain(..) {
             gateway.handle_lost(lost.reason, lost.packets);
         }
+        if gateway.is_capturing() {
+            for punt in self.output.punts.iter().filter(|punt| punt.control.is_none()) {
+                let place =
+                    punt.tunnel.map_or(Place::Port(punt.port), |id| Place::Interface(IfId(id)));
+                Looks::punted(gateway, place, &punt.frame, punt.cause, now);
+            }
+        }
+        self.deliver_joined(gateway, now);
         for punt in self.output.punts.drain(..) {
             if let Some(client) = punt.control {
                 gateway.handle_client_message(client, punt.frame.bytes());
                 continue;
-            }
-            if gateway.is_capturing() {
-                let place =
-                    punt.tunnel.map_or(Place::Port(punt.port), |id| Place::Interface(IfId(id)));
-                Looks::punted(gateway, place, &punt.frame, punt.cause, now);
             }
             match punt.tunnel {
                 None => gateway.handle_frame(punt.port, punt.frame, punt.cause, now),
@@ -318,6 +323,27 @@ impl Lane {
         self.fast.quiesce();
         gateway.handle_engine(now);
         self.collect(common, gateway, now);
+    }
+
+    /// Segments for connections that end in the gateway go through the stages joined. What of such a
+    /// connection is an exception (FIN, RST) comes after.
+    fn deliver_joined(&mut self, gateway: &mut Gateway, now: Time) {
+        let Output { punts, .. } = &mut self.output;
+        let Some(port) = punts.first().filter(|_| punts.len() > 1).map(|punt| punt.port) else {
+            return;
+        };
+        let cause = PuntCause::FlowMiss;
+        let is_local = |punt: &mut Punt| {
+            let plain = punt.tunnel.is_none() && punt.control.is_none() && punt.cause == cause;
+            plain
+                && wire::parse(punt.frame.bytes())
+                    .is_ok_and(|headers| gateway.ends_here(punt.port, &headers))
+        };
+        self.local.extend(punts.extract_if(.., is_local).map(|punt| punt.frame));
+        self.coalescer.coalesce_for_reader(&mut self.local, &self.share.frames);
+        for frame in self.local.drain(..) {
+            gateway.handle_frame(port, frame, cause, now);
+        }
     }
 
     fn collect(&mut self, common: &Common, gateway: &mut Gateway, now: Time) {

@@ -1,5 +1,6 @@
-//! Joining packets that wait for a port into super-packets, so that the kernel handles them once: what came out of
-//! a tunnel one by one, the segments of our own TCP, the datagrams of one SA or association.
+//! Joining packets into super-packets, so that whoever is next handles them once: what waits for a port (what came
+//! out of a tunnel one by one, the segments of our own TCP, the datagrams of one SA or association), and what came
+//! for our own TCP.
 //!
 //! Packets of a flow keep their order; those of different flows may pass each other within what waits.
 //! A packet is joined only if its checksums are right, so that none is made right on the way, and only what
@@ -7,15 +8,14 @@
 
 use std::{mem, sync::Arc};
 
-use wire::Headers;
-use wire::{IpVersion, gro::Run};
+use wire::{Headers, IpVersion, gro::Run, proto};
 
 use crate::{Checksum, Frame, FramePool, Gso, GsoKind, PortCapabilities};
 
 /// Flows that are joined at a time.
 const FLOWS: usize = 8;
 
-/// Joins what waits for a port. Keeps nothing between calls but memory.
+/// Joins packets. Keeps nothing between calls but memory.
 #[derive(Default)]
 pub struct Coalescer {
     waiting: Vec<Frame>,
@@ -38,7 +38,27 @@ impl Coalescer {
         port: PortCapabilities,
         pool: &Arc<FramePool>,
     ) {
-        if frames.len() < 2 || !port.partial_checksum || !(port.tso4 || port.tso6 || port.uso) {
+        if port.partial_checksum && (port.tso4 || port.tso6 || port.uso) {
+            self.join(frames, |frame, headers| begin(frame, headers, port), pool);
+        }
+    }
+
+    /// Joins segments of connections that end here, which nobody cuts again.
+    pub fn coalesce_for_reader(&mut self, frames: &mut Vec<Frame>, pool: &Arc<FramePool>) {
+        let begin = |frame: &Frame, headers: &Headers| {
+            let single = headers.tuple.proto == proto::TCP && frame.offloads.gso.is_none();
+            if single { Run::begin_for_reader(frame.bytes(), headers) } else { None }
+        };
+        self.join(frames, begin, pool);
+    }
+
+    fn join(
+        &mut self,
+        frames: &mut Vec<Frame>,
+        begin: impl Fn(&Frame, &Headers) -> Option<Run>,
+        pool: &Arc<FramePool>,
+    ) {
+        if frames.len() < 2 {
             return;
         }
         mem::swap(frames, &mut self.waiting);
@@ -55,7 +75,7 @@ impl Coalescer {
             if let Some(place) = place
                 && let Some(open) = &mut flows[place]
             {
-                if join(open, frames, &mut frame, &headers, pool) {
+                if add(open, frames, &mut frame, &headers, pool) {
                     self.spent.push(frame);
                     continue;
                 }
@@ -63,7 +83,7 @@ impl Coalescer {
                     close(&open, frames);
                 }
             }
-            if let Some(run) = begin(&frame, &headers, port) {
+            if let Some(run) = begin(&frame, &headers) {
                 let place = place.unwrap_or_else(|| {
                     oldest = (oldest + 1) % FLOWS;
                     oldest
@@ -105,7 +125,7 @@ fn kind(run: &Run) -> GsoKind {
 }
 
 /// Puts a packet behind those of a run, if it continues it and there is a buffer.
-fn join(
+fn add(
     open: &mut Open,
     frames: &mut [Frame],
     frame: &mut Frame,
@@ -165,15 +185,13 @@ mod tests {
     use wire::{
         Tuple,
         build::{Packet, tuple},
-        proto,
         tcp::flags,
     };
 
     use super::*;
     use crate::segment;
 
-    const ALL: PortCapabilities =
-        PortCapabilities { partial_checksum: true, tso4: true, tso6: true, uso: true };
+    const ALL: PortCapabilities = PortCapabilities::ALL;
 
     fn flow(proto: u8, port: u16) -> Tuple {
         tuple(proto, ([10, 0, 0, 5], port), ([203, 0, 113, 9], 443))
@@ -296,6 +314,37 @@ mod tests {
         frames[1].offloads.gso = Some(Gso { kind: GsoKind::Tcp4, size: 100, ecn: false });
         Coalescer::default().coalesce(&mut frames, ALL, &pool);
         assert_eq!(counts(&frames), [1, 2, 1]);
+    }
+
+    #[test]
+    fn for_a_reader_pushed_segments_are_joined_and_what_ends_a_flow_is_last() {
+        let pool = FramePool::new(64, 8);
+        let with = |seq: u32, flags: u8, len: usize| {
+            Packet::new(flow(proto::TCP, 1))
+                .tcp(flags::ACK | flags, seq, 1)
+                .df(true)
+                .payload(&vec![seq as u8; len])
+                .build()
+        };
+        let packets = [
+            with(0, flags::PSH, 100),
+            udp(2, 1, 50),
+            with(100, 0, 100),
+            with(200, flags::PSH, 100),
+            udp(2, 2, 50),
+            with(300, flags::PSH | flags::FIN, 60),
+            with(360, flags::PSH, 60),
+        ];
+        let mut joined = frames(&pool, &packets);
+        Coalescer::default().coalesce_for_reader(&mut joined, &pool);
+        assert_eq!(counts(&joined), [4, 1, 1, 1]);
+        let headers = wire::parse(joined[0].bytes()).expect("a packet");
+        assert_eq!(headers.tcp_flags, flags::ACK | flags::PSH | flags::FIN);
+        let payload = joined[0].bytes()[usize::from(headers.payload)..].to_vec();
+        let came = [0, 2, 3, 5].map(|n: usize| packets[n][54..].to_vec()).concat();
+        assert_eq!(payload, came);
+        // whoever cuts them again is given the flags where they were
+        assert_eq!(counts(&coalesce(&pool, &packets, ALL)), [1, 2, 2, 1, 1]);
     }
 
     proptest! {

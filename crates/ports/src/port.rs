@@ -25,6 +25,9 @@ pub struct PortCapabilities {
 }
 
 impl PortCapabilities {
+    /// Those of whoever takes any frame.
+    pub const ALL: Self = Self { partial_checksum: true, tso4: true, tso6: true, uso: true };
+
     /// The capabilities in words, as `show ports` prints them; `none` when there are none.
     pub fn words(&self) -> String {
         let all = [

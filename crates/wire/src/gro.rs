@@ -6,6 +6,8 @@
 //! A [`Run`] looks at headers only; transport checksums are the caller's to check. Limits: whole
 //! packets without IPv4 options or IPv6 extension headers, up to the 65,535 bytes of an IP packet, and
 //! [`MAX_DATAGRAMS`] datagrams.
+//!
+//! A run [for a reader](Run::begin_for_reader) is not cut again, and so goes on past PSH.
 
 use crate::{
     Fragmentation, Headers, IpVersion, L3,
@@ -42,12 +44,24 @@ pub struct Run {
     next_id: u16,
     /// PSH and FIN of the last.
     last: u8,
+    /// What of them lets nothing follow.
+    ends: u8,
     closed: bool,
 }
 
 impl Run {
     /// A run that begins with this packet. `None` when nothing may follow it.
     pub fn begin(frame: &[u8], headers: &Headers) -> Option<Self> {
+        Self::begin_with(frame, headers, LAST)
+    }
+
+    /// As [`Run::begin`], for segments whose connection ends here: where the sender pushed means nothing to a
+    /// reader that is given everything at once (RFC 9293 §3.9.1.2).
+    pub fn begin_for_reader(frame: &[u8], headers: &Headers) -> Option<Self> {
+        Self::begin_with(frame, headers, flags::FIN)
+    }
+
+    fn begin_with(frame: &[u8], headers: &Headers, ends: u8) -> Option<Self> {
         let L3::Ip(version) = headers.kind else { return None };
         let (l3, l4) = (usize::from(headers.l3), usize::from(headers.l4));
         let plain = l4 - l3 == ip_header_len(version)
@@ -56,7 +70,12 @@ impl Run {
             && headers.end as usize == frame.len();
         let size = headers.payload_len();
         let tcp = match headers.tuple.proto {
-            proto::TCP if size >= MIN_TCP_SEGMENT && headers.tcp_flags & !FOLLOWED == 0 => true,
+            proto::TCP
+                if size >= MIN_TCP_SEGMENT
+                    && headers.tcp_flags & !(FOLLOWED | LAST & !ends) == 0 =>
+            {
+                true
+            }
             proto::UDP if size > 0 && covers(frame, headers) => false,
             _ => return None,
         };
@@ -75,6 +94,7 @@ impl Run {
             next_seq: sequence.wrapping_add(size),
             next_id: id.wrapping_add(1),
             last: 0,
+            ends,
             closed: false,
         })
     }
@@ -136,7 +156,7 @@ impl Run {
             );
         }
         let in_order = u32_at(frame, 4)? == self.next_seq;
-        let flags = headers.tcp_flags & !LAST == self.headers.tcp_flags;
+        let flags = headers.tcp_flags & !LAST == self.headers.tcp_flags & !LAST;
         // ports; acknowledgement and data offset; window; urgent pointer and options
         let same = head[..4] == frame[..4]
             && head[8..13] == frame[8..13]
@@ -149,7 +169,7 @@ impl Run {
     pub fn add(&mut self, headers: &Headers) {
         let size = headers.payload_len();
         self.last = if self.tcp { headers.tcp_flags & LAST } else { 0 };
-        self.closed = size < self.size || self.last != 0;
+        self.closed = size < self.size || self.last & self.ends != 0;
         self.len += size as usize;
         self.count += 1;
         self.next_seq = self.next_seq.wrapping_add(size);

@@ -175,6 +175,7 @@ pub(super) fn limits(top: &Tab<'_, '_>) -> Limits {
         super_frames: int("super-frames"),
         punt_ring: int("punt-ring"),
         workers: int("workers"),
+        busy_poll: int("busy-poll"),
         punt: punt(&tab),
         icmp_errors_per_second: int("icmp-errors-per-second"),
         events: int("events"),

@@ -623,6 +623,7 @@ pub static LIMITS: Section = Section {
         key("super-frames", int(0, 65_536), "256", "256", "Super-packet frames of the pool (64 KiB each)."),
         key("punt-ring", int(64, 1_048_576), "4096", "4096", "Most packets of one burst that go to the slow path, for each worker."),
         key("workers", int(1, 8), "1", "2", "Forwarding threads, each with a queue of every port that has several. At most one for each core; a change needs a restart."),
+        key("busy-poll", int(0, 1_000_000), "0", "1000", "How long a forwarding thread keeps asking its ports after the last frame before it sleeps, in µs; 0 to sleep at once. Meanwhile it takes a whole core, and packets do not wait for a wake-up."),
         key("punt", Kind::Other("a table of punt causes and packets per second"), "", "{ flow-miss = 100000 }", "Packets per second for each punt cause; unlimited where not named."),
         key("icmp-errors-per-second", int(0, 1_000_000), "100", "100", "ICMP errors that the gateway sends (RFC 4443 §2.4 f; RFC 1812 §4.3.2.8)."),
         key("events", int(16, 1_048_576), "4096", "4096", "Events kept in memory."),

@@ -76,6 +76,7 @@ pub(crate) fn empty() -> Config {
             super_frames: 4,
             punt_ring: 64,
             workers: 1,
+            busy_poll: 0,
             punt: Default::default(),
             icmp_errors_per_second: 100,
             events: 100,

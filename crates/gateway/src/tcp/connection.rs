@@ -1,5 +1,6 @@
 //! One connection: an interface of `smoltcp` with one socket, and what was told of it.
 
+use core::time::Duration;
 use std::collections::VecDeque;
 
 use ports::huge;
@@ -7,12 +8,15 @@ use smoltcp::{
     iface::{Config, Interface, SocketHandle, SocketSet, SocketStorage},
     phy::{Checksum, ChecksumCapabilities, Device, DeviceCapabilities, Medium, RxToken, TxToken},
     socket::tcp::{CongestionControl, Socket, SocketBuffer, State},
-    time::{Duration, Instant},
+    time::Instant,
     wire::{HardwareAddress, IpAddress, IpCidr},
 };
 use wire::Time;
 
-use super::{CLOSES_WITHIN, ConnId, Ends, Event, GONE_AFTER, RECEIVE, RESTS_AFTER, SEND};
+use super::{
+    ACKNOWLEDGES_WITHIN, CLOSES_WITHIN, ConnId, Ends, Event, GONE_AFTER, RECEIVE, RESTS_AFTER,
+    SEND, window::Window,
+};
 use crate::local::{ETHERNET, let_be_cut};
 
 /// IPv6 packets of this size fit every path (RFC 8200 §5).
@@ -27,6 +31,7 @@ pub(super) struct Connection {
     sockets: SocketSet<'static>,
     handle: SocketHandle,
     mtu: u16,
+    window: Window,
     /// Identification of its next IPv4 packet. They are in a row, so that segments can be joined on the way.
     id: u16,
     told: Told,
@@ -71,6 +76,7 @@ impl Connection {
             sockets,
             handle,
             mtu,
+            window: Window::OPEN,
             id: first_id(seed),
             told: Told::default(),
             closing: Closing::No,
@@ -79,17 +85,26 @@ impl Connection {
         }
     }
 
-    /// Takes in the opening segment again that was answered before; gives the sequence number of the
-    /// answer.
-    pub(super) fn replay(&mut self, syn: &[u8], now: Time) -> Option<u32> {
-        let mut answer = None;
-        self.poll(Some(syn), now, |bytes| answer = sequence(&bytes));
-        answer
+    /// Takes in the opening segment again that was answered before, so long ago; gives the sequence number of
+    /// the answer.
+    pub(super) fn replay(&mut self, syn: &[u8], ago: Duration, now: Time) -> Option<u32> {
+        let mut answer = Vec::new();
+        self.poll(Some(syn), now, |bytes| answer = bytes);
+        self.window = Window::for_way(ago, &answer);
+        sequence(&answer)
     }
 
     /// Takes in a segment, or only the time, and gives what is to be sent.
     pub(super) fn poll(&mut self, packet: Option<&[u8]>, now: Time, send: impl FnMut(Vec<u8>)) {
-        let mut device = Wire { packet, mtu: self.mtu, id: &mut self.id, send };
+        if let Some(packet) = packet {
+            // what stands for several segments is acknowledged at once (RFC 9293 §3.8.6.3)
+            let joined = packet.len() > usize::from(self.mtu);
+            let delay = if joined { Duration::ZERO } else { ACKNOWLEDGES_WITHIN };
+            let socket = self.sockets.get_mut::<Socket<'_>>(self.handle);
+            socket.set_ack_delay(Some(delay.into()));
+        }
+        let mut device =
+            Wire { packet, mtu: self.mtu, window: self.window, id: &mut self.id, send };
         self.interface.poll(instant(now), &mut device, &mut self.sockets);
         self.rest(now);
     }
@@ -227,9 +242,9 @@ pub(super) fn answer_to_syn(
     let (receive, send) = (SocketBuffer::new(&mut receive[..]), SocketBuffer::new(&mut send[..]));
     sockets.add(socket(ends, receive, send));
     let mut answer = None;
-    let id = &mut first_id(seed);
+    let (id, window) = (&mut first_id(seed), Window::OPEN);
     let mut device =
-        Wire { packet: Some(syn), mtu, id, send: |bytes: Vec<u8>| answer = Some(bytes) };
+        Wire { packet: Some(syn), mtu, window, id, send: |bytes: Vec<u8>| answer = Some(bytes) };
     interface(ends, mtu, seed, now).poll(instant(now), &mut device, &mut sockets);
     answer
 }
@@ -242,7 +257,7 @@ fn socket<'a>(ends: &Ends, receive: SocketBuffer<'a>, send: SocketBuffer<'a>) ->
     let mut socket = Socket::new(receive, send);
     socket.set_nagle_enabled(false);
     socket.set_congestion_control(CongestionControl::Cubic);
-    socket.set_timeout(Some(Duration::from_secs(GONE_AFTER.as_secs())));
+    socket.set_timeout(Some(GONE_AFTER.into()));
     socket.listen((IpAddress::from(ends.local.ip()), ends.local.port())).expect(
         "invariant: a new socket listens at a port that a segment came to, which is not zero",
     );
@@ -252,7 +267,7 @@ fn socket<'a>(ends: &Ends, receive: SocketBuffer<'a>, send: SocketBuffer<'a>) ->
 fn interface(ends: &Ends, mtu: u16, seed: u64, now: Time) -> Interface {
     let mut config = Config::new(HardwareAddress::Ip);
     config.random_seed = seed;
-    let mut device = Wire { packet: None, mtu, id: &mut 0, send: |_| {} };
+    let mut device = Wire { packet: None, mtu, window: Window::OPEN, id: &mut 0, send: |_| {} };
     let mut interface = Interface::new(config, &mut device, instant(now));
     // the peer is on the link, whoever it is: routing is the gateway's
     let everybody = IpCidr::new(ends.local.ip().into(), 0);
@@ -281,8 +296,15 @@ fn sequence(bytes: &[u8]) -> Option<u32> {
 struct Wire<'p, F> {
     packet: Option<&'p [u8]>,
     mtu: u16,
+    window: Window,
     id: &'p mut u16,
     send: F,
+}
+
+impl<F> Wire<'_, F> {
+    fn sending(&mut self) -> Sending<'_, F> {
+        Sending { send: &mut self.send, id: self.id, window: self.window }
+    }
 }
 
 impl<F: FnMut(Vec<u8>)> Device for Wire<'_, F> {
@@ -297,11 +319,11 @@ impl<F: FnMut(Vec<u8>)> Device for Wire<'_, F> {
 
     fn receive(&mut self, _: Instant) -> Option<(Received<'_>, Sending<'_, F>)> {
         let packet = self.packet.take()?;
-        Some((Received(packet), Sending { send: &mut self.send, id: self.id }))
+        Some((Received(packet), self.sending()))
     }
 
     fn transmit(&mut self, _: Instant) -> Option<Sending<'_, F>> {
-        Some(Sending { send: &mut self.send, id: self.id })
+        Some(self.sending())
     }
 
     fn capabilities(&self) -> DeviceCapabilities {
@@ -327,6 +349,7 @@ impl RxToken for Received<'_> {
 struct Sending<'a, F> {
     send: &'a mut F,
     id: &'a mut u16,
+    window: Window,
 }
 
 impl<S: FnMut(Vec<u8>)> TxToken for Sending<'_, S> {
@@ -342,6 +365,7 @@ impl<S: FnMut(Vec<u8>)> TxToken for Sending<'_, S> {
             [0x08, 0x00]
         };
         bytes[ETHERNET - 2..ETHERNET].copy_from_slice(&ether_type);
+        self.window.limit(&mut bytes);
         (self.send)(bytes);
         result
     }

@@ -12,13 +12,14 @@
 //! Sans-IO: [`Stack::handle_segment`], [`Stack::handle_timeout`], [`Stack::read`], [`Stack::write`] take
 //! input, [`Stack::poll_event`] and [`Stack::poll_transmit`] give output, after [`Stack::flush`].
 //!
-//! Limits: listens only; windows of [`RECEIVE`] and [`SEND`] bytes; no timestamps, no TIME-WAIT (the
+//! Limits: listens only; windows of [`RECEIVE`] bytes at most and [`SEND`] bytes; no timestamps, no TIME-WAIT (the
 //! session table has that). Paths are not probed: IPv4 packets may be cut on their way, and IPv6 packets
 //! fit every path.
 
 mod connection;
 #[cfg(test)]
 mod tests;
+mod window;
 
 use core::{net::SocketAddr, time::Duration};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -31,8 +32,8 @@ use wire::{Time, tcp::flags};
 use crate::keyed::Keyed;
 use connection::{Connection, answer_to_syn};
 
-/// Bytes that a connection holds of what nobody has read, and so its largest window: 40 Mbit/s from a peer 50 ms
-/// away.
+/// Bytes that a connection holds of what nobody has read, and so its largest [window](window): 40 Mbit/s from a peer
+/// 50 ms away.
 pub const RECEIVE: usize = 256 << 10;
 
 /// Bytes that a connection holds of what its peer has not acknowledged.
@@ -49,6 +50,9 @@ const LONGEST_SYN: usize = 128;
 
 /// How long a half-open connection is remembered: longer than one asks again.
 const HALF_OPEN_FOR: Duration = Duration::from_secs(30);
+
+/// How long a single segment waits for its acknowledgement, so that it may go with data or with that of the next.
+const ACKNOWLEDGES_WITHIN: Duration = Duration::from_millis(10);
 
 /// A peer that acknowledges nothing of what it was sent for so long is gone (RFC 9293 §3.8.3, R2).
 const GONE_AFTER: Duration = Duration::from_secs(100);
@@ -202,9 +206,14 @@ impl Stack {
         self.refused
     }
 
+    /// Whether there is a connection between these ends.
+    pub fn has(&self, ends: &Ends) -> bool {
+        self.by_ends.contains_key(ends)
+    }
+
     /// Whether something is known of whoever is at these ends.
     pub fn knows(&self, ends: &Ends) -> bool {
-        self.by_ends.contains_key(ends) || self.half_open.contains_key(ends)
+        self.has(ends) || self.half_open.contains_key(ends)
     }
 
     /// Between whom a connection runs.
@@ -375,7 +384,7 @@ impl Stack {
     fn complete(&mut self, ends: Ends, packet: &[u8], header: Header, now: Time) -> Taken {
         let Some(half) = self.half_open.get(&ends) else { return Taken::NoConnection };
         let mut connection = Box::new(Connection::new(ends, half.mtu, half.seed, now));
-        let ours = connection.replay(&half.syn, now);
+        let ours = connection.replay(&half.syn, now.since(half.since), now);
         let acknowledges = ours.is_some_and(|ours| header.acknowledgement == ours.wrapping_add(1));
         if !acknowledges || header.sequence != half.sequence.wrapping_add(1) {
             return Taken::NoConnection;

@@ -319,6 +319,61 @@ fn next(stack: &mut Stack) -> Option<Header> {
     Header::of(&bytes, &wire::parse(&bytes).expect("a packet"))
 }
 
+/// A SYN with or without a window scale, behind a blank Ethernet header.
+fn syn(scaled: bool) -> Vec<u8> {
+    let mut client = Socket::new(
+        SocketBuffer::new(vec![0; if scaled { 1 << 20 } else { 16 << 10 }]),
+        SocketBuffer::new(vec![0; 1_024]),
+    );
+    let mut card = Card::default();
+    let mut interface = Interface::new(Config::new(HardwareAddress::Ip), &mut card, at(Time::ZERO));
+    let remote: IpAddr = ends(9).remote.ip();
+    interface.update_ip_addrs(|list| list.push(IpCidr::new(remote.into(), 0)).expect("room"));
+    let to = (IpAddress::from(ends(9).local.ip()), 443);
+    client.connect(interface.context(), to, 9).expect("a new socket connects");
+    let mut sockets = SocketSet::new(Vec::new());
+    sockets.add(client);
+    interface.poll(at(Time::ZERO), &mut card, &mut sockets);
+    let packet = card.sent.pop().expect("it sends its opening segment");
+    [&[0; 12][..], &[8, 0], &packet].concat()
+}
+
+#[test]
+fn the_window_is_what_the_way_needs_and_is_told_scaled() {
+    // what the handshake took, and the bytes that are offered afterwards
+    let offered = |took: Duration| {
+        let mut stack = stack();
+        let now = Time::from_secs(1);
+        let frame = syn(true);
+        let headers = wire::parse(&frame).expect("a segment");
+        let opening = Header::of(&frame, &headers).expect("a segment");
+        stack.handle_segment(ends(9), &frame[14..], opening, 1_500, now);
+        let (_, answer) = stack.poll_transmit().expect("it is answered");
+        let seen = wire::parse(&answer).expect("a packet");
+        let seen = wire::tcp::Segment::of(&answer, &seen).expect("a segment");
+        let shift = seen.offer().expect("whole").window_scale.expect("we scale, too");
+        let (ours, next) = (seen.seq.wrapping_add(1), opening.sequence.wrapping_add(1));
+        let now = now + took;
+        segment(&mut stack, ends(9), flags::ACK, next, ours, now);
+        let tuple = headers.tuple;
+        let data = wire::build::Packet::new(tuple).ether(wire::build::ETHER);
+        let data = data.tcp(flags::ACK, next, ours).payload(&[7; 3_000]).build();
+        let headers = wire::parse(&data).expect("a segment");
+        let header = Header::of(&data, &headers).expect("a segment");
+        let packet = &data[usize::from(headers.l3)..];
+        stack.handle_segment(ends(9), packet, header, 1_500, now);
+        let (_, ack) = stack.poll_transmit().expect("it is acknowledged");
+        let headers = wire::parse(&ack).expect("a packet");
+        wire::verify_l4_checksum(&ack, &headers).expect("the checksum fits");
+        let segment = wire::tcp::Segment::of(&ack, &headers).expect("a segment");
+        usize::from(segment.window) << shift
+    };
+    assert_eq!(offered(Duration::from_micros(10)), 64 << 10, "however near");
+    assert_eq!(offered(Duration::from_millis(1)), 125_000);
+    let far = offered(Duration::from_millis(50));
+    assert!((RECEIVE - 3_000 - 8..RECEIVE).contains(&far), "{far}: what there is room for");
+}
+
 #[test]
 fn a_flood_of_openings_costs_no_buffers_and_the_oldest_gives_way() {
     let mut stack = stack();

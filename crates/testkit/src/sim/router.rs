@@ -217,10 +217,6 @@ fn join(config: &Arc<Config>, near: Vec<memory::MemoryPort>, seed: u64, now: Tim
 
 impl Setup {
     fn capabilities(&self) -> PortCapabilities {
-        if self.offloads {
-            PortCapabilities { partial_checksum: true, tso4: true, tso6: true, uso: true }
-        } else {
-            PortCapabilities::default()
-        }
+        if self.offloads { PortCapabilities::ALL } else { PortCapabilities::default() }
     }
 }

@@ -1,6 +1,7 @@
 //! Remote access up to TLS: who may knock, what is answered, and whose the addresses of the pool are. What comes
 //! of TLS itself is no replay, and is shown with openconnect in namespaces.
 
+use core::time::Duration;
 use std::{fs, path::PathBuf};
 
 use api::{LookupKey, Request, Response};
@@ -119,6 +120,42 @@ fn a_listener_implies_its_rule_and_a_connection_is_a_session_like_others() {
     rig.send("wan0", &rig.packet("wan0", knock(40_003, 443, proto::TCP)).tcp(SYN, 1, 0));
     rig.expect_silence();
     assert_eq!(rig.snapshot().get("drop.local-in-deny"), 2);
+}
+
+#[test]
+fn segments_that_end_here_are_taken_together_and_counted_one_by_one() {
+    let mut rig = Rig::new("remote-joined", &access("remote-joined"));
+    let end = knock(40_000, 443, proto::TCP);
+    rig.send("wan0", &rig.packet("wan0", end).tcp(SYN, 100, 0));
+    let ours = answer(&mut rig).1.wrapping_add(1);
+    rig.send("wan0", &rig.packet("wan0", end).tcp(ACK, 101, ours));
+    rig.expect_silence();
+    let count = |rig: &mut Rig| {
+        let session = rig.net.sessions(rig.gateway, "port 443").remove(0);
+        (session.original_traffic.total().packets, rig.snapshot().get("slow.delivered"))
+    };
+    let before = count(&mut rig);
+
+    rig.banner(
+        "the beginning of a long record, in five segments that come at once and each say PSH",
+    );
+    let mut record = vec![22, 3, 1, 0x20, 0, 1, 0, 0x1f, 0xfc];
+    record.resize(5_000, 0);
+    for (n, part) in record.chunks(1_000).enumerate() {
+        let sequence = 101 + 1_000 * n as u32;
+        let segment = rig.packet("wan0", end).tcp(ACK | PSH, sequence, ours);
+        rig.queue("wan0", &segment.payload(part));
+    }
+    rig.settle();
+    let after = count(&mut rig);
+    assert_eq!((after.0 - before.0, after.1 - before.1), (5, 5));
+    rig.wait(Duration::from_millis(20));
+    let told = rig.take("wan0");
+    assert_eq!(told.len(), 1, "one acknowledgement for all: {told:?}");
+    let headers = wire::parse(&told[0]).expect("a segment");
+    let at = usize::from(headers.l4) + 8;
+    let acknowledged = u32::from_be_bytes(told[0][at..at + 4].try_into().expect("four bytes"));
+    assert_eq!((headers.tcp_flags, acknowledged), (ACK, 5_101));
 }
 
 #[test]

@@ -30,9 +30,9 @@ use ::anyconnect::{ClientId, ConnId, Endpoint, Job, JobDone, Settings};
 use ::dtls::Path;
 use config::model::{IfId, IpRange, RemoteAccess, Tunnel, TunnelId, VrId};
 use core::convert::Infallible;
-use ports::Frame;
+use ports::{Coalescer, Frame, PortId};
 use rand_core::{Rng as _, TryCryptoRng, TryRng};
-use wire::{Time, Tuple, proto};
+use wire::{Headers, Time, Tuple, proto};
 
 use super::{ClientNumber, Random, waiting::Waiting};
 use crate::{Gateway, packet::Packet, route::Lookup, tcp};
@@ -57,6 +57,9 @@ pub(crate) struct Remotes {
     by_number: BTreeMap<ClientNumber, (ServerId, ClientId)>,
     /// Packets of clients that are still to enter.
     entering: VecDeque<(ServerId, ClientId, Frame)>,
+    /// Joins them; `joining` keeps its memory.
+    coalescer: Coalescer,
+    joining: Vec<Frame>,
     /// Packets for clients that have just gone.
     waiting: Waiting<(ServerId, ClientId)>,
     /// Somebody is taking in what there is already.
@@ -148,6 +151,8 @@ impl Remotes {
             by_conn: BTreeMap::new(),
             by_number: BTreeMap::new(),
             entering: VecDeque::new(),
+            coalescer: Coalescer::default(),
+            joining: Vec::new(),
             waiting: Waiting::new(absent::LIMITS),
             driving: false,
             random,
@@ -263,6 +268,22 @@ impl Gateway {
             }
         }
         self.drive_remote(now);
+    }
+
+    /// Whether segments that came by a port are for a connection that ends here, so that they may come joined
+    /// by [`Coalescer::coalesce_for_reader`].
+    pub fn ends_here(&self, port: PortId, headers: &Headers) -> bool {
+        let tuple = &headers.tuple;
+        if tuple.proto != proto::TCP || self.remote.stack.is_empty() {
+            return false;
+        }
+        let Some(ingress) = self.topology.interface(port, headers.vlan) else { return false };
+        let vr = self.interface(ingress).vr;
+        self.remote.stack.has(&tcp::Ends {
+            vr,
+            local: SocketAddr::new(tuple.dst, tuple.dst_port),
+            remote: SocketAddr::new(tuple.src, tuple.src_port),
+        })
     }
 
     /// What came of a job. A server that is gone meanwhile needs nothing.

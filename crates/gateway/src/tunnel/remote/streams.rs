@@ -5,12 +5,11 @@ use std::sync::Arc;
 
 use ::anyconnect::{ClientId, ConnId};
 use ::dtls::{Datagram, Path};
-use ports::FramePool;
+use ports::{Frame, FramePool, PortCapabilities};
 use wire::Time;
 
 use super::{Remotes, Server, ServerId};
 use crate::{Gateway, local::ETHERNET, tcp};
-use ports::Frame;
 
 impl Gateway {
     /// Takes in what the endpoints and TCP have, until there is nothing more: what a client sends may go
@@ -44,10 +43,7 @@ impl Gateway {
                 }
             }
             idle &= !self.deliver_client_messages(now);
-            while let Some((id, client, frame)) = self.remote.entering.pop_front() {
-                idle = false;
-                self.enter_from_client(id, client, frame, now);
-            }
+            idle &= !self.enter_from_clients(now);
             while let Some((vr, bytes)) = self.remote.stack.poll_transmit() {
                 idle = false;
                 self.send_segment(vr, bytes, now);
@@ -57,6 +53,28 @@ impl Gateway {
             }
         }
         self.remote.driving = false;
+    }
+
+    /// Lets in what clients sent, those of one that stand in a row together; whether there was any.
+    fn enter_from_clients(&mut self, now: Time) -> bool {
+        let mut frames = std::mem::take(&mut self.remote.joining);
+        let mut any = false;
+        while let Some((id, client, first)) = self.remote.entering.pop_front() {
+            any = true;
+            frames.push(first);
+            let entering = &mut self.remote.entering;
+            let more = |(server, of, _): &mut (_, _, _)| (*server, *of) == (id, client);
+            while let Some((.., frame)) = entering.pop_front_if(more) {
+                frames.push(frame);
+            }
+            let joins = &mut self.remote.coalescer;
+            joins.coalesce(&mut frames, PortCapabilities::ALL, &self.frames);
+            for frame in frames.drain(..) {
+                self.enter_from_client(id, client, frame, now);
+            }
+        }
+        self.remote.joining = frames;
+        any
     }
 
     /// A datagram of DTLS.
