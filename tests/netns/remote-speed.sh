@@ -6,7 +6,8 @@
 #   10.1.0.5       198.51.100.1        198.51.100.11
 # Rates are Mb/s of IP inside the tunnel; RATIO is the median of the rounds'. CPU is how long the threads of each were on a core, as percent of one, what the kernel did there
 # in their stead (softirq) included, as /proc does not: the gateway's (all of ocserv's), openconnect's, the iperf3 server's. BACK is how many packets went through the tunnel
-# the other way for each that carried data, LOST how much of what came for the client the kernel threw away because openconnect's socket was full. CLIENT ALONE is what openconnect
+# the other way for each that carried data, LOST how much of what came for the client the kernel threw away because openconnect's socket was full, WAITS the median of how many
+# kilobytes lay in that socket, IDLE how much of all cores nobody used. CLIENT ALONE is what openconnect
 # would carry with a core of its own all the time, by the time that it used for each bit here.
 set -uo pipefail
 cd "$(dirname "$0")"
@@ -92,12 +93,19 @@ dial() {
 hangup() { local pids; pids=$(pgrep -x openconnect | while read -r p; do ip netns pids rxc | grep -x "$p"; done); [ -z "$pids" ] || kill -INT $pids; until_ok 10 eval '[ -z "$(ip netns pids rxc)" ]'; }
 # From a second after it is started until half a second before iperf3 ends: what the tunnel has carried and how long each of the three was on a core.
 WATCH='
-import signal, subprocess, sys, time
+import signal, statistics, subprocess, sys, time
 way, server, length = sys.argv[1], sys.argv[2], float(sys.argv[3])
 def pids(ns): return subprocess.run(["ip", "netns", "pids", ns], capture_output=True, text=True).stdout.split()
 here = pids("rxc")
 clients = subprocess.run(["pgrep", "-x", "openconnect"], capture_output=True, text=True).stdout.split()
 groups = pids("rxg"), [p for p in clients if p in here], [server]
+def waiting():
+    # what the far end at port 443 has sent and openconnect has not read
+    queues = [line.split() for kind in ("tcp", "udp") for line in open("/proc/net/" + kind) if ":01BB " in line]
+    return sum(int(fields[4].split(":")[1], 16) for fields in queues if fields[2].endswith(":01BB"))
+def unused():
+    times = [int(n) for n in open("/proc/stat").readline().split()[1:]]
+    return times[3] + times[4], sum(times)
 def look():
     tunnel = [int(n) for line in open("/proc/net/dev") if "tun0:" in line for n in line.split(":")[1].split()]
     udp = dict(zip(*[line.split() for line in open("/proc/net/snmp") if line.startswith("Udp:")]))
@@ -106,13 +114,17 @@ def look():
 time.sleep(1)
 clocks = [subprocess.Popen(["perf", "stat", "-x", ",", "-e", "task-clock", "-p", ",".join(g)], stderr=subprocess.PIPE, text=True) for g in groups]
 time.sleep(0.2)
-first = look()
-time.sleep(length - 1.7)
-last = look()
+first, before = look(), unused()
+waits = []
+while time.monotonic() < first[0] + length - 1.7:
+    time.sleep(0.02)
+    waits.append(waiting())
+last, after = look(), unused()
 for c in clocks: c.send_signal(signal.SIGINT)
 took, size, packets, back, received, lost = [b - a for a, b in zip(first, last)]
 shares = [100 * float(c.communicate()[1].split(",")[5]) for c in clocks]
-print("%.0f" % (size * 8e-6 / took), *("%.1f" % s for s in shares), "%.1f" % (100 * back / packets), "%.1f" % (100 * lost / max(received + lost, 1)))
+print("%.0f" % (size * 8e-6 / took), *("%.1f" % s for s in shares), "%.1f" % (100 * back / packets), "%.1f" % (100 * lost / max(received + lost, 1)),
+    "%.0f" % (statistics.median(waits) / 1000), "%.0f" % (100 * (after[0] - before[0]) / (after[1] - before[1])))
 '
 # BY CHANNEL WAY: megabits a second inside the tunnel, CPU of the three and what waited or was lost at the client, as a line of the results.
 measure() {
@@ -142,14 +154,16 @@ rows = {}
 for line in sys.stdin:
     channel, way, by, *numbers = line.split()
     rows.setdefault((channel, way), {}).setdefault(by, []).append([float(n) for n in numbers])
-form = "{:<6}{:<17}{:>10}{:>8}{:>7}   {:>24}{:>7}{:>7}   {:>24}{:>7}{:>7}   {:>12}{:>8}"
-print(form.format("BY", "WAY", "LOCKGATE", "ocserv", "RATIO", "CPU % gw/client/iperf3", "BACK %", "LOST %", "ocserv/client/iperf3", "BACK %", "LOST %", "CLIENT ALONE", "RATIO"))
+side = "   {:>24}{:>8}{:>8}{:>10}{:>8}"
+form = "{:<6}{:<17}{:>10}{:>8}{:>7}" + 2 * side + "   {:>12}{:>8}"
+more = ["BACK %", "LOST %", "WAITS kB", "IDLE %"]
+print(form.format("BY", "WAY", "LOCKGATE", "ocserv", "RATIO", "CPU % gw/client/iperf3", *more, "ocserv/client/iperf3", *more, "CLIENT ALONE", "RATIO"))
 for (channel, way), by in sorted(rows.items(), reverse=True):
     median = {name: [statistics.median(column) for column in zip(*lines)] for name, lines in by.items()}
     a, b = median["lockgate"], median["ocserv"]
     word = "from the client" if way == "forth" else "to the client"
     ratio = statistics.median(x[0] / y[0] for x, y in zip(by["lockgate"], by["ocserv"]))
     alone = statistics.median(x[0] * 100 / x[2] for x in by["lockgate"])
-    side = lambda m: ("/".join("%.0f" % n for n in m[1:4]), "%.1f" % m[4], "%.1f" % m[5])
-    print(form.format(channel, word, "%.0f" % a[0], "%.0f" % b[0], "%.2f" % ratio, *side(a), *side(b), "%.0f" % alone, "%.2f" % (alone / b[0])))
+    of = lambda m: ("/".join("%.0f" % n for n in m[1:4]), "%.1f" % m[4], "%.1f" % m[5], "%.0f" % m[6], "%.0f" % m[7])
+    print(form.format(channel, word, "%.0f" % a[0], "%.0f" % b[0], "%.2f" % ratio, *of(a), *of(b), "%.0f" % alone, "%.2f" % (alone / b[0])))
 '
