@@ -9,7 +9,7 @@
 #   ask NAME COMMAND...            asks one of them
 #   gbps                           the rate in iperf.json of WORK
 #   finish                         prints the count; false when something failed
-# With WORKERS=N in the environment every gateway has N workers.
+# With WORKERS=N in the environment every gateway has N workers, with PORTS=xdp its ports are AF_XDP's.
 # Processes in BACKGROUND are ended with the script; files in WORK go with it.
 WORK=$(mktemp -d)
 PASSED=0 FAILED=0 BACKGROUND=() SPACES=()
@@ -18,7 +18,7 @@ begin() {
   local script tool ns
   script=$(basename "$0")
   LOCKGATE=$(realpath "${1:?usage: $script PATH_OF_LOCKGATE}" 2>/dev/null || realpath "../../$1")
-  [ -z "${WORKERS:-}" ] || with_workers
+  [ -z "${WORKERS:-}${PORTS:-}" ] || with_settings
   if [ "$(id -u)" != 0 ]; then echo "$script needs root for network namespaces" >&2; exit 1; fi
   for tool in $2; do
     command -v "$tool" >/dev/null || { echo "$script needs $tool: apt-get install $3" >&2; exit 1; }
@@ -28,13 +28,16 @@ begin() {
   for ns in "${SPACES[@]}"; do ip netns del "$ns" 2>/dev/null; ip netns add "$ns"; in_ns "$ns" ip link set lo up; done
 }
 # From here on LOCKGATE adds to the configurations in WORK what they lack, before it reads one.
-with_workers() {
+with_settings() {
   cat > "$WORK/lockgate" <<T
 #!/bin/sh
 case " \$* " in
   *' run '*|*' check '*|*' reload '*|*' apply '*|*' plan '*)
-    for file in "$WORK"/*.toml; do
-      grep -q '^workers = ' "\$file" || printf '\n[limits]\nworkers = $WORKERS\n' >> "\$file"
+    # what it names, as others may still be being written
+    files=; for file; do case \$file in "$WORK"/*.toml) files="\$files \$file" ;; esac; done
+    for file in \${files:-"$WORK"/*.toml}; do
+      [ -z "${WORKERS:-}" ] || grep -q '^workers = ' "\$file" || printf "\n[limits]\nworkers = ${WORKERS:-}\n" >> "\$file"
+      [ -z "${PORTS:-}" ] || grep -q '^kind = ' "\$file" || sed -i 's/^\[\[port\]\]/&\nkind = "${PORTS:-}"/' "\$file"
     done ;;
 esac
 exec "$LOCKGATE" "\$@"
@@ -66,7 +69,11 @@ has() {
   if grep -qE -- "$pattern" "$WORK/out"; then passed "$name"; else failed "$name (no match for $pattern)"; fi
 }
 until_ok() { local end=$((SECONDS + $1)); shift; until "$@" >/dev/null 2>&1; do [ $SECONDS -lt $end ] || return 1; read -rt 0.1 <> <(:); done; return 0; }
-link() { ip link add "$2" netns "$1" type veth peer name "$4" netns "$3"; }
+link() {
+  ip link add "$2" netns "$1" type veth peer name "$4" netns "$3"
+  # a device of AF_XDP takes no frame whose checksum is still to be made
+  [ "${PORTS:-}" != xdp ] || { in_ns "$1" ethtool -K "$2" tx off; in_ns "$3" ethtool -K "$4" tx off; } > /dev/null
+}
 gateways() {
   local name
   GATEWAYS=$1; shift

@@ -13,7 +13,7 @@ switch() {
   in_ns "$gw" ip link add name sw type bridge; in_ns "$gw" ip link set sw up; in_ns "$gw" ip link set wanbr master sw up
   for client in "$@"; do
     n=$((n + 1))
-    ip link add "c$n" netns "$gw" type veth peer name eth0 netns "$client"
+    link "$gw" "c$n" "$client" eth0
     in_ns "$gw" ip link set "c$n" master sw up
     in_ns "$client" ip addr add "198.51.100.1$n/24" dev eth0; in_ns "$client" ip link set eth0 up
   done
