@@ -329,9 +329,10 @@ impl Lane {
     /// connection is an exception (FIN, RST) comes after.
     fn deliver_joined(&mut self, gateway: &mut Gateway, now: Time) {
         let Output { punts, .. } = &mut self.output;
-        let Some(port) = punts.first().filter(|_| punts.len() > 1).map(|punt| punt.port) else {
+        let Some(port) = punts.first().map(|punt| punt.port) else { return };
+        if punts.len() < 2 || !gateway.ends_any() {
             return;
-        };
+        }
         let cause = PuntCause::FlowMiss;
         let is_local = |punt: &mut Punt| {
             let plain = punt.tunnel.is_none() && punt.control.is_none() && punt.cause == cause;

@@ -43,6 +43,17 @@ impl Coalescer {
         }
     }
 
+    /// Joins segments of TCP that are still to find their way. Only those that nobody may cut on it, as those that
+    /// are cut there have to come one by one.
+    pub fn coalesce_for_way(&mut self, frames: &mut Vec<Frame>, pool: &Arc<FramePool>) {
+        let all = PortCapabilities { uso: false, ..PortCapabilities::ALL };
+        let begin = |frame: &Frame, headers: &Headers| {
+            let whole = headers.df || headers.tuple.is_v6();
+            if whole { begin(frame, headers, all) } else { None }
+        };
+        self.join(frames, begin, pool);
+    }
+
     /// Joins segments of connections that end here, which nobody cuts again.
     pub fn coalesce_for_reader(&mut self, frames: &mut Vec<Frame>, pool: &Arc<FramePool>) {
         let begin = |frame: &Frame, headers: &Headers| {
@@ -345,6 +356,23 @@ mod tests {
         assert_eq!(payload, came);
         // whoever cuts them again is given the flags where they were
         assert_eq!(counts(&coalesce(&pool, &packets, ALL)), [1, 2, 2, 1, 1]);
+    }
+
+    #[test]
+    fn on_their_way_only_segments_that_nobody_may_cut_are_joined() {
+        let pool = FramePool::new(64, 8);
+        let segment = |df: bool, seq: u32| {
+            let packet = Packet::new(flow(proto::TCP, 1)).tcp(flags::ACK, seq, 1).df(df);
+            packet.id(seq as u16 / 100).payload(&[7; 100]).build()
+        };
+        let joined = |packets: &[Vec<u8>]| {
+            let mut frames = frames(&pool, packets);
+            Coalescer::default().coalesce_for_way(&mut frames, &pool);
+            counts(&frames)
+        };
+        assert_eq!(joined(&[segment(true, 0), segment(true, 100)]), [2]);
+        assert_eq!(joined(&[segment(false, 0), segment(false, 100)]), [1, 1]);
+        assert_eq!(joined(&[udp(2, 1, 50), udp(2, 2, 50)]), [1, 1], "a datagram stays one");
     }
 
     proptest! {

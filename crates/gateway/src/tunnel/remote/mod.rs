@@ -270,11 +270,16 @@ impl Gateway {
         self.drive_remote(now);
     }
 
+    /// Whether any connection ends here.
+    pub fn ends_any(&self) -> bool {
+        !self.remote.stack.is_empty()
+    }
+
     /// Whether segments that came by a port are for a connection that ends here, so that they may come joined
     /// by [`Coalescer::coalesce_for_reader`].
     pub fn ends_here(&self, port: PortId, headers: &Headers) -> bool {
         let tuple = &headers.tuple;
-        if tuple.proto != proto::TCP || self.remote.stack.is_empty() {
+        if tuple.proto != proto::TCP {
             return false;
         }
         let Some(ingress) = self.topology.interface(port, headers.vlan) else { return false };

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use ::anyconnect::{ClientId, ConnId};
 use ::dtls::{Datagram, Path};
-use ports::{Frame, FramePool, PortCapabilities};
+use ports::{Frame, FramePool};
 use wire::Time;
 
 use super::{Remotes, Server, ServerId};
@@ -67,8 +67,7 @@ impl Gateway {
             while let Some((.., frame)) = entering.pop_front_if(more) {
                 frames.push(frame);
             }
-            let joins = &mut self.remote.coalescer;
-            joins.coalesce(&mut frames, PortCapabilities::ALL, &self.frames);
+            self.remote.coalescer.coalesce_for_way(&mut frames, &self.frames);
             for frame in frames.drain(..) {
                 self.enter_from_client(id, client, frame, now);
             }
