@@ -30,6 +30,15 @@ pub enum PortError {
         /// Device name.
         device: String,
     },
+    /// The queues of a device are opened together, by the port of the first worker, and it has not done so.
+    #[error(
+        "{device}: its queues are opened together with that of the first worker, which is not attached; \
+         the log says why"
+    )]
+    NotYet {
+        /// Device name.
+        device: String,
+    },
     /// The device exists but is of another kind.
     #[error("{device} is not {wanted}; {next}")]
     WrongKind {

@@ -185,7 +185,7 @@ impl XdpPort {
         let mut left = self.shelf.left.lock().unwrap_or_else(PoisonError::into_inner);
         let is_ours = |of: &Left| of.number == self.number && of.device == self.device.index;
         let Some(at) = left.iter().position(is_ours) else {
-            return Err(PortError::NoSuchDevice { device: self.name.as_str().into() });
+            return Err(PortError::NotYet { device: self.name.as_str().into() });
         };
         let Left { queues, hold, .. } = left.swap_remove(at);
         drop(left);

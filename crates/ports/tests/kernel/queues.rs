@@ -152,6 +152,8 @@ fn xdp_queues_are_divided_and_are_so_again_when_the_device_is_back() {
     host();
     in_namespace(&net.name("g"), || queues[1].refresh());
     assert_eq!(queues[1].link(), LinkState::Gone);
+    let hints = queues[1].describe().hints;
+    assert!(hints.iter().any(|hint| hint.why.contains("that of the first worker")), "{hints:?}");
     until_up(&net, &mut queues);
     assert_spread(&net, "a", "10.9.0.2", &mut queues);
 
