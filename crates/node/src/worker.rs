@@ -11,6 +11,7 @@
 //! another worker (an ARP answer), and then that one sends it.
 
 use std::{
+    mem,
     os::fd::RawFd,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
@@ -129,6 +130,8 @@ struct Lane {
     received: Vec<Frame>,
     cut: Vec<Frame>,
     local: Vec<Frame>,
+    /// Keeps the memory of a burst of super-packets.
+    batch: Vec<Frame>,
     output: Output,
     sending: Vec<Vec<Frame>>,
     lost: Vec<Lost>,
@@ -151,6 +154,7 @@ impl Worker {
             received: Vec::with_capacity(BURST),
             cut: Vec::new(),
             local: Vec::new(),
+            batch: Vec::new(),
             output: Output::new(),
             sending: queues.iter().map(|_| Vec::with_capacity(2 * BURST)).collect(),
             queues,
@@ -227,7 +231,7 @@ impl Lane {
                         lost.push(of_it);
                     });
                 }
-                stepped.slow |= self.burst(common, PortId(index as u16), now);
+                stepped.slow |= self.bursts(common, PortId(index as u16), now);
                 if count < BURST {
                     break;
                 }
@@ -248,7 +252,31 @@ impl Lane {
         }
     }
 
-    /// Serves what was received; says whether the slow path had work.
+    /// Serves what was received. Of super-packets fewer make a burst: what comes of it leaves before the next one
+    /// is begun, so that whoever has it can work meanwhile.
+    fn bursts(&mut self, common: &Common, port: PortId, now: Time) -> bool {
+        if self.received.iter().all(|frame| frame.offloads.gso.is_none()) {
+            return self.burst(common, port, now);
+        }
+        let mut all = mem::take(&mut self.received);
+        self.received = mem::take(&mut self.batch);
+        let (mut slow, mut packets) = (false, 0);
+        for frame in all.drain(..) {
+            packets += frame.on_wire().packets;
+            self.received.push(frame);
+            if packets >= BURST as u64 {
+                slow |= self.burst(common, port, now);
+                packets = 0;
+            }
+        }
+        if !self.received.is_empty() {
+            slow |= self.burst(common, port, now);
+        }
+        self.batch = mem::replace(&mut self.received, all);
+        slow
+    }
+
+    /// Serves a burst; says whether the slow path had work.
     fn burst(&mut self, common: &Common, port: PortId, now: Time) -> bool {
         let watched = common.captures.load(Relaxed);
         let mut slow = None;
