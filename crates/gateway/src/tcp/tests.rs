@@ -319,12 +319,10 @@ fn next(stack: &mut Stack) -> Option<Header> {
     Header::of(&bytes, &wire::parse(&bytes).expect("a packet"))
 }
 
-/// A SYN with or without a window scale, behind a blank Ethernet header.
-fn syn(scaled: bool) -> Vec<u8> {
-    let mut client = Socket::new(
-        SocketBuffer::new(vec![0; if scaled { 1 << 20 } else { 16 << 10 }]),
-        SocketBuffer::new(vec![0; 1_024]),
-    );
+/// An opening segment with the options of a client, behind a blank Ethernet header.
+fn syn() -> Vec<u8> {
+    let buffer = || SocketBuffer::new(vec![0; 1 << 20]);
+    let mut client = Socket::new(buffer(), buffer());
     let mut card = Card::default();
     let mut interface = Interface::new(Config::new(HardwareAddress::Ip), &mut card, at(Time::ZERO));
     let remote: IpAddr = ends(9).remote.ip();
@@ -344,7 +342,7 @@ fn the_window_is_what_the_way_needs_and_is_told_scaled() {
     let offered = |took: Duration| {
         let mut stack = stack();
         let now = Time::from_secs(1);
-        let frame = syn(true);
+        let frame = syn();
         let headers = wire::parse(&frame).expect("a segment");
         let opening = Header::of(&frame, &headers).expect("a segment");
         stack.handle_segment(ends(9), &frame[14..], opening, 1_500, now);
