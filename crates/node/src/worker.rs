@@ -262,9 +262,10 @@ impl Lane {
         self.received = mem::take(&mut self.batch);
         let (mut slow, mut packets) = (false, 0);
         for frame in all.drain(..) {
-            packets += frame.on_wire().packets;
+            let size = frame.offloads.gso.map_or(usize::MAX, |gso| gso.size.max(1).into());
+            packets += frame.bytes().len().div_ceil(size);
             self.received.push(frame);
-            if packets >= BURST as u64 {
+            if packets >= BURST {
                 slow |= self.burst(common, port, now);
                 packets = 0;
             }
