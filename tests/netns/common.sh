@@ -37,7 +37,7 @@ case " \$* " in
     files=; for file; do case \$file in "$WORK"/*.toml) files="\$files \$file" ;; esac; done
     for file in \${files:-"$WORK"/*.toml}; do
       [ -z "${WORKERS:-}" ] || grep -q '^workers = ' "\$file" || printf "\n[limits]\nworkers = ${WORKERS:-}\n" >> "\$file"
-      [ -z "${PORTS:-}" ] || grep -q '^kind = ' "\$file" || sed -i 's/^\[\[port\]\]/&\nkind = "${PORTS:-}"/' "\$file"
+      [ -z "${PORTS:-}" ] || sed -i '/^\[\[port\]\]/{n;/^kind = /!s/^/kind = "${PORTS:-}"\n/}' "\$file"
     done ;;
 esac
 exec "$LOCKGATE" "\$@"

@@ -82,7 +82,7 @@ fn system(page: &mut Page, view: &api::SystemView) {
     page.head("lockgate_config_last_change_failed", "gauge", "1 if the last change was refused.");
     page.row(&[], f64::from(u8::from(view.config.last_failure.is_some())));
     if !view.busy.is_empty() {
-        let help = "Time a forwarding thread was not asleep.";
+        let help = "Share of the last second in which a forwarding thread had work.";
         page.head("lockgate_busy_ratio", "gauge", help);
         for (worker, busy) in view.busy.iter().enumerate() {
             page.row(&[("worker", &worker.to_string())], *busy);

@@ -32,8 +32,8 @@ pub enum PortError {
     },
     /// The queues of a device are opened together, by the port of the first worker, and it has not done so.
     #[error(
-        "{device}: its queues are opened together with that of the first worker, which is not attached; \
-         the log says why"
+        "{device}: its queues are opened together with that of the first worker, which has not found it \
+         or could not; `ip link` shows whether it is there"
     )]
     NotYet {
         /// Device name.

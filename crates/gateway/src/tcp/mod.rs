@@ -32,7 +32,7 @@ use wire::{Time, tcp::flags};
 use crate::keyed::Keyed;
 use connection::{Connection, answer_to_syn};
 
-/// Bytes that a connection holds of what nobody has read, and so its largest [window](window): 40 Mbit/s from a peer
+/// Bytes that a connection holds of what nobody has read, and so its largest window: 40 Mbit/s from a peer
 /// 50 ms away.
 pub const RECEIVE: usize = 256 << 10;
 
