@@ -7,14 +7,15 @@
 # Rates are Mb/s of IP inside the tunnel; RATIO is the median of the rounds'. CPU is how long the threads of each were on a core, as percent of one, what the kernel did there
 # in their stead (softirq) included, as /proc does not: the gateway's (all of ocserv's), openconnect's, the iperf3 server's. BACK is how many packets went through the tunnel
 # the other way for each that carried data, LOST how much of what came for the client the kernel threw away because openconnect's socket was full, WAITS the median of how many
-# kilobytes lay in that socket, IDLE how much of all cores nobody used. CLIENT ALONE is what openconnect
+# kilobytes lay in that socket, IDLE how much of all cores nobody used, READY how long openconnect was on a core or waited for one. CLIENT ALONE is what openconnect
 # would carry with a core of its own all the time, by the time that it used for each bit here.
 set -uo pipefail
 cd "$(dirname "$0")"
 . ./common.sh
 . ./openconnect.sh
 begin "${1:-}" "ip iperf3 openssl openconnect ocserv ocpasswd perf" "iproute2 iperf3 openssl openconnect ocserv linux-perf" rxs rxg rxc
-ROUNDS=${2:-3} LENGTH=${3:-4}
+ROUNDS=${2:-3} LENGTH=${3:-4} CONGESTION=${CONGESTION:-$(cat /proc/sys/net/ipv4/tcp_congestion_control)}
+for ns in rxs rxg rxc; do in_ns $ns sysctl -qw net.ipv4.tcp_congestion_control="$CONGESTION" || exit 1; done
 link rxg lan rxs eth0; link rxg wan rxc eth0
 for dev in lan wan; do in_ns rxg sysctl -qw "net.ipv6.conf.$dev.disable_ipv6=1"; in_ns rxg ip link set $dev up; done
 in_ns rxg sysctl -qw net.ipv4.ip_forward=1
@@ -106,6 +107,9 @@ def waiting():
 def unused():
     times = [int(n) for n in open("/proc/stat").readline().split()[1:]]
     return times[3] + times[4], sum(times)
+def ready():
+    # nanoseconds on a core and in front of one
+    return sum(int(n) for pid in groups[1] for n in open("/proc/%s/schedstat" % pid).read().split()[:2])
 def look():
     tunnel = [int(n) for line in open("/proc/net/dev") if "tun0:" in line for n in line.split(":")[1].split()]
     udp = dict(zip(*[line.split() for line in open("/proc/net/snmp") if line.startswith("Udp:")]))
@@ -114,17 +118,17 @@ def look():
 time.sleep(1)
 clocks = [subprocess.Popen(["perf", "stat", "-x", ",", "-e", "task-clock", "-p", ",".join(g)], stderr=subprocess.PIPE, text=True) for g in groups]
 time.sleep(0.2)
-first, before = look(), unused()
+first, before, begun = look(), unused(), ready()
 waits = []
 while time.monotonic() < first[0] + length - 1.7:
     time.sleep(0.02)
     waits.append(waiting())
-last, after = look(), unused()
+last, after, ended = look(), unused(), ready()
 for c in clocks: c.send_signal(signal.SIGINT)
 took, size, packets, back, received, lost = [b - a for a, b in zip(first, last)]
 shares = [100 * float(c.communicate()[1].split(",")[5]) for c in clocks]
 print("%.0f" % (size * 8e-6 / took), *("%.1f" % s for s in shares), "%.1f" % (100 * back / packets), "%.1f" % (100 * lost / max(received + lost, 1)),
-    "%.0f" % (statistics.median(waits) / 1000), "%.0f" % (100 * (after[0] - before[0]) / (after[1] - before[1])))
+    "%.0f" % (statistics.median(waits) / 1000), "%.0f" % (100 * (after[0] - before[0]) / (after[1] - before[1])), "%.0f" % ((ended - begun) / took / 1e7))
 '
 # BY CHANNEL WAY: megabits a second inside the tunnel, CPU of the three and what waited or was lost at the client, as a line of the results.
 measure() {
@@ -134,7 +138,7 @@ measure() {
   wait "$watch" || return 1
   echo "$2 $3 $1 $(cat "$WORK/watched")" >> "$WORK/results"
 }
-echo "$(awk -F: '/model name/ { print $2; exit }' /proc/cpuinfo | xargs), $(nproc) cores; AES-256-GCM; $ROUNDS rounds of $LENGTH s; $(openconnect --version | head -1); $(ocserv --version 2>&1 | head -1)"
+echo "$(awk -F: '/model name/ { print $2; exit }' /proc/cpuinfo | xargs), $(nproc) cores; AES-256-GCM; TCP by $CONGESTION; $ROUNDS rounds of $LENGTH s; $(openconnect --version | head -1); $(ocserv --version 2>&1 | head -1)"
 for round in $(seq "$ROUNDS"); do
   for by in lockgate ocserv; do
     "start_$by" || { echo "$by does not start" >&2; tail -5 "$WORK/$by.log" >&2; exit 1; }
@@ -154,9 +158,9 @@ rows = {}
 for line in sys.stdin:
     channel, way, by, *numbers = line.split()
     rows.setdefault((channel, way), {}).setdefault(by, []).append([float(n) for n in numbers])
-side = "   {:>24}{:>8}{:>8}{:>10}{:>8}"
+side = "   {:>24}{:>8}{:>8}{:>10}{:>8}{:>9}"
 form = "{:<6}{:<17}{:>10}{:>8}{:>7}" + 2 * side + "   {:>12}{:>8}"
-more = ["BACK %", "LOST %", "WAITS kB", "IDLE %"]
+more = ["BACK %", "LOST %", "WAITS kB", "IDLE %", "READY %"]
 print(form.format("BY", "WAY", "LOCKGATE", "ocserv", "RATIO", "CPU % gw/client/iperf3", *more, "ocserv/client/iperf3", *more, "CLIENT ALONE", "RATIO"))
 for (channel, way), by in sorted(rows.items(), reverse=True):
     median = {name: [statistics.median(column) for column in zip(*lines)] for name, lines in by.items()}
@@ -164,6 +168,6 @@ for (channel, way), by in sorted(rows.items(), reverse=True):
     word = "from the client" if way == "forth" else "to the client"
     ratio = statistics.median(x[0] / y[0] for x, y in zip(by["lockgate"], by["ocserv"]))
     alone = statistics.median(x[0] * 100 / x[2] for x in by["lockgate"])
-    of = lambda m: ("/".join("%.0f" % n for n in m[1:4]), "%.1f" % m[4], "%.1f" % m[5], "%.0f" % m[6], "%.0f" % m[7])
+    of = lambda m: ("/".join("%.0f" % n for n in m[1:4]), "%.1f" % m[4], "%.1f" % m[5], *("%.0f" % n for n in m[6:9]))
     print(form.format(channel, word, "%.0f" % a[0], "%.0f" % b[0], "%.2f" % ratio, *of(a), *of(b), "%.0f" % alone, "%.2f" % (alone / b[0])))
 '

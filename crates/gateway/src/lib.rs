@@ -183,7 +183,7 @@ impl Gateway {
             clients: Clients::new(parts.seed),
             overlays: Overlays::new(&config, parts.seed),
             ike: tunnel::Negotiation::new(random.boxed()),
-            remote: tunnel::Remotes::new(random, parts.seed),
+            remote: tunnel::Remotes::new(random, parts.seed, &parts.frames),
             addresses: AddressBook::default(),
             reassembler: Reassembler::new(&config, parts.seed),
             sensors: anomaly::Sensors::new(&config.anomaly, parts.seed),

@@ -5,7 +5,7 @@
 use core::net::{IpAddr, SocketAddr};
 
 use config::model::{IfId, Interface, VrId};
-use ports::PortId;
+use ports::{Frame, PortId};
 use reason::{DropReason, PuntCause};
 use wire::{Headers, Time};
 
@@ -15,6 +15,7 @@ use crate::{
     packet::{Destination, Origin, Packet, Tier},
     route::Lookup,
     session::transport,
+    tcp::Segment,
 };
 
 impl Gateway {
@@ -83,19 +84,20 @@ impl Gateway {
         }
     }
 
-    /// Sends a segment of a connection that ends here, behind a blank Ethernet header. Its session hears of it.
+    /// Sends a segment of a connection that ends here. Its session hears of it.
     /// Whoever is on the way may cut an IPv4 packet, since nobody here hears that it is too big.
-    pub(crate) fn send_segment(&mut self, vr: VrId, bytes: Vec<u8>, now: Time) {
-        let Ok(headers) = wire::parse(&bytes) else { return };
+    pub(crate) fn send_segment(&mut self, Segment { vr, frame }: Segment, now: Time) {
+        let Ok(headers) = wire::parse(frame.bytes()) else { return };
         let Lookup::Local(interface) = self.routes.lookup(vr, headers.src()) else { return };
-        let transport = transport(&bytes, &headers);
+        let transport = transport(frame.bytes(), &headers);
+        let Some(packet) = self.originated(frame, interface) else { return };
         if let Some((id, direction)) = self.sessions.lookup(vr, &headers.tuple) {
             self.sessions.observe(id, direction, &headers, transport, &self.windows, now);
             if let Some(session) = self.sessions.get_mut(id) {
-                session.add_slow(direction, 1, headers.ip_len().into());
+                session.add_slow(direction, packet.count(), packet.volume());
             }
         }
-        self.originate(&bytes, interface, now);
+        self.run_originated(packet, now);
     }
 
     /// Sends a packet that stands behind a blank Ethernet header in `bytes`.
@@ -104,15 +106,21 @@ impl Gateway {
             self.counters.drop(DropReason::BuffersExhausted, ingress);
             return;
         };
-        let Ok(headers) = wire::parse(frame.bytes()) else { return };
-        let Some(interface) = self.config.interface(ingress) else { return };
+        if let Some(packet) = self.originated(frame, ingress) {
+            self.run_originated(packet, now);
+        }
+    }
+
+    fn originated(&self, frame: Frame, ingress: IfId) -> Option<Packet> {
+        let headers = wire::parse(frame.bytes()).ok()?;
+        let interface = self.config.interface(ingress)?;
         let (port, vr) = (port_of(interface), interface.vr);
         let destination = self.way_back(ingress, &headers);
         let mut packet =
             Packet::new(frame, headers, (port, ingress, vr), Origin::Gateway, PuntCause::FlowMiss);
         packet.tier = Tier::SlowEstablished;
         packet.destination = destination;
-        self.run_originated(packet, now);
+        Some(packet)
     }
 
     /// Link-local destinations have no route: they are on the link they came from. What is said of a

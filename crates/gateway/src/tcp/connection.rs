@@ -1,23 +1,37 @@
 //! One connection: an interface of `smoltcp` with one socket, and what was told of it.
 
-use core::time::Duration;
-use std::collections::VecDeque;
+use core::{
+    num::{NonZeroU16, NonZeroUsize},
+    time::Duration,
+};
+use std::{collections::VecDeque, sync::Arc};
 
-use ports::huge;
+use ports::{Checksum, Frame, FramePool, Gso, GsoKind, Offloads, huge};
 use smoltcp::{
     iface::{Config, Interface, SocketHandle, SocketSet, SocketStorage},
-    phy::{Checksum, ChecksumCapabilities, Device, DeviceCapabilities, Medium, RxToken, TxToken},
+    phy::{ChecksumCapabilities, Device, DeviceCapabilities, Medium, PacketMeta, RxToken, TxToken},
     socket::tcp::{CongestionControl, Socket, SocketBuffer, State},
     time::Instant,
     wire::{HardwareAddress, IpAddress, IpCidr},
 };
-use wire::Time;
+use wire::{Time, checksum::Sum, gso::segment_count, proto};
 
 use super::{
     ACKNOWLEDGES_WITHIN, CLOSES_WITHIN, ConnId, Ends, Event, GONE_AFTER, RECEIVE, RESTS_AFTER,
-    SEND, window::Window,
+    SEND, Segment, backlog::Backlog, window::Window,
 };
 use crate::local::{ETHERNET, let_be_cut};
+
+/// Bytes of a super-packet at most, from the IP header on. With its link header it is shorter than 64 KiB: what is
+/// not, Linux cuts itself before the device.
+const LONGEST: Option<NonZeroUsize> = NonZeroUsize::new((64 << 10) - 64);
+
+/// Bytes of the longest headers.
+const HEADERS: usize = ETHERNET + 40 + 60;
+
+/// Bytes of a TCP header without options, and where its checksum stands in it.
+const HEADER: usize = 20;
+const FIELD: usize = 16;
 
 /// IPv6 packets of this size fit every path (RFC 8200 §5).
 const EVERY_PATH_V6: u16 = 1_280;
@@ -32,6 +46,7 @@ pub(super) struct Connection {
     handle: SocketHandle,
     mtu: u16,
     window: Window,
+    backlog: Backlog,
     /// Identification of its next IPv4 packet. They are in a row, so that segments can be joined on the way.
     id: u16,
     told: Told,
@@ -62,13 +77,18 @@ struct Told {
 
 impl Connection {
     /// A connection that waits for its opening segment.
-    pub(super) fn new(ends: Ends, mtu: u16, seed: u64, now: Time) -> Self {
+    pub(super) fn new(
+        ends: Ends,
+        (mtu, seed): (u16, u64),
+        frames: &Arc<FramePool>,
+        now: Time,
+    ) -> Self {
         let mut sockets = SocketSet::new(Vec::with_capacity(1));
         let receive = SocketBuffer::new(vec![0; RECEIVE]);
         let send = SocketBuffer::new(vec![0; SEND]);
         let handle = sockets.add(socket(&ends, receive, send));
         let mtu = mtu_of(&ends, mtu);
-        let interface = interface(&ends, mtu, seed, now);
+        let interface = interface(&ends, mtu, seed, frames, now);
         Self {
             ends,
             timer: None,
@@ -77,6 +97,7 @@ impl Connection {
             handle,
             mtu,
             window: Window::OPEN,
+            backlog: Backlog::new(now),
             id: first_id(seed),
             told: Told::default(),
             closing: Closing::No,
@@ -87,15 +108,27 @@ impl Connection {
 
     /// Takes in the opening segment again that was answered before, so long ago; gives the sequence number of
     /// the answer.
-    pub(super) fn replay(&mut self, syn: &[u8], ago: Duration, now: Time) -> Option<u32> {
-        let mut answer = Vec::new();
-        self.poll(Some(syn), now, |bytes| answer = bytes);
-        self.window = Window::for_way(ago, &answer);
-        sequence(&answer)
+    pub(super) fn replay(
+        &mut self,
+        syn: &[u8],
+        ago: Duration,
+        frames: &Arc<FramePool>,
+        now: Time,
+    ) -> Option<u32> {
+        let mut answer = Frame::empty();
+        self.poll(Some(syn), now, frames, |segment| answer = segment.frame);
+        self.window = Window::for_way(ago, answer.bytes());
+        sequence(answer.bytes())
     }
 
     /// Takes in a segment, or only the time, and gives what is to be sent.
-    pub(super) fn poll(&mut self, packet: Option<&[u8]>, now: Time, send: impl FnMut(Vec<u8>)) {
+    pub(super) fn poll(
+        &mut self,
+        packet: Option<&[u8]>,
+        now: Time,
+        frames: &Arc<FramePool>,
+        send: impl FnMut(Segment),
+    ) {
         if let Some(packet) = packet {
             // what stands for several segments is acknowledged at once (RFC 9293 §3.8.6.3)
             let joined = packet.len() > usize::from(self.mtu);
@@ -103,9 +136,11 @@ impl Connection {
             let socket = self.sockets.get_mut::<Socket<'_>>(self.handle);
             socket.set_ack_delay(Some(delay.into()));
         }
-        let mut device =
-            Wire { packet, mtu: self.mtu, window: self.window, id: &mut self.id, send };
+        let (ends, mtu, window, id) = (&self.ends, self.mtu, self.window, &mut self.id);
+        let mut device = Wire { ends, frames, packet, mtu, window, id, send };
         self.interface.poll(instant(now), &mut device, &mut self.sockets);
+        let socket = self.sockets.get::<Socket<'_>>(self.handle);
+        self.backlog.look(socket.send_queue(), now);
         self.rest(now);
     }
 
@@ -169,7 +204,7 @@ impl Connection {
             told.readable = true;
             events.push_back(Event::Readable(id));
         }
-        if told.full && socket.can_send() {
+        if told.full && socket.may_send() && self.backlog.room(socket.send_queue()) > 0 {
             told.full = false;
             events.push_back(Event::Writable(id));
         }
@@ -203,14 +238,16 @@ impl Connection {
 
     pub(super) fn write(&mut self, bytes: &[u8]) -> usize {
         let socket = self.sockets.get_mut::<Socket<'_>>(self.handle);
-        let taken = socket.send_slice(bytes).unwrap_or(0);
+        let room = self.backlog.room(socket.send_queue());
+        let taken = socket.send_slice(&bytes[..room.min(bytes.len())]).unwrap_or(0);
+        self.backlog.add(taken);
         self.told.full |= taken < bytes.len() && socket.may_send();
         taken
     }
 
     pub(super) fn room(&self) -> usize {
         let socket = self.sockets.get::<Socket<'_>>(self.handle);
-        if socket.may_send() { socket.send_capacity() - socket.send_queue() } else { 0 }
+        if socket.may_send() { self.backlog.room(socket.send_queue()) } else { 0 }
     }
 
     pub(super) fn close(&mut self) {
@@ -229,11 +266,11 @@ impl Connection {
 pub(super) fn answer_to_syn(
     ends: &Ends,
     syn: &[u8],
-    mtu: u16,
-    seed: u64,
+    (mtu, seed): (u16, u64),
+    frames: &Arc<FramePool>,
     (receive, send): &mut (Vec<u8>, Vec<u8>),
     now: Time,
-) -> Option<Vec<u8>> {
+) -> Option<Segment> {
     receive.resize(RECEIVE, 0);
     send.resize(SEND, 0);
     let mtu = mtu_of(ends, mtu);
@@ -243,9 +280,9 @@ pub(super) fn answer_to_syn(
     sockets.add(socket(ends, receive, send));
     let mut answer = None;
     let (id, window) = (&mut first_id(seed), Window::OPEN);
-    let mut device =
-        Wire { packet: Some(syn), mtu, window, id, send: |bytes: Vec<u8>| answer = Some(bytes) };
-    interface(ends, mtu, seed, now).poll(instant(now), &mut device, &mut sockets);
+    let send = |segment: Segment| answer = Some(segment);
+    let mut device = Wire { ends, frames, packet: Some(syn), mtu, window, id, send };
+    interface(ends, mtu, seed, frames, now).poll(instant(now), &mut device, &mut sockets);
     answer
 }
 
@@ -264,10 +301,11 @@ fn socket<'a>(ends: &Ends, receive: SocketBuffer<'a>, send: SocketBuffer<'a>) ->
     socket
 }
 
-fn interface(ends: &Ends, mtu: u16, seed: u64, now: Time) -> Interface {
+fn interface(ends: &Ends, mtu: u16, seed: u64, frames: &Arc<FramePool>, now: Time) -> Interface {
     let mut config = Config::new(HardwareAddress::Ip);
     config.random_seed = seed;
-    let mut device = Wire { packet: None, mtu, window: Window::OPEN, id: &mut 0, send: |_| {} };
+    let window = Window::OPEN;
+    let mut device = Wire { ends, frames, packet: None, mtu, window, id: &mut 0, send: |_| {} };
     let mut interface = Interface::new(config, &mut device, instant(now));
     // the peer is on the link, whoever it is: routing is the gateway's
     let everybody = IpCidr::new(ends.local.ip().into(), 0);
@@ -294,6 +332,8 @@ fn sequence(bytes: &[u8]) -> Option<u32> {
 
 /// What an interface receives, one packet at most, and where it sends.
 struct Wire<'p, F> {
+    ends: &'p Ends,
+    frames: &'p Arc<FramePool>,
     packet: Option<&'p [u8]>,
     mtu: u16,
     window: Window,
@@ -303,11 +343,12 @@ struct Wire<'p, F> {
 
 impl<F> Wire<'_, F> {
     fn sending(&mut self) -> Sending<'_, F> {
-        Sending { send: &mut self.send, id: self.id, window: self.window }
+        let (send, id, window) = (&mut self.send, &mut *self.id, self.window);
+        Sending { ends: self.ends, frames: self.frames, send, id, window, size: None }
     }
 }
 
-impl<F: FnMut(Vec<u8>)> Device for Wire<'_, F> {
+impl<F: FnMut(Segment)> Device for Wire<'_, F> {
     type RxToken<'a>
         = Received<'a>
     where
@@ -330,10 +371,10 @@ impl<F: FnMut(Vec<u8>)> Device for Wire<'_, F> {
         let mut capabilities = DeviceCapabilities::default();
         capabilities.medium = Medium::Ip;
         capabilities.max_transmission_unit = self.mtu.into();
-        // what comes in was checked before it came here
-        let mut checksum = ChecksumCapabilities::ignored();
-        (checksum.ipv4, checksum.tcp) = (Checksum::Tx, Checksum::Tx);
-        capabilities.checksum = checksum;
+        // what comes in was checked before it came here, and what goes out is finished when it leaves
+        capabilities.checksum = ChecksumCapabilities::ignored();
+        // `smoltcp` 0.14 throws away what it made too long for IPv6
+        capabilities.segmentation.tcpv4 = LONGEST;
         capabilities
     }
 }
@@ -347,26 +388,54 @@ impl RxToken for Received<'_> {
 }
 
 struct Sending<'a, F> {
+    ends: &'a Ends,
+    frames: &'a Arc<FramePool>,
     send: &'a mut F,
     id: &'a mut u16,
     window: Window,
+    /// Bytes of payload in each segment that a super-packet stands for.
+    size: Option<NonZeroU16>,
 }
 
-impl<S: FnMut(Vec<u8>)> TxToken for Sending<'_, S> {
+impl<S: FnMut(Segment)> TxToken for Sending<'_, S> {
+    fn set_meta(&mut self, meta: PacketMeta) {
+        self.size = meta.segmentation_offload_size;
+    }
+
     fn consume<R, F: FnOnce(&mut [u8]) -> R>(self, len: usize, f: F) -> R {
-        let mut bytes = vec![0; ETHERNET + len];
-        let result = f(&mut bytes[ETHERNET..]);
-        let ether_type: [u8; 2] = if bytes[ETHERNET] >> 4 == 6 {
-            [0x86, 0xdd]
+        let whole = ETHERNET + len;
+        let mut owner = self.frames.alloc(whole).unwrap_or_else(|| Frame::from_vec(vec![0; whole]));
+        let frame = owner.bytes_mut();
+        // the rest is payload
+        frame[..whole.min(HEADERS)].fill(0);
+        let result = f(&mut frame[ETHERNET..]);
+        let (v4, ether_type, l4): (_, [u8; 2], _) = if self.ends.local.is_ipv4() {
+            (true, [0x08, 0x00], ETHERNET + 20)
         } else {
-            // its path is not probed
-            let_be_cut(&mut bytes, *self.id);
-            *self.id = self.id.wrapping_add(1);
-            [0x08, 0x00]
+            (false, [0x86, 0xdd], ETHERNET + 40)
         };
-        bytes[ETHERNET - 2..ETHERNET].copy_from_slice(&ether_type);
-        self.window.limit(&mut bytes);
-        (self.send)(bytes);
+        frame[ETHERNET - 2..ETHERNET].copy_from_slice(&ether_type);
+        if v4 {
+            // its path is not probed
+            let_be_cut(frame, *self.id);
+        }
+        self.window.limit(&mut frame[l4..]);
+        let kind = if v4 { GsoKind::Tcp4 } else { GsoKind::Tcp6 };
+        let gso = self.size.map(|size| Gso { kind, size: size.get(), ecn: false });
+        let payload = len.saturating_sub(l4 - ETHERNET + HEADER);
+        let count = gso.map_or(1, |gso| segment_count(payload as u32, gso.size));
+        *self.id = self.id.wrapping_add(count as u16);
+        let checksum = leave_checksum(self.ends, frame, l4);
+        owner.offloads = Offloads { checksum, gso };
+        (self.send)(Segment { vr: self.ends.vr, frame: owner });
         result
     }
+}
+
+/// Whoever sends the segment makes its checksum.
+fn leave_checksum(ends: &Ends, frame: &mut [u8], l4: usize) -> Checksum {
+    let length = (frame.len() - l4) as u32;
+    let sum = Sum::ZERO.pseudo(ends.local.ip(), ends.remote.ip(), proto::TCP, length).fold();
+    frame[l4 + FIELD..l4 + FIELD + 2].copy_from_slice(&sum.to_be_bytes());
+    Checksum::Partial { start: l4 as u16, offset: FIELD as u16 }
 }

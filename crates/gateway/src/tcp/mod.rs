@@ -12,21 +12,26 @@
 //! Sans-IO: [`Stack::handle_segment`], [`Stack::handle_timeout`], [`Stack::read`], [`Stack::write`] take
 //! input, [`Stack::poll_event`] and [`Stack::poll_transmit`] give output, after [`Stack::flush`].
 //!
-//! Limits: listens only; windows of [`RECEIVE`] bytes at most and [`SEND`] bytes; no timestamps, no TIME-WAIT (the
+//! Limits: listens only; windows of [`RECEIVE`] bytes at most and [`SEND`] bytes; super-packets are sent over IPv4 only; no timestamps, no TIME-WAIT (the
 //! session table has that). Paths are not probed: IPv4 packets may be cut on their way, and IPv6 packets
 //! fit every path.
 
+mod backlog;
 mod connection;
 #[cfg(test)]
 mod tests;
 mod window;
 
 use core::{net::SocketAddr, time::Duration};
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    sync::Arc,
+};
 
 use aead::{Mac, MacAlgorithm};
 use config::model::VrId;
 use hashbrown::HashMap;
+use ports::{Frame, FramePool};
 use wire::{Time, tcp::flags};
 
 use crate::keyed::Keyed;
@@ -36,8 +41,8 @@ use connection::{Connection, answer_to_syn};
 /// 50 ms away.
 pub const RECEIVE: usize = 256 << 10;
 
-/// Bytes that a connection holds of what its peer has not acknowledged.
-pub const SEND: usize = 256 << 10;
+/// Bytes that a connection holds of what its peer has not acknowledged, at most: a slow one has less.
+pub const SEND: usize = 1 << 20;
 
 /// Half-open connections that are remembered.
 pub const HALF_OPEN: usize = 1_024;
@@ -93,6 +98,14 @@ pub enum Event {
     Closed(ConnId),
 }
 
+/// A segment to send, or a super-packet that stands for several.
+pub struct Segment {
+    /// Virtual router.
+    pub vr: VrId,
+    /// The IP packet, behind a blank Ethernet header. Its TCP checksum is still to be made.
+    pub frame: Frame,
+}
+
 /// Bounds of a stack.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
@@ -140,7 +153,8 @@ pub struct Stack {
     /// Connections that were read or written since they were last asked for segments.
     touched: BTreeSet<ConnId>,
     events: VecDeque<Event>,
-    transmit: VecDeque<(VrId, Vec<u8>)>,
+    transmit: VecDeque<Segment>,
+    frames: Arc<FramePool>,
     secret: Mac,
     made: u64,
     limits: Limits,
@@ -159,8 +173,9 @@ struct HalfOpen {
 }
 
 impl Stack {
-    /// A stack without connections. `secret` makes initial sequence numbers nobody else can tell.
-    pub fn new(limits: Limits, secret: &[u8; 32], seed: u64) -> Self {
+    /// A stack without connections. `secret` makes initial sequence numbers nobody else can tell; what is sent is
+    /// written into `frames`, and into memory of its own when there is none left.
+    pub fn new(limits: Limits, secret: &[u8; 32], seed: u64, frames: Arc<FramePool>) -> Self {
         let keyed = |n: u32| Keyed::new(seed.rotate_left(n));
         Self {
             connections: BTreeMap::new(),
@@ -173,6 +188,7 @@ impl Stack {
             touched: BTreeSet::new(),
             events: VecDeque::new(),
             transmit: VecDeque::new(),
+            frames,
             secret: Mac::new(MacAlgorithm::Sha256, secret),
             made: 0,
             limits,
@@ -284,8 +300,7 @@ impl Stack {
     pub fn abort(&mut self, id: ConnId, now: Time) {
         let Some(connection) = self.connections.get_mut(&id) else { return };
         connection.abort();
-        let vr = connection.ends.vr;
-        connection.poll(None, now, |bytes| self.transmit.push_back((vr, bytes)));
+        connection.poll(None, now, &self.frames, |segment| self.transmit.push_back(segment));
         self.forget(id);
     }
 
@@ -323,8 +338,8 @@ impl Stack {
         self.events.pop_front()
     }
 
-    /// The next packet to send, behind a blank Ethernet header, and its virtual router.
-    pub fn poll_transmit(&mut self) -> Option<(VrId, Vec<u8>)> {
+    /// The next to send.
+    pub fn poll_transmit(&mut self) -> Option<Segment> {
         self.transmit.pop_front()
     }
 
@@ -351,11 +366,12 @@ impl Stack {
             return Taken::NoConnection;
         }
         let seed = self.seed(&ends, header.sequence);
-        let Some(answer) = answer_to_syn(&ends, packet, mtu, seed, &mut self.scratch, now) else {
+        let (frames, scratch) = (&self.frames, &mut self.scratch);
+        let Some(answer) = answer_to_syn(&ends, packet, (mtu, seed), frames, scratch, now) else {
             self.refused.malformed += 1;
             return Taken::NoConnection;
         };
-        self.transmit.push_back((ends.vr, answer));
+        self.transmit.push_back(answer);
         if known {
             return Taken::Yes;
         }
@@ -383,8 +399,9 @@ impl Stack {
     /// The peer has our sequence number: it is where it says it is.
     fn complete(&mut self, ends: Ends, packet: &[u8], header: Header, now: Time) -> Taken {
         let Some(half) = self.half_open.get(&ends) else { return Taken::NoConnection };
-        let mut connection = Box::new(Connection::new(ends, half.mtu, half.seed, now));
-        let ours = connection.replay(&half.syn, now.since(half.since), now);
+        let mut connection =
+            Box::new(Connection::new(ends, (half.mtu, half.seed), &self.frames, now));
+        let ours = connection.replay(&half.syn, now.since(half.since), &self.frames, now);
         let acknowledges = ours.is_some_and(|ours| header.acknowledgement == ours.wrapping_add(1));
         if !acknowledges || header.sequence != half.sequence.wrapping_add(1) {
             return Taken::NoConnection;
@@ -402,11 +419,11 @@ impl Stack {
     /// Gives a connection a segment, or only the time, and takes what comes of it.
     fn drive(&mut self, id: ConnId, packet: Option<&[u8]>, now: Time) {
         let Some(connection) = self.connections.get_mut(&id) else { return };
-        let vr = connection.ends.vr;
-        connection.poll(packet, now, |bytes| self.transmit.push_back((vr, bytes)));
+        let (frames, transmit) = (&self.frames, &mut self.transmit);
+        connection.poll(packet, now, frames, |segment| transmit.push_back(segment));
         if connection.lingers(now) {
             connection.abort();
-            connection.poll(None, now, |bytes| self.transmit.push_back((vr, bytes)));
+            connection.poll(None, now, frames, |segment| transmit.push_back(segment));
         }
         let gone = connection.tell(id, &mut self.events);
         if gone {

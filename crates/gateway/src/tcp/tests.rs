@@ -5,6 +5,7 @@ use core::time::Duration;
 use std::collections::VecDeque;
 
 use config::model::VrId;
+use ports::FramePool;
 use smoltcp::{
     iface::{Config, Interface, SocketHandle, SocketSet},
     phy::{Device, DeviceCapabilities, Medium, RxToken, TxToken},
@@ -19,8 +20,12 @@ use crate::rng::Rng;
 
 const LIMITS: Limits = Limits { connections: 64, of_source: 32 };
 
+fn pool() -> Arc<FramePool> {
+    FramePool::new(64, 2)
+}
+
 fn stack() -> Stack {
-    Stack::new(LIMITS, &[7; 32], 1)
+    Stack::new(LIMITS, &[7; 32], 1, pool())
 }
 
 fn end(address: &str, port: u16) -> SocketAddr {
@@ -62,6 +67,8 @@ struct Pair {
     wire: Vec<(Time, bool, Vec<u8>)>,
     events: Vec<Event>,
     packets_to_client: u64,
+    /// Super-packets that were cut on their way to the client.
+    supers: u64,
     largest: usize,
     mtu: u16,
 }
@@ -136,6 +143,7 @@ impl Pair {
             wire: Vec::new(),
             events: Vec::new(),
             packets_to_client: 0,
+            supers: 0,
             largest: 0,
             mtu: 1_500,
         }
@@ -172,9 +180,9 @@ impl Pair {
         self.client.poll(at(self.now), &mut card, &mut self.sockets);
         self.stack.flush(self.now);
         self.stack.handle_timeout(self.now);
-        while let Some((_, bytes)) = self.stack.poll_transmit() {
-            wire::parse(&bytes).expect("what is sent is a packet");
-            self.put(true, bytes[14..].to_vec());
+        while let Some(segment) = self.stack.poll_transmit() {
+            self.supers += u64::from(segment.frame.offloads.gso.is_some());
+            cut(segment).for_each(|bytes| self.put(true, bytes[14..].to_vec()));
         }
         card.sent.into_iter().for_each(|bytes| self.put(false, bytes));
         while let Some(event) = self.stack.poll_event() {
@@ -216,6 +224,24 @@ impl Pair {
             other => panic!("not connected: {other:?}"),
         }
     }
+}
+
+/// What a port without offloads sends.
+fn cut(Segment { mut frame, .. }: Segment) -> impl Iterator<Item = Vec<u8>> {
+    let pool = pool();
+    let headers = wire::parse(frame.bytes()).expect("what is sent is a packet");
+    let mut frames = Vec::new();
+    if frame.offloads.gso.is_some() {
+        ports::segment(&frame, &headers, &pool, &mut frames).expect("it can be cut");
+    } else {
+        frame.finish_checksum().expect("its checksum can be made");
+        frames.push(frame);
+    }
+    frames.into_iter().map(|frame| {
+        let headers = wire::parse(frame.bytes()).expect("a packet");
+        wire::verify_l4_checksum(frame.bytes(), &headers).expect("its checksum fits");
+        frame.bytes().to_vec()
+    })
 }
 
 fn at(now: Time) -> Instant {
@@ -268,6 +294,8 @@ fn what_is_written_comes_whole_both_ways_over_both_versions() {
         let mut pair = Pair::new(local, remote, 0, 5);
         exchange(&mut pair);
         assert_eq!(pair.largest, largest, "segments fit the path");
+        let is_v4 = largest == 1_500;
+        assert_eq!(pair.supers > 0, is_v4, "what is sent at once is one super-packet");
         let least = 300_000_u64 / 1_220;
         assert!(pair.packets_to_client < 2 * least, "{}", pair.packets_to_client);
     }
@@ -284,9 +312,9 @@ fn a_wire_that_loses_doubles_and_reorders_changes_nothing() {
 #[test]
 fn the_same_inputs_give_the_same_packets_and_another_secret_other_numbers() {
     let answer = |secret: u8| {
-        let mut stack = Stack::new(LIMITS, &[secret; 32], 1);
+        let mut stack = Stack::new(LIMITS, &[secret; 32], 1, pool());
         open(&mut stack, ends(1_000), 77, Time::from_secs(1));
-        stack.poll_transmit().map(|(_, bytes)| bytes)
+        stack.poll_transmit().map(|segment| segment.frame.bytes().to_vec())
     };
     assert!(answer(1).is_some());
     assert_eq!(answer(1), answer(1));
@@ -315,8 +343,9 @@ fn segment(stack: &mut Stack, ends: Ends, kind: u8, sequence: u32, ack: u32, now
 
 /// Flags, sequence and acknowledgement number of the next packet out.
 fn next(stack: &mut Stack) -> Option<Header> {
-    let (_, bytes) = stack.poll_transmit()?;
-    Header::of(&bytes, &wire::parse(&bytes).expect("a packet"))
+    let frame = stack.poll_transmit()?.frame;
+    let bytes = frame.bytes();
+    Header::of(bytes, &wire::parse(bytes).expect("a packet"))
 }
 
 /// An opening segment with the options of a client, behind a blank Ethernet header.
@@ -346,7 +375,7 @@ fn the_window_is_what_the_way_needs_and_is_told_scaled() {
         let headers = wire::parse(&frame).expect("a segment");
         let opening = Header::of(&frame, &headers).expect("a segment");
         stack.handle_segment(ends(9), &frame[14..], opening, 1_500, now);
-        let (_, answer) = stack.poll_transmit().expect("it is answered");
+        let answer = stack.poll_transmit().expect("it is answered").frame.bytes().to_vec();
         let seen = wire::parse(&answer).expect("a packet");
         let seen = wire::tcp::Segment::of(&answer, &seen).expect("a segment");
         let shift = seen.offer().expect("whole").window_scale.expect("we scale, too");
@@ -360,9 +389,8 @@ fn the_window_is_what_the_way_needs_and_is_told_scaled() {
         let header = Header::of(&data, &headers).expect("a segment");
         let packet = &data[usize::from(headers.l3)..];
         stack.handle_segment(ends(9), packet, header, 1_500, now);
-        let (_, ack) = stack.poll_transmit().expect("it is acknowledged");
+        let ack = stack.poll_transmit().expect("it is acknowledged").frame.bytes().to_vec();
         let headers = wire::parse(&ack).expect("a packet");
-        wire::verify_l4_checksum(&ack, &headers).expect("the checksum fits");
         let segment = wire::tcp::Segment::of(&ack, &headers).expect("a segment");
         usize::from(segment.window) << shift
     };
@@ -440,7 +468,7 @@ fn a_reset_ends_what_is_half_open_and_only_with_its_number() {
 
 #[test]
 fn connections_are_bounded_over_all_and_by_source() {
-    let mut stack = Stack::new(Limits { connections: 3, of_source: 2 }, &[7; 32], 1);
+    let mut stack = Stack::new(Limits { connections: 3, of_source: 2 }, &[7; 32], 1, pool());
     let now = Time::from_secs(1);
     let mut connect = |ends: Ends| {
         let taken = open(&mut stack, ends, 77, now);

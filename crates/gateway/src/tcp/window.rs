@@ -10,12 +10,7 @@
 
 use core::time::Duration;
 
-use wire::{
-    checksum::{Sum, difference, update},
-    tcp::{Segment, flags},
-};
-
-use crate::local::ETHERNET;
+use wire::tcp::{Segment, flags};
 
 /// Bytes a second: 1 Gbit/s. The time a handshake takes has wake-ups of both ends in it, which data that flows has not.
 const FASTEST: u128 = 125_000_000;
@@ -43,23 +38,14 @@ impl Window {
         Self { most: u16::try_from(bytes >> shift.unwrap_or(0)).unwrap_or(u16::MAX) }
     }
 
-    /// Lowers the field of a segment of ours: an IP packet without options behind an Ethernet header.
-    pub(super) fn limit(self, frame: &mut [u8]) {
-        let l4 = match frame.get(ETHERNET) {
-            Some(first) if first >> 4 == 6 => ETHERNET + 40,
-            Some(_) | None => ETHERNET + 20,
-        };
-        let Some(header) = frame.get_mut(l4..).and_then(|l4| l4.first_chunk_mut::<20>()) else {
-            return;
-        };
+    /// Lowers the field of a segment of ours, whose checksum is not made yet.
+    pub(super) fn limit(self, segment: &mut [u8]) {
+        let Some(header) = segment.first_chunk_mut::<20>() else { return };
         let offered = u16::from_be_bytes([header[14], header[15]]);
         // that of an opening segment is not scaled (RFC 7323 §2.2)
         if offered <= self.most || header[13] & flags::SYN != 0 {
             return;
         }
-        let delta = difference(Sum::ZERO.word(offered), Sum::ZERO.word(self.most));
-        let sum = update(u16::from_be_bytes([header[16], header[17]]), delta);
         header[14..16].copy_from_slice(&self.most.to_be_bytes());
-        header[16..18].copy_from_slice(&sum.to_be_bytes());
     }
 }

@@ -30,7 +30,7 @@ use ::anyconnect::{ClientId, ConnId, Endpoint, Job, JobDone, Settings};
 use ::dtls::Path;
 use config::model::{IfId, IpRange, RemoteAccess, Tunnel, TunnelId, VrId};
 use core::convert::Infallible;
-use ports::{Coalescer, Frame, PortId};
+use ports::{Coalescer, Frame, FramePool, PortId};
 use rand_core::{Rng as _, TryCryptoRng, TryRng};
 use wire::{Headers, Time, Tuple, proto};
 
@@ -136,7 +136,7 @@ impl TryCryptoRng for Shared {}
 
 impl Remotes {
     /// No servers yet: [`Gateway::configure_remote`] makes them.
-    pub(crate) fn new(random: Shared, seed: u64) -> Self {
+    pub(crate) fn new(random: Shared, seed: u64, frames: &Arc<FramePool>) -> Self {
         let mut secret = [0; 32];
         random.with(|random| random.fill_bytes(&mut secret));
         let limits = tcp::Limits { connections: 0, of_source: 0 };
@@ -146,7 +146,7 @@ impl Remotes {
             by_tunnel: BTreeMap::new(),
             listeners: BTreeMap::new(),
             steering: Vec::new(),
-            stack: tcp::Stack::new(limits, &secret, seed),
+            stack: tcp::Stack::new(limits, &secret, seed, Arc::clone(frames)),
             conns: BTreeMap::new(),
             by_conn: BTreeMap::new(),
             by_number: BTreeMap::new(),

@@ -44,9 +44,9 @@ impl Gateway {
             }
             idle &= !self.deliver_client_messages(now);
             idle &= !self.enter_from_clients(now);
-            while let Some((vr, bytes)) = self.remote.stack.poll_transmit() {
+            while let Some(segment) = self.remote.stack.poll_transmit() {
                 idle = false;
-                self.send_segment(vr, bytes, now);
+                self.send_segment(segment, now);
             }
             if idle {
                 break;
