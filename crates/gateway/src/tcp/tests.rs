@@ -302,6 +302,15 @@ fn what_is_written_comes_whole_both_ways_over_both_versions() {
 }
 
 #[test]
+fn without_frames_it_goes_on_in_memory_of_its_own() {
+    let mut pair = Pair::new("192.0.2.1", "198.51.100.7", 0, 5);
+    let none = FramePool::new(0, 0);
+    pair.stack = Stack::new(LIMITS, &[7; 32], 1, Arc::clone(&none));
+    exchange(&mut pair);
+    assert!(none.exhausted() > 0);
+}
+
+#[test]
 fn a_wire_that_loses_doubles_and_reorders_changes_nothing() {
     for seed in 0..12 {
         let mut pair = Pair::new("192.0.2.1", "198.51.100.7", 15, seed);
