@@ -15,7 +15,7 @@ cd "$(dirname "$0")"
 . ./openconnect.sh
 begin "${1:-}" "ip iperf3 openssl openconnect ocserv ocpasswd perf" "iproute2 iperf3 openssl openconnect ocserv linux-perf" rxs rxg rxc
 ROUNDS=${2:-3} LENGTH=${3:-4} CONGESTION=${CONGESTION:-$(cat /proc/sys/net/ipv4/tcp_congestion_control)}
-for ns in rxs rxg rxc; do in_ns $ns sysctl -qw net.ipv4.tcp_congestion_control="$CONGESTION" || exit 1; done
+for ns in rxs rxg rxc; do in_ns $ns sysctl -qw net.ipv4.tcp_congestion_control="$CONGESTION" || { echo "add $CONGESTION to net.ipv4.tcp_allowed_congestion_control" >&2; exit 1; }; done
 link rxg lan rxs eth0; link rxg wan rxc eth0
 for dev in lan wan; do in_ns rxg sysctl -qw "net.ipv6.conf.$dev.disable_ipv6=1"; in_ns rxg ip link set $dev up; done
 in_ns rxg sysctl -qw net.ipv4.ip_forward=1

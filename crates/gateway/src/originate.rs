@@ -90,7 +90,7 @@ impl Gateway {
         let Ok(headers) = wire::parse(frame.bytes()) else { return };
         let Lookup::Local(interface) = self.routes.lookup(vr, headers.src()) else { return };
         let transport = transport(frame.bytes(), &headers);
-        let Some(packet) = self.originated(frame, interface) else { return };
+        let Some(packet) = self.originated(frame, headers, interface) else { return };
         if let Some((id, direction)) = self.sessions.lookup(vr, &headers.tuple) {
             self.sessions.observe(id, direction, &headers, transport, &self.windows, now);
             if let Some(session) = self.sessions.get_mut(id) {
@@ -106,13 +106,13 @@ impl Gateway {
             self.counters.drop(DropReason::BuffersExhausted, ingress);
             return;
         };
-        if let Some(packet) = self.originated(frame, ingress) {
+        let Ok(headers) = wire::parse(frame.bytes()) else { return };
+        if let Some(packet) = self.originated(frame, headers, ingress) {
             self.run_originated(packet, now);
         }
     }
 
-    fn originated(&self, frame: Frame, ingress: IfId) -> Option<Packet> {
-        let headers = wire::parse(frame.bytes()).ok()?;
+    fn originated(&self, frame: Frame, headers: Headers, ingress: IfId) -> Option<Packet> {
         let interface = self.config.interface(ingress)?;
         let (port, vr) = (port_of(interface), interface.vr);
         let destination = self.way_back(ingress, &headers);
