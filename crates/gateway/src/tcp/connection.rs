@@ -268,15 +268,15 @@ pub(super) fn answer_to_syn(
     syn: &[u8],
     (mtu, seed): (u16, u64),
     frames: &Arc<FramePool>,
-    (receive, send): &mut (Vec<u8>, Vec<u8>),
+    receive: &mut Vec<u8>,
     now: Time,
 ) -> Option<Segment> {
     receive.resize(RECEIVE, 0);
-    send.resize(SEND, 0);
     let mtu = mtu_of(ends, mtu);
     let mut storage = [SocketStorage::EMPTY];
     let mut sockets = SocketSet::new(&mut storage[..]);
-    let (receive, send) = (SocketBuffer::new(&mut receive[..]), SocketBuffer::new(&mut send[..]));
+    // nothing is sent but the answer, and that lies in no buffer
+    let (receive, send) = (SocketBuffer::new(&mut receive[..]), SocketBuffer::new(&mut [][..]));
     sockets.add(socket(ends, receive, send));
     let mut answer = None;
     let (id, window) = (&mut first_id(seed), Window::OPEN);

@@ -159,8 +159,8 @@ pub struct Stack {
     made: u64,
     limits: Limits,
     refused: Refused,
-    /// Buffers that opening segments are answered with; they hold nothing in between.
-    scratch: (Vec<u8>, Vec<u8>),
+    /// Where opening segments are answered from; it holds nothing in between.
+    scratch: Vec<u8>,
 }
 
 struct HalfOpen {
@@ -193,7 +193,7 @@ impl Stack {
             made: 0,
             limits,
             refused: Refused::default(),
-            scratch: (Vec::new(), Vec::new()),
+            scratch: Vec::new(),
         }
     }
 
