@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # TCP through a client of remote access, by Lockgate and by ocserv in turns: the same openconnect, the same links, the same cipher, one run.
-# Needs root, iproute2, iperf3, openssl, openconnect and ocserv; no part of the tests. Usage: remote-speed.sh PATH_OF_LOCKGATE [ROUNDS] [SECONDS]; CONGESTION names another TCP
+# Needs root, iproute2, iperf3, openssl, openconnect and ocserv; no part of the tests. Usage: remote-speed.sh PATH_OF_LOCKGATE [ROUNDS] [SECONDS]; CONGESTION names another TCP,
+# APART=1 gives openconnect the last core for itself and all else the others, as if the client were another machine; SOCKET is how many bytes its sockets hold if it does not say.
 #
 #   server rxs ── (rxg) the gateway ── rxc client
 #   10.1.0.5       198.51.100.1        198.51.100.11
@@ -14,6 +15,14 @@ cd "$(dirname "$0")"
 . ./common.sh
 . ./openconnect.sh
 begin "${1:-}" "ip iperf3 openssl openconnect ocserv ocpasswd perf" "iproute2 iperf3 openssl openconnect ocserv linux-perf" rxs rxg rxc
+CLIENT="" OTHERS=""
+if [ -n "${APART:-}" ]; then
+  [ "$(nproc)" -ge 2 ] || { echo "APART needs two cores" >&2; exit 1; }
+  CLIENT="taskset -c $(($(nproc) - 1))" OTHERS="taskset -c 0-$(($(nproc) - 2))"
+fi
+SOCKET_WAS=$(cat /proc/sys/net/core/rmem_default)
+sysctl -qw net.core.rmem_default="${SOCKET:=$SOCKET_WAS}"
+trap 'sysctl -qw net.core.rmem_default="$SOCKET_WAS"; cleanup' EXIT
 ROUNDS=${2:-3} LENGTH=${3:-4} CONGESTION=${CONGESTION:-$(cat /proc/sys/net/ipv4/tcp_congestion_control)}
 for ns in rxs rxg rxc; do in_ns $ns sysctl -qw net.ipv4.tcp_congestion_control="$CONGESTION" || { echo "add $CONGESTION to net.ipv4.tcp_allowed_congestion_control" >&2; exit 1; }; done
 link rxg lan rxs eth0; link rxg wan rxc eth0
@@ -21,7 +30,7 @@ for dev in lan wan; do in_ns rxg sysctl -qw "net.ipv6.conf.$dev.disable_ipv6=1";
 in_ns rxg sysctl -qw net.ipv4.ip_forward=1
 in_ns rxs ip addr add 10.1.0.5/24 dev eth0; in_ns rxs ip link set eth0 up; in_ns rxs ip route add default via 10.1.0.1
 in_ns rxc ip addr add 198.51.100.11/24 dev eth0; in_ns rxc ip link set eth0 up
-ip netns exec rxs iperf3 -s > "$WORK/server.log" 2>&1 & IPERF=$!; BACKGROUND+=($IPERF)
+ip netns exec rxs $OTHERS iperf3 -s > "$WORK/server.log" 2>&1 & IPERF=$!; BACKGROUND+=($IPERF)
 
 authority
 gateway_certificate
@@ -76,17 +85,17 @@ T
 GATEWAY=""
 start_lockgate() {
   in_ns rxg ip addr flush dev lan; in_ns rxg ip addr flush dev wan
-  ip netns exec rxg "$LOCKGATE" run --config "$WORK/lockgate.toml" > "$WORK/lockgate.log" 2>&1 & GATEWAY=$!; BACKGROUND+=($GATEWAY)
+  ip netns exec rxg $OTHERS "$LOCKGATE" run --config "$WORK/lockgate.toml" > "$WORK/lockgate.log" 2>&1 & GATEWAY=$!; BACKGROUND+=($GATEWAY)
   until_ok 10 in_ns rxg "$LOCKGATE" --socket "$WORK/a.sock" show system
 }
 start_ocserv() {
   in_ns rxg ip addr add 10.1.0.1/24 dev lan; in_ns rxg ip addr add 198.51.100.1/24 dev wan
-  ip netns exec rxg ocserv -f -c "$WORK/ocserv.conf" > "$WORK/ocserv.log" 2>&1 & GATEWAY=$!; BACKGROUND+=($GATEWAY)
+  ip netns exec rxg $OTHERS ocserv -f -c "$WORK/ocserv.conf" > "$WORK/ocserv.log" 2>&1 & GATEWAY=$!; BACKGROUND+=($GATEWAY)
   until_ok 10 eval 'in_ns rxc bash -c "exec 3<>/dev/tcp/198.51.100.1/443"'
 }
 stop() { kill "$GATEWAY" 2>/dev/null; wait "$GATEWAY" 2>/dev/null; until_ok 10 eval '[ -z "$(ip netns pids rxg)" ]'; }
 dial() {
-  printf 'secret1\n' | ip netns exec rxc openconnect --protocol=anyconnect --user=alice --passwd-on-stdin --non-inter --servercert="$PIN" -v \
+  printf 'secret1\n' | ip netns exec rxc $CLIENT openconnect --protocol=anyconnect --user=alice --passwd-on-stdin --non-inter --servercert="$PIN" -v \
     --interface=tun0 --script="$WORK/vpnc.sh" --gnutls-priority='NORMAL:-CIPHER-ALL:+AES-256-GCM' "$@" https://198.51.100.1/ > "$WORK/oc.log" 2>&1 & BACKGROUND+=($!)
   until_ok 15 eval 'in_ns rxc ip -4 addr show dev tun0 2>/dev/null | grep -q inet' || return 1
   case "$*" in *--no-dtls*) ;; *) until_ok 15 grep -qE 'Established DTLS|DTLS connected' "$WORK/oc.log" ;; esac
@@ -134,11 +143,11 @@ print("%.0f" % (size * 8e-6 / took), *("%.1f" % s for s in shares), "%.1f" % (10
 measure() {
   local out watch
   ip netns exec rxc python3 -c "$WATCH" "$3" "$IPERF" "$LENGTH" > "$WORK/watched" & watch=$!
-  out=$(in_ns rxc iperf3 -c 10.1.0.5 -t "$LENGTH" -J ${3#forth}) || { kill "$watch"; echo "no connection by $1: $out" >&2; return 1; }
+  out=$(in_ns rxc $OTHERS iperf3 -c 10.1.0.5 -t "$LENGTH" -J ${3#forth}) || { kill "$watch"; echo "no connection by $1: $out" >&2; return 1; }
   wait "$watch" || return 1
   echo "$2 $3 $1 $(cat "$WORK/watched")" >> "$WORK/results"
 }
-echo "$(awk -F: '/model name/ { print $2; exit }' /proc/cpuinfo | xargs), $(nproc) cores; AES-256-GCM; TCP by $CONGESTION; $ROUNDS rounds of $LENGTH s; $(openconnect --version | head -1); $(ocserv --version 2>&1 | head -1)"
+echo "$(awk -F: '/model name/ { print $2; exit }' /proc/cpuinfo | xargs), $(nproc) cores; AES-256-GCM; TCP by $CONGESTION; ${APART:+openconnect has core $(($(nproc) - 1)) for itself; }sockets of $SOCKET bytes; $ROUNDS rounds of $LENGTH s; $(openconnect --version | head -1); $(ocserv --version 2>&1 | head -1)"
 for round in $(seq "$ROUNDS"); do
   for by in lockgate ocserv; do
     "start_$by" || { echo "$by does not start" >&2; tail -5 "$WORK/$by.log" >&2; exit 1; }
