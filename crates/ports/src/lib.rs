@@ -7,6 +7,7 @@
 
 mod coalesce;
 mod error;
+mod ethtool;
 mod frame;
 pub mod huge;
 pub mod memif;

@@ -29,7 +29,7 @@ use wire::Mac;
 
 use crate::{
     Frame, FramePool, HEADROOM, LARGE_ROOM, LinkState, MAX_BURST, Port, PortCapabilities,
-    PortCounters, PortDescription, PortError, PortHint, SMALL_ROOM,
+    PortCounters, PortDescription, PortError, PortHint, SMALL_ROOM, ethtool,
     sys::{self, DeviceName, DeviceState, checked, set_option},
     virtio,
 };
@@ -409,6 +409,7 @@ impl Port for PacketPort {
                 command: "uname -r".into(),
             });
         }
+        hints.extend(self.joining());
         if self.device.has_ipv4 {
             hints.push(PortHint {
                 why: "the kernel has an IP address on the device and answers beside the gateway"
@@ -427,6 +428,16 @@ impl Port for PacketPort {
 }
 
 impl PacketPort {
+    /// What to do where the kernel could join datagrams before they come here, and does not.
+    fn joining(&self) -> Option<PortHint> {
+        let joins = ethtool::feature(self.socket.as_fd(), &self.name, "rx-udp-gro-forwarding")?;
+        (self.uso && joins.available && !joins.active).then(|| PortHint {
+            why: "datagrams come in one by one (ESP in UDP, DTLS); the kernel could join them"
+                .into(),
+            command: format!("ethtool -K {} gro on rx-udp-gro-forwarding on", self.name.as_str()),
+        })
+    }
+
     /// Sends up to [`MAX_BURST`] frames and counts each as sent, dropped or refused.
     fn send_burst(&mut self, frames: &mut [Frame]) {
         if self.device.link == LinkState::Gone {

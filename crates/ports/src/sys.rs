@@ -13,8 +13,6 @@ use crate::{LinkState, PortError, PortHint};
 // From linux/if_packet.h; the libc crate has them not for every target.
 const PACKET_ADD_MEMBERSHIP: i32 = 1;
 const PACKET_MR_PROMISC: u16 = 1;
-/// From linux/ethtool.h.
-const ETHTOOL_GCHANNELS: u32 = 0x3c;
 
 /// A checked device name.
 #[derive(Clone, Debug)]
@@ -93,29 +91,6 @@ pub(crate) fn set_up(socket: BorrowedFd<'_>, name: &DeviceName) -> io::Result<()
     let flags = unsafe { request.ifr_ifru.ifru_flags };
     request.ifr_ifru.ifru_flags = flags | libc::IFF_UP as libc::c_short;
     interface_ioctl(socket, libc::SIOCSIFFLAGS, &mut request)
-}
-
-/// `struct ethtool_channels`.
-#[repr(C)]
-#[derive(Default)]
-struct Channels {
-    cmd: u32,
-    max: [u32; 4],
-    rx: u32,
-    tx: u32,
-    other: u32,
-    combined: u32,
-}
-
-/// How many queues a device receives by, where its driver says.
-pub(crate) fn receive_queues(socket: BorrowedFd<'_>, name: &DeviceName) -> Option<u32> {
-    let mut channels = Channels { cmd: ETHTOOL_GCHANNELS, ..Channels::default() };
-    let mut request = name.request();
-    request.ifr_ifru.ifru_data = (&raw mut channels).cast();
-    // SIOCETHTOOL writes through `ifru_data`, which points at `channels`, of the layout that this
-    // command has, alive for the whole call.
-    interface_ioctl(socket, libc::SIOCETHTOOL, &mut request).ok()?;
-    Some(channels.rx + channels.combined)
 }
 
 /// An ioctl whose argument is an interface request.

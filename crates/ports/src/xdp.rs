@@ -36,7 +36,7 @@ use wire::Mac;
 
 use crate::{
     Frame, FramePool, LinkState, MAX_BURST, Port, PortCapabilities, PortCounters, PortDescription,
-    PortError, PortHint,
+    PortError, PortHint, ethtool,
     sys::{self, DeviceName, DeviceState},
 };
 use program::{Hook, Program};
@@ -431,6 +431,6 @@ fn receive_queues(socket: BorrowedFd<'_>, device: &DeviceName) -> u32 {
             |entry: &fs::DirEntry| entry.file_name().as_encoded_bytes().starts_with(b"rx-");
         u32::try_from(names.flatten().filter(is_receive).count()).ok()
     };
-    let count = sys::receive_queues(socket, device).or_else(listed);
+    let count = ethtool::receive_queues(socket, device).or_else(listed);
     count.unwrap_or(1).clamp(1, MAX_QUEUES)
 }

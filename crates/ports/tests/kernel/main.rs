@@ -120,6 +120,32 @@ fn udp_super_packets_pass_whole() {
 }
 
 #[test]
+fn datagrams_are_joined_on_their_way_in_once_the_device_is_told_so() {
+    if !kernel_tests_wanted() {
+        return;
+    }
+    let (net, pool) = (two_hosts(), FramePool::new(512, 256));
+    let [a, b] = ["g0", "g1"].map(|device| packet(&net, "g", device, &pool));
+    let command = "ethtool -K g0 gro on rx-udp-gro-forwarding on";
+    let hinted = |port: &PacketPort| port.describe().hints.iter().any(|h| h.command == command);
+    assert!(hinted(&a), "{:?}", a.describe());
+    let (program, arguments) = command.split_once(' ').expect("two words");
+    net.run("g", program, arguments);
+    assert!(!hinted(&a), "{:?}", a.describe());
+    // the kernel waits for more of them, as it does by itself under load
+    for (name, value) in [("napi_defer_hard_irqs", 4), ("gro_flush_timeout", 20_000_000)] {
+        net.set("g", &format!("/sys/class/net/g0/{name}"), value);
+    }
+    let forwarder = Forwarder::start(a, b);
+    net.udp_datagrams("a", "b", 2, 40, 1000);
+    let seen = forwarder.seen();
+    assert!(seen.udp_super > 0, "{seen:?}");
+    let counters = forwarder.stop();
+    assert!(counters[0].rx_packets >= 40 && counters[0].rx_packets > seen.frames, "{counters:?}");
+    assert_balanced(&pool, counters);
+}
+
+#[test]
 fn xdp_ports_forward_between_hosts_that_finish_their_checksums() {
     if !kernel_tests_wanted() {
         return;

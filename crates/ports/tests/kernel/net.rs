@@ -25,7 +25,7 @@ pub fn kernel_tests_wanted() -> bool {
     // SAFETY: no arguments.
     let user = unsafe { libc::geteuid() };
     assert_eq!(user, 0, "the kernel tests need root; {help}");
-    for program in ["ip", "ping"] {
+    for program in ["ip", "ping", "ethtool"] {
         let there = Command::new(program).arg("-V").output().is_ok();
         assert!(there, "the kernel tests need `{program}`; {help}");
     }
@@ -70,6 +70,12 @@ impl Net {
         let args: Vec<_> =
             ["netns", "exec", &name, program].into_iter().chain(command.split(' ')).collect();
         ip(&args);
+    }
+
+    /// Writes a number to a file as a namespace sees it.
+    pub fn set(&self, namespace: &str, path: &str, value: u32) {
+        let line = format!("echo {value} > {path}");
+        ip(&["netns", "exec", &self.name(namespace), "sh", "-c", &line]);
     }
 
     /// Whether what `ip` shows in a namespace has a word in it.
@@ -169,6 +175,21 @@ impl Net {
         count: usize,
         size: usize,
     ) {
+        self.udp(from, (to, octet, v6), (count, size), true);
+    }
+
+    /// Sends as many one by one, and checks each.
+    pub fn udp_datagrams(&self, from: &str, to: &str, octet: u8, count: usize, size: usize) {
+        self.udp(from, (to, octet, false), (count, size), false);
+    }
+
+    fn udp(
+        &self,
+        from: &str,
+        (to, octet, v6): (&str, u8, bool),
+        (count, size): (usize, usize),
+        at_once: bool,
+    ) {
         let at = SocketAddr::new(address(octet, v6), 7002);
         let receiver = in_namespace(&self.name(to), || UdpSocket::bind(at).expect("bound"));
         receiver.set_read_timeout(Some(PATIENCE)).expect("set");
@@ -179,6 +200,13 @@ impl Net {
             // Settles the neighbour; a queue for an unresolved one is short.
             sender.send(&[1]).expect("sent");
             assert_eq!(receiver.recv(&mut [0; 9]).expect("received"), 1);
+            let data: Vec<u8> = (0..count).flat_map(|i| vec![i as u8; size]).collect();
+            if !at_once {
+                data.chunks(size).for_each(|datagram| {
+                    assert_eq!(sender.send(datagram).expect("sent"), size);
+                });
+                return;
+            }
             let segment = size as libc::c_int;
             // SAFETY: the pointer and length describe `segment`.
             let set = unsafe {
@@ -191,7 +219,6 @@ impl Net {
                 )
             };
             assert_eq!(set, 0, "UDP_SEGMENT");
-            let data: Vec<u8> = (0..count).flat_map(|i| vec![i as u8; size]).collect();
             assert_eq!(sender.send(&data).expect("sent"), data.len());
         });
         let mut buf = vec![0; 65536];
