@@ -5,14 +5,15 @@
 //! has reached the remembered time, none can hold the flow. A worker that sleeps has [`RESTING`] for
 //! its copy, so that nobody waits for it.
 
+#[cfg(not(loom))]
+use std::sync::atomic::{AtomicU64, fence};
 use std::sync::{
     Arc,
-    atomic::{
-        AtomicU64,
-        Ordering::{AcqRel, Acquire, Relaxed, Release, SeqCst},
-        fence,
-    },
+    atomic::Ordering::{AcqRel, Acquire, Relaxed, Release, SeqCst},
 };
+
+#[cfg(loom)]
+use loom::sync::atomic::{AtomicU64, fence};
 
 /// The copy of a worker that holds nothing until it says otherwise.
 const RESTING: u64 = u64::MAX;
@@ -78,12 +79,13 @@ impl Passage {
         self.shared.seen[self.worker].0.store(RESTING, Release);
     }
 
-    /// The worker may hold flows again; call it before any is looked up.
+    /// The worker may hold flows again; call it before any is looked up. Release: whoever sees this time and not
+    /// that the worker rested must know that what it did before is done.
     #[inline]
     pub(super) fn resume(&mut self) {
         let seen = &self.shared.seen[self.worker].0;
         if seen.load(Relaxed) == RESTING {
-            seen.store(self.shared.clock.load(Acquire), Relaxed);
+            seen.store(self.shared.clock.load(Acquire), Release);
             fence(SeqCst);
         }
     }
@@ -95,7 +97,7 @@ impl Drop for Passage {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
 
@@ -133,5 +135,105 @@ mod tests {
         assert!(shared.reached() >= retired && shared.reached() < later);
         a.quiesce();
         assert!(shared.reached() >= later);
+    }
+}
+
+/// Every interleaving of a writer that takes a slot back and of workers that look into it, by `loom`:
+/// `CONTRIBUTING.md` has the command.
+#[cfg(all(test, loom))]
+mod model {
+    use loom::{cell::UnsafeCell, sync::atomic::AtomicU32, thread};
+
+    use super::*;
+
+    /// An index of one place, as the tables have it, and the slot it leads to.
+    struct Table {
+        place: AtomicU32,
+        slot: UnsafeCell<u32>,
+    }
+
+    impl Table {
+        /// What a worker does for a packet of a burst. `loom` ends the run when the writer reuses the slot meanwhile.
+        fn look(&self) {
+            if self.place.load(Acquire) != 0 {
+                self.slot.with(|_| ());
+            }
+        }
+    }
+
+    fn explore(lives: &'static [fn(&mut Passage, &Table)]) {
+        let mut model = loom::model::Builder::new();
+        // with two workers the rest would take hours
+        model.preemption_bound = (lives.len() > 1).then_some(3);
+        model.check(move || {
+            let shared = Arc::new(Quiescence::new(lives.len()));
+            let table = Arc::new(Table { place: AtomicU32::new(1), slot: UnsafeCell::new(0) });
+            let workers: Vec<_> = lives
+                .iter()
+                .enumerate()
+                .map(|(number, life)| {
+                    let mut passage = Passage::new(Arc::clone(&shared), number);
+                    let table = Arc::clone(&table);
+                    thread::spawn(move || life(&mut passage, &table))
+                })
+                .collect();
+            table.place.store(0, Release);
+            let retired = shared.advance();
+            for _ in 0..2 {
+                if shared.reached() >= retired {
+                    table.slot.with_mut(|_| ());
+                    break;
+                }
+                thread::yield_now();
+            }
+            for worker in workers {
+                worker.join().expect("a worker does not panic");
+            }
+            assert!(shared.reached() >= retired, "nobody holds it any more");
+        });
+    }
+
+    /// Burst after burst.
+    fn busy(passage: &mut Passage, table: &Table) {
+        for _ in 0..2 {
+            table.look();
+            passage.quiesce();
+        }
+    }
+
+    /// Sleeps between two bursts.
+    fn sleepy(passage: &mut Passage, table: &Table) {
+        table.look();
+        passage.rest();
+        passage.quiesce();
+        passage.resume();
+        table.look();
+        passage.quiesce();
+    }
+
+    #[test]
+    fn a_slot_is_reused_when_no_worker_can_hold_it() {
+        explore(&[busy]);
+    }
+
+    #[test]
+    fn a_worker_that_wakes_finds_nothing_that_was_taken_out_while_it_slept() {
+        explore(&[sleepy]);
+    }
+
+    #[test]
+    fn the_slowest_of_two_decides() {
+        explore(&[busy, sleepy]);
+    }
+
+    #[test]
+    #[should_panic(expected = "Causality violation")]
+    fn a_worker_that_says_too_early_that_it_holds_nothing_is_found_out() {
+        explore(&[|passage, table| {
+            if table.place.load(Acquire) != 0 {
+                passage.quiesce();
+                table.slot.with(|_| ());
+            }
+        }]);
     }
 }
