@@ -4,8 +4,11 @@
 //! it would the clock; what disturbs caches still shows. Frames are made outside the time. Compare
 //! ratios of one run, not single figures of two.
 
+mod churn;
+mod dtls;
 mod esp;
 mod ike;
+mod mixed;
 mod regression;
 mod size;
 mod workers;
@@ -27,8 +30,19 @@ use serde::Serialize;
 use wire::{Mac, Time, Tuple, build, emit::Ether, proto};
 
 /// The suites; `esp` is short for both of ESP's.
-pub const SUITES: [&str; 8] =
-    ["nat", "setup", "tiers", "clear", "esp-encrypt", "esp-decrypt", "workers", "ike"];
+pub const SUITES: [&str; 11] = [
+    "nat",
+    "setup",
+    "tiers",
+    "clear",
+    "churn",
+    "esp-encrypt",
+    "esp-decrypt",
+    "dtls",
+    "mixed",
+    "workers",
+    "ike",
+];
 
 /// Most tunnels and flows that a suite measures.
 pub const MOST_TUNNELS: u32 = 10_000;
@@ -37,12 +51,13 @@ pub const MOST_FLOWS: u32 = 2_000_000;
 /// The unit of a quotient of two figures.
 pub const RATIO: &str = "x";
 
-/// What suites measure that may choose: `nat` sizes and flows, those of ESP sizes and tunnels.
+/// What suites measure that may choose: `nat` sizes and flows; those of ESP and `mixed` sizes and tunnels; `dtls` sizes
+/// and clients.
 #[derive(Clone, Debug)]
 pub struct Scope {
     /// Sizes of packets.
     pub sizes: Vec<Size>,
-    /// Tunnels of a gateway, fewest first.
+    /// Tunnels or clients of a gateway, fewest first.
     pub tunnels: Vec<u32>,
     /// Flows of an engine, two of each session, fewest first.
     pub flows: Vec<u32>,
@@ -119,10 +134,19 @@ pub fn run(
     if wanted("setup") || wanted("tiers") || wanted("clear") {
         slow_path(&mut figures, progress)?;
     }
+    if wanted(churn::SUITE) {
+        churn::run(&mut figures, progress)?;
+    }
     let ways = esp::Way::ALL.into_iter().filter(|way| wanted("esp") || wanted(way.suite()));
     let ways: Vec<_> = ways.collect();
     if !ways.is_empty() {
         esp::run(&ways, scope, &mut figures, progress)?;
+    }
+    if wanted(dtls::SUITE) {
+        dtls::run(scope, &mut figures, progress)?;
+    }
+    if wanted(mixed::SUITE) {
+        mixed::run(scope, &mut figures, progress)?;
     }
     if wanted(workers::SUITE) {
         workers::run(scope, &mut figures, progress)?;

@@ -115,13 +115,13 @@ pub enum Command {
     },
     /// Measure what this machine forwards, in memory, on one core
     Bench {
-        /// nat, setup, tiers, clear, esp-encrypt, esp-decrypt (esp for both) or ike; all where absent (setup, tiers and
-        /// clear run together)
+        /// nat, setup, tiers, clear, churn, esp-encrypt, esp-decrypt (esp for both), dtls, mixed, workers or ike; all where
+        /// absent (setup, tiers and clear run together)
         suite: Option<String>,
-        /// Lengths of IP packets for nat and esp: 46 to 1400 bytes or imix [default: 64,576,imix,1400]
+        /// Lengths of IP packets for nat, esp, dtls, mixed and workers: 46 to 1400 bytes or imix [default: 64,576,imix,1400]
         #[arg(long, value_name = "BYTES", value_delimiter = ',')]
         size: Vec<crate::bench::Size>,
-        /// Tunnels for esp, 1 to 10000 [default: 1,1000,10000]
+        /// Tunnels for esp and mixed, clients for dtls, 1 to 10000 [default: 1,1000,10000]
         #[arg(long, value_name = "N", value_delimiter = ',', value_parser = clap::value_parser!(u32).range(1..=i64::from(crate::bench::MOST_TUNNELS)))]
         tunnels: Vec<u32>,
         /// Flows for nat, 2 to 2000000, two of each session [default: 2,64000,1000000]

@@ -16,12 +16,15 @@ use super::{
 };
 
 /// Packets of a contender in one round, and rounds.
-const PACKETS: u64 = 50_000;
-const ROUNDS: usize = 15;
+pub(super) const PACKETS: u64 = 50_000;
+pub(super) const ROUNDS: usize = 15;
 
 /// Packets before them that do not count: the caches are then as a contender that has the machine
 /// for itself finds them, not as the one before left them. Two of every SA of the largest table.
-const WARM: u64 = 2 * MOST_TUNNELS as u64;
+pub(super) const WARM: u64 = 2 * MOST_TUNNELS as u64;
+
+/// Additional data of ESP: SPI and sequence number.
+pub(super) const AAD_LEN: usize = 8;
 
 /// Packets sealed or opened between two looks at the clock, for the bare cipher.
 const BATCH: usize = 256;
@@ -48,18 +51,18 @@ impl Way {
 }
 
 /// One that has its turn in every round.
-struct Turn<T> {
-    who: T,
-    rates: Vec<f64>,
+pub(super) struct Turn<T> {
+    pub(super) who: T,
+    pub(super) rates: Vec<f64>,
 }
 
 impl<T> Turn<T> {
-    fn new(who: T) -> Self {
+    pub(super) fn new(who: T) -> Self {
         Self { who, rates: Vec::with_capacity(ROUNDS) }
     }
 
     /// The median of its rounds, in packets a second.
-    fn rate(&self) -> f64 {
+    pub(super) fn rate(&self) -> f64 {
         median(self.rates.clone())
     }
 }
@@ -76,9 +79,9 @@ pub(super) fn run(
     let mut gateways = Vec::new();
     for &tunnels in &scope.tunnels {
         progress(&format!("esp: a gateway with {tunnels} tunnels"));
-        gateways.push((tunnels, Bench::new(tunnels, "auto", ciphers)?));
+        gateways.push((tunnels, Bench::new(&config_text(tunnels, "auto"), tunnels, ciphers)?));
     }
-    let mut slow = Bench::new(1, "off", ciphers)?;
+    let mut slow = Bench::new(&config_text(1, "off"), 1, ciphers)?;
     for &size in &scope.sizes {
         for &way in ways {
             progress(&format!("{}: {size}, {ROUNDS} rounds", way.suite()));
@@ -98,12 +101,16 @@ fn measure(
 ) -> Result<(), String> {
     let mut random = Random::new();
     let lengths = size.lengths();
+    let texts = texts(&lengths);
     let open = way == Way::Decrypt;
     let serving = Provider::ALL.into_iter().filter(|p| p.serves(Algorithm::Aes256Gcm));
-    let mut bare: Vec<_> =
-        serving.map(|p| Turn::new((p, Raw::new(1, &lengths, &Selection::only(p))))).collect();
-    let mut keys: Vec<_> =
-        gateways.iter().map(|(n, _)| Turn::new((*n, Raw::new(*n, &lengths, ciphers)))).collect();
+    let mut bare: Vec<_> = serving
+        .map(|p| Turn::new((p, Raw::new(1, &texts, AAD_LEN, &Selection::only(p)))))
+        .collect();
+    let mut keys: Vec<_> = gateways
+        .iter()
+        .map(|(n, _)| Turn::new((*n, Raw::new(*n, &texts, AAD_LEN, ciphers))))
+        .collect();
     let mut copy = Turn::new(Copy::new(&lengths));
     let mut fast: Vec<_> = gateways.iter_mut().map(Turn::new).collect();
     let mut slow = Turn::new(slow);
@@ -179,7 +186,7 @@ impl Random {
         Self(0x2545_f491_4f6c_dd1d)
     }
 
-    fn below(&mut self, bound: usize) -> usize {
+    pub(super) fn below(&mut self, bound: usize) -> usize {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;
@@ -187,26 +194,33 @@ impl Random {
     }
 }
 
-/// The cipher alone, on the bytes that ESP encrypts for a packet.
+/// Bytes that ESP encrypts for packets of these lengths.
+pub(super) fn texts(lengths: &[usize]) -> Vec<usize> {
+    lengths.iter().map(|n| (n + 2).next_multiple_of(16)).collect()
+}
+
+/// The cipher alone, on the bytes that are encrypted for a packet.
 pub(super) struct Raw {
     keys: Vec<Key>,
     /// The same again, for the far end, which warms no cache for what is measured.
     far: Vec<Key>,
     buffers: Vec<(Vec<u8>, [u8; TAG_LEN])>,
+    aad: Vec<u8>,
     nonce: u64,
 }
 
 impl Raw {
-    pub(super) fn new(keys: u32, lengths: &[usize], selection: &Selection) -> Self {
+    /// Keys for texts of these lengths in turn, with so many bytes of additional data.
+    pub(super) fn new(keys: u32, texts: &[usize], aad: usize, selection: &Selection) -> Self {
         let key = |n: u32| {
             let bytes = [n.to_be_bytes(); 8].concat();
             Key::new(Algorithm::Aes256Gcm, &bytes, selection).expect("invariant: a key of 32 bytes")
         };
-        let texts = lengths.iter().map(|n| (n + 2).next_multiple_of(16)).cycle();
-        let buffers = texts.take(BATCH).map(|n| (vec![0x5a; n], [0; TAG_LEN])).collect();
+        let buffers = texts.iter().cycle().take(BATCH);
+        let buffers = buffers.map(|n| (vec![0x5a; *n], [0; TAG_LEN])).collect();
         let [keys, far] = [(); 2].map(|()| (0..keys).map(key).collect());
         ports::huge::gather_heap();
-        Self { keys, far, buffers, nonce: 0 }
+        Self { keys, far, buffers, aad: vec![1; aad], nonce: 0 }
     }
 
     /// Packets a second, keys picked at random.
@@ -220,13 +234,13 @@ impl Raw {
             let first = self.nonce;
             self.nonce += BATCH as u64;
             if open {
-                seal(&self.far, &mut self.buffers, &picked, first);
+                seal(&self.far, &mut self.buffers, &self.aad, &picked, first);
             }
             let start = cpu_time();
             if open {
                 self.open(&picked, first);
             } else {
-                seal(&self.keys, &mut self.buffers, &picked, first);
+                seal(&self.keys, &mut self.buffers, &self.aad, &picked, first);
             }
             busy += cpu_time().saturating_sub(start);
             done += BATCH as u64;
@@ -237,16 +251,23 @@ impl Raw {
 
     fn open(&mut self, picked: &[usize], first: u64) {
         for ((n, (text, tag)), at) in picked.iter().zip(&mut self.buffers).zip(first..) {
-            let mut jobs = [Open { nonce: nonce(at), aad: &[1; 8], text, tag, authentic: false }];
+            let aad = &self.aad;
+            let mut jobs = [Open { nonce: nonce(at), aad, text, tag, authentic: false }];
             self.keys[*n].open(&mut jobs);
             assert!(jobs[0].authentic, "invariant: it was sealed with this key and nonce");
         }
     }
 }
 
-fn seal(keys: &[Key], buffers: &mut [(Vec<u8>, [u8; TAG_LEN])], picked: &[usize], first: u64) {
+fn seal(
+    keys: &[Key],
+    buffers: &mut [(Vec<u8>, [u8; TAG_LEN])],
+    aad: &[u8],
+    picked: &[usize],
+    first: u64,
+) {
     for ((n, (text, tag)), at) in picked.iter().zip(buffers).zip(first..) {
-        keys[*n].seal(&mut [Seal { nonce: nonce(at), aad: &[1; 8], text, tag }]);
+        keys[*n].seal(&mut [Seal { nonce: nonce(at), aad, text, tag }]);
     }
 }
 
@@ -257,7 +278,7 @@ fn nonce(at: u64) -> [u8; NONCE_LEN] {
 }
 
 /// A gateway with tunnels, and the far ends of them.
-struct Bench {
+pub(super) struct Bench {
     node: Node,
     lan: Arc<std::sync::Mutex<super::Loop>>,
     wan: Arc<std::sync::Mutex<super::Loop>>,
@@ -267,10 +288,9 @@ struct Bench {
 }
 
 impl Bench {
-    fn new(tunnels: u32, offload: &str, ciphers: Selection) -> Result<Self, String> {
-        let config = config::parse("bench.toml", &config_text(tunnels, offload))
-            .map_err(|d| d.render(false))?
-            .config;
+    /// One by this configuration, with every tunnel and its flow promoted if they may be.
+    pub(super) fn new(text: &str, tunnels: u32, ciphers: Selection) -> Result<Self, String> {
+        let config = config::parse("bench.toml", text).map_err(|d| d.render(false))?.config;
         let pool = FramePool::new(8_192, 16);
         let (lan, wan) = (Arc::default(), Arc::default());
         let port = |side: &Arc<std::sync::Mutex<super::Loop>>| Attached {
@@ -321,28 +341,52 @@ impl Bench {
         for (n, length) in picked.iter().zip(lengths.iter().cycle()) {
             frames.push(if open { self.sealed(*n, *length)? } else { self.plain(*n, *length)? });
         }
-        let (from, to) = if open { (&self.wan, &self.lan) } else { (&self.lan, &self.wan) };
+        let (of_lan, of_wan) = if open { (Vec::new(), frames) } else { (frames, Vec::new()) };
+        self.step(of_lan, of_wan).map(|(busy, _)| busy)
+    }
+
+    /// CPU time of a step that forwards all of these, and what it sent to the outside.
+    pub(super) fn step(
+        &mut self,
+        mut of_lan: Vec<Frame>,
+        mut of_wan: Vec<Frame>,
+    ) -> Result<(Duration, Vec<Frame>), String> {
+        let wanted = (of_lan.len(), of_wan.len());
         // the loop gives from its end
-        frames.reverse();
-        lock(from).ready = frames;
+        of_lan.reverse();
+        of_wan.reverse();
+        lock(&self.lan).ready = of_lan;
+        lock(&self.wan).ready = of_wan;
         self.now = self.now + Duration::from_micros(50);
         let start = cpu_time();
         self.node.step(self.now);
         let busy = cpu_time().saturating_sub(start);
-        let sent = std::mem::take(&mut lock(to).taken).len();
-        if sent != picked.len() {
-            return Err(format!("{sent} of {} packets were sent", picked.len()));
+        let sent = std::mem::take(&mut lock(&self.wan).taken);
+        let back = std::mem::take(&mut lock(&self.lan).taken).len();
+        if (sent.len(), back) != wanted {
+            let (given_out, given_in) = wanted;
+            return Err(format!(
+                "{} of {given_out} packets were sent out, {back} of {given_in} in",
+                sent.len()
+            ));
         }
-        Ok(busy)
+        Ok((busy, sent))
     }
 
-    fn plain(&self, n: u32, length: usize) -> Result<Frame, String> {
+    /// How many tunnels it has.
+    pub(super) const fn tunnels(&self) -> usize {
+        self.far.len()
+    }
+
+    /// A packet for tunnel `n`.
+    pub(super) fn plain(&self, n: u32, length: usize) -> Result<Frame, String> {
         let ether = Ether { src: CLIENT, dst: LAN, vlan: None };
         let bytes = build::udp(ether, outward(n), &vec![0x5a; length - 28]);
         self.pool.alloc_from(&bytes).ok_or_else(|| "no buffer".into())
     }
 
-    fn sealed(&self, n: u32, length: usize) -> Result<Frame, String> {
+    /// One that comes out of it.
+    pub(super) fn sealed(&self, n: u32, length: usize) -> Result<Frame, String> {
         let ether = Ether { src: ROUTER, dst: WAN, vlan: None };
         let bytes = build::udp(ether, outward(n).reversed(), &vec![0x5a; length - 28]);
         let mut frame = self.pool.alloc_from(&bytes).ok_or("no buffer")?;

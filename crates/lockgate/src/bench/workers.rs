@@ -22,7 +22,7 @@ use wire::{Time, Tuple, build, emit::Ether};
 
 use super::{
     CLIENT, Figure, LAN, Loop, LoopPort, RATIO, ROUTER, STEP, Scope, WAN,
-    esp::{Random, Raw, Way, config_text, far_end, outward},
+    esp::{AAD_LEN, Random, Raw, Way, config_text, far_end, outward, texts},
     lock, median,
 };
 
@@ -59,7 +59,8 @@ pub(super) fn run(
         let mut tell = |what: String, value, unit| {
             figures.push(Figure { suite: SUITE, what: format!("{size}, {what}"), value, unit });
         };
-        let mut bare: Vec<_> = (0..WORKERS).map(|_| Raw::new(1, &lengths, &ciphers)).collect();
+        let mut bare: Vec<_> =
+            (0..WORKERS).map(|_| Raw::new(1, &texts(&lengths), AAD_LEN, &ciphers)).collect();
         let ratios = (0..ROUNDS).map(|_| ciphering(&mut bare) / ciphering(&mut bare[..1]));
         tell("bare cipher, 2 threads / 1".into(), median(ratios.collect()), RATIO);
         for way in Way::ALL {
