@@ -19,7 +19,7 @@ use wire::{Mac, Rewrite, Time, Tuple, build, emit::Ether, proto};
 
 use super::{
     CLIENT, Figure, LAN, RATIO, ROUTER, STEP, Scope, WAN,
-    esp::{PACKETS, ROUNDS, Random, Raw, Turn, WARM},
+    esp::{ROUNDS, Random, Raw, Turn, rate_of},
 };
 
 /// Name of the suite.
@@ -166,16 +166,7 @@ impl Bench {
 
     /// Packets a second, clients picked at random.
     fn rate(&mut self, open: bool, lengths: &[usize], random: &mut Random) -> Result<f64, String> {
-        let (mut busy, mut done, mut counted) = (Duration::ZERO, 0, 0);
-        while done < WARM + PACKETS {
-            if done < WARM {
-                (busy, counted) = (Duration::ZERO, 0);
-            }
-            busy += self.pass(open, lengths, random)?;
-            done += STEP as u64;
-            counted += STEP;
-        }
-        Ok(counted as f64 / busy.as_secs_f64())
+        rate_of(|| self.pass(open, lengths, random))
     }
 
     fn pass(

@@ -1,7 +1,7 @@
 //! ESP through the whole gateway: sealing and opening on both tiers, one SA and many, beside the bare
 //! cipher and a copy of the same bytes in the same run.
 
-use std::{net::IpAddr, sync::Arc, time::Duration};
+use std::{convert::Infallible, net::IpAddr, sync::Arc, time::Duration};
 
 use aead::{AeadKey, Algorithm, Key, NONCE_LEN, Open, Provider, Seal, Selection, TAG_LEN};
 use engines::workload::cpu_time;
@@ -16,18 +16,15 @@ use super::{
 };
 
 /// Packets of a contender in one round, and rounds.
-pub(super) const PACKETS: u64 = 50_000;
+const PACKETS: u64 = 50_000;
 pub(super) const ROUNDS: usize = 15;
 
 /// Packets before them that do not count: the caches are then as a contender that has the machine
 /// for itself finds them, not as the one before left them. Two of every SA of the largest table.
-pub(super) const WARM: u64 = 2 * MOST_TUNNELS as u64;
+const WARM: u64 = 2 * MOST_TUNNELS as u64;
 
 /// Additional data of ESP: SPI and sequence number.
 pub(super) const AAD_LEN: usize = 8;
-
-/// Packets sealed or opened between two looks at the clock, for the bare cipher.
-const BATCH: usize = 256;
 
 /// What is measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,6 +62,21 @@ impl<T> Turn<T> {
     pub(super) fn rate(&self) -> f64 {
         median(self.rates.clone())
     }
+}
+
+/// Packets a second of passes of [`STEP`] packets each, by the time that they say they took. Those that warm the caches do
+/// not count.
+pub(super) fn rate_of<E>(mut pass: impl FnMut() -> Result<Duration, E>) -> Result<f64, E> {
+    let (mut busy, mut done, mut counted) = (Duration::ZERO, 0, 0);
+    while done < WARM + PACKETS {
+        if done < WARM {
+            (busy, counted) = (Duration::ZERO, 0);
+        }
+        busy += pass()?;
+        done += STEP as u64;
+        counted += STEP;
+    }
+    Ok(counted as f64 / busy.as_secs_f64())
 }
 
 /// The contenders have their turns in every round, so that all meet the same disturbances; medians
@@ -160,12 +172,12 @@ struct Copy {
 
 impl Copy {
     fn new(lengths: &[usize]) -> Self {
-        let buffers = || lengths.iter().cycle().take(BATCH).map(|n| vec![0x5a; *n]).collect();
+        let buffers = || lengths.iter().cycle().take(STEP).map(|n| vec![0x5a; *n]).collect();
         Self { from: buffers(), to: buffers() }
     }
 
     fn rate(&mut self) -> f64 {
-        let rounds = PACKETS as usize / BATCH;
+        let rounds = PACKETS as usize / STEP;
         let start = cpu_time();
         for _ in 0..rounds {
             for (to, from) in self.to.iter_mut().zip(&self.from) {
@@ -174,7 +186,7 @@ impl Copy {
             std::hint::black_box(&mut self.to);
         }
         let busy = cpu_time().saturating_sub(start);
-        (rounds * BATCH) as f64 / busy.as_secs_f64()
+        (rounds * STEP) as f64 / busy.as_secs_f64()
     }
 }
 
@@ -216,7 +228,7 @@ impl Raw {
             let bytes = [n.to_be_bytes(); 8].concat();
             Key::new(Algorithm::Aes256Gcm, &bytes, selection).expect("invariant: a key of 32 bytes")
         };
-        let buffers = texts.iter().cycle().take(BATCH);
+        let buffers = texts.iter().cycle().take(STEP);
         let buffers = buffers.map(|n| (vec![0x5a; *n], [0; TAG_LEN])).collect();
         let [keys, far] = [(); 2].map(|()| (0..keys).map(key).collect());
         ports::huge::gather_heap();
@@ -225,14 +237,10 @@ impl Raw {
 
     /// Packets a second, keys picked at random.
     pub(super) fn rate(&mut self, open: bool, random: &mut Random) -> f64 {
-        let (mut busy, mut done, mut counted) = (Duration::ZERO, 0, 0);
-        while done < WARM + PACKETS {
-            if done < WARM {
-                (busy, counted) = (Duration::ZERO, 0);
-            }
-            let picked: Vec<usize> = (0..BATCH).map(|_| random.below(self.keys.len())).collect();
+        let Ok(rate) = rate_of::<Infallible>(|| {
+            let picked: Vec<usize> = (0..STEP).map(|_| random.below(self.keys.len())).collect();
             let first = self.nonce;
-            self.nonce += BATCH as u64;
+            self.nonce += STEP as u64;
             if open {
                 seal(&self.far, &mut self.buffers, &self.aad, &picked, first);
             }
@@ -242,11 +250,9 @@ impl Raw {
             } else {
                 seal(&self.keys, &mut self.buffers, &self.aad, &picked, first);
             }
-            busy += cpu_time().saturating_sub(start);
-            done += BATCH as u64;
-            counted += BATCH;
-        }
-        counted as f64 / busy.as_secs_f64()
+            Ok(cpu_time().saturating_sub(start))
+        });
+        rate
     }
 
     fn open(&mut self, picked: &[usize], first: u64) {
@@ -321,18 +327,11 @@ impl Bench {
 
     /// Packets a second, tunnels picked at random.
     fn rate(&mut self, open: bool, lengths: &[usize], random: &mut Random) -> Result<f64, String> {
-        let (mut busy, mut done, mut counted) = (Duration::ZERO, 0, 0);
-        while done < WARM + PACKETS {
-            if done < WARM {
-                (busy, counted) = (Duration::ZERO, 0);
-            }
+        rate_of(|| {
             let tunnels = self.far.len();
             let picked: Vec<u32> = (0..STEP).map(|_| random.below(tunnels) as u32).collect();
-            busy += self.pass(&picked, open, lengths)?;
-            done += STEP as u64;
-            counted += STEP;
-        }
-        Ok(counted as f64 / busy.as_secs_f64())
+            self.pass(&picked, open, lengths)
+        })
     }
 
     /// One packet of each of these tunnels, these lengths in turn; CPU time of the gateway.

@@ -1,14 +1,12 @@
 //! What a branch does all day, at once in one gateway: packets into tunnels and out of them, and others through source NAT
 //! and back. Each kind is measured alone in the same round, so that it is seen what they cost each other.
 
-use std::time::Duration;
-
 use ports::Frame;
 use wire::{Tuple, build, emit::Ether, proto};
 
 use super::{
     CLIENT, Figure, LAN, RATIO, ROUTER, STEP, Scope, Size, WAN, cpu_time,
-    esp::{Bench, PACKETS, ROUNDS, Random, Turn, WARM, config_text},
+    esp::{Bench, ROUNDS, Random, Turn, config_text, rate_of},
     median,
 };
 
@@ -88,11 +86,7 @@ impl Gateway {
     /// Packets a second, as many of each kind, tunnels and sessions picked at random.
     fn rate(&mut self, kinds: &[Kind], size: Size, random: &mut Random) -> Result<f64, String> {
         let lengths = size.lengths();
-        let (mut busy, mut done, mut counted) = (Duration::ZERO, 0, 0);
-        while done < WARM + PACKETS {
-            if done < WARM {
-                (busy, counted) = (Duration::ZERO, 0);
-            }
+        rate_of(|| {
             let (mut of_lan, mut of_wan) = (Vec::new(), Vec::new());
             for at in 0..STEP {
                 let kind = kinds[at % kinds.len()];
@@ -103,11 +97,8 @@ impl Gateway {
                 };
                 side.push(self.packet(kind, length, random)?);
             }
-            busy += self.esp.step(of_lan, of_wan)?.0;
-            done += STEP as u64;
-            counted += STEP;
-        }
-        Ok(counted as f64 / busy.as_secs_f64())
+            self.esp.step(of_lan, of_wan).map(|(busy, _)| busy)
+        })
     }
 
     fn packet(&self, kind: Kind, length: usize, random: &mut Random) -> Result<Frame, String> {
