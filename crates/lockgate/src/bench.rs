@@ -493,6 +493,54 @@ impl Port for LoopPort {
     }
 }
 
+/// CPU time of a step at `now` that forwards all of these, and what it sent to the outside.
+fn forward(
+    node: &mut Node,
+    (lan, wan): (&Arc<Mutex<Loop>>, &Arc<Mutex<Loop>>),
+    now: Time,
+    (mut of_lan, mut of_wan): (Vec<Frame>, Vec<Frame>),
+) -> Result<(Duration, Vec<Frame>), String> {
+    let (given_out, given_in) = (of_lan.len(), of_wan.len());
+    // the loop gives from its end
+    of_lan.reverse();
+    of_wan.reverse();
+    lock(lan).ready = of_lan;
+    lock(wan).ready = of_wan;
+    let start = cpu_time();
+    node.step(now);
+    let busy = cpu_time().saturating_sub(start);
+    let sent = std::mem::take(&mut lock(wan).taken);
+    match (sent.len(), std::mem::take(&mut lock(lan).taken).len()) {
+        (out, back) if (out, back) == (given_out, given_in) => Ok((busy, sent)),
+        (out, back) => {
+            Err(format!("{out} of {given_out} packets were sent out, {back} of {given_in} in"))
+        }
+    }
+}
+
+/// A UDP packet of so many bytes in a buffer of the pool.
+fn pooled(
+    pool: &Arc<FramePool>,
+    ether: Ether,
+    flow: Tuple,
+    length: usize,
+) -> Result<Frame, String> {
+    let bytes = build::udp(ether, flow, &vec![0x5a; length - 28]);
+    pool.alloc_from(&bytes).ok_or_else(|| "no buffer".into())
+}
+
+/// A frame whose packet is sealed, behind the same Ethernet header.
+fn sealed<E: std::fmt::Display>(
+    mut frame: Frame,
+    seal: impl FnOnce(&mut Frame) -> Result<(), E>,
+) -> Result<Frame, String> {
+    let header = *frame.bytes().first_chunk::<14>().ok_or("no header")?;
+    frame.pull_front(header.len());
+    seal(&mut frame).map_err(|reason| reason.to_string())?;
+    frame.push_front(header.len()).ok_or("no room")?.copy_from_slice(&header);
+    Ok(frame)
+}
+
 /// The middle one; of an even number the upper of the two.
 fn median(mut rates: Vec<f64>) -> f64 {
     rates.sort_by(f64::total_cmp);

@@ -1,11 +1,7 @@
 //! DTLS of remote access on the fast path: what clients send is opened and forwarded, what is for them sealed, one client
 //! and many, beside the bare cipher on the same bytes in the same run. The engine alone: no ports, no logins.
 
-use std::{
-    net::{IpAddr, Ipv4Addr},
-    sync::Arc,
-    time::Duration,
-};
+use std::{net::Ipv4Addr, sync::Arc, time::Duration};
 
 use aead::{Algorithm, Selection};
 use dtls::{Path, record::RecordKeys};
@@ -15,11 +11,12 @@ use offload::{
     EpochTable, FlowProgram, Refusal, SaProgram, datagrams_of, tcp_window::TcpWindows,
 };
 use ports::{Frame, FramePool, PortId};
-use wire::{Mac, Rewrite, Time, Tuple, build, emit::Ether, proto};
+use wire::{Rewrite, Time, Tuple, build, emit::Ether, proto};
 
 use super::{
     CLIENT, Figure, LAN, RATIO, ROUTER, STEP, Scope, WAN,
     esp::{ROUNDS, Random, Raw, Turn, rate_of},
+    pooled, sealed,
 };
 
 /// Name of the suite.
@@ -150,7 +147,7 @@ impl Bench {
                 adjacency: AdjacencyId(OUTSIDE.into()),
             };
             let sa = Some(control.install_sa(outgoing, now)?);
-            control.install(&FlowProgram { sa: None, ..flow(n, Direction::Original) }, now)?;
+            control.install(&flow(n, Direction::Original), now)?;
             control.install(&FlowProgram { sa, ..flow(n, Direction::Reply) }, now)?;
         }
         ports::huge::gather_heap();
@@ -200,31 +197,15 @@ impl Bench {
     /// A packet for client `n`.
     fn plain(&self, n: u32, length: usize) -> Result<Frame, String> {
         let ether = Ether { src: CLIENT, dst: LAN, vlan: None };
-        let bytes = build::udp(ether, packets(n).reversed(), &vec![0x5a; length - 28]);
-        self.pool.alloc_from(&bytes).ok_or_else(|| "no buffer".into())
+        pooled(&self.pool, ether, packets(n).reversed(), length)
     }
 
     /// One that it has sent.
     fn sealed(&self, n: u32, length: usize) -> Result<Frame, String> {
         let ether = Ether { src: ROUTER, dst: WAN, vlan: None };
-        let bytes = build::udp(ether, packets(n), &vec![0x5a; length - 28]);
-        let mut frame = self.pool.alloc_from(&bytes).ok_or("no buffer")?;
-        frame.pull_front(14);
-        self.far[n as usize]
-            .seal_packet(&mut frame, 0, self.now)
-            .map_err(|reason| reason.to_string())?;
-        let header = frame.push_front(14).ok_or("no room")?;
-        header.copy_from_slice(&ethernet(WAN, ROUTER));
-        Ok(frame)
+        let frame = pooled(&self.pool, ether, packets(n), length)?;
+        sealed(frame, |frame| self.far[n as usize].seal_packet(frame, 0, self.now))
     }
-}
-
-fn ethernet(to: Mac, from: Mac) -> [u8; 14] {
-    let mut header = [0; 14];
-    header[..6].copy_from_slice(&to.0);
-    header[6..12].copy_from_slice(&from.0);
-    header[12] = 0x08;
-    header
 }
 
 /// Between whom the datagrams of client `n` run.
@@ -240,10 +221,7 @@ fn address(n: u32) -> Ipv4Addr {
 
 /// What it sends through its tunnel.
 fn packets(n: u32) -> Tuple {
-    Tuple {
-        src: IpAddr::V4(address(n)),
-        ..build::tuple(proto::UDP, ([0, 0, 0, 0], 4000), ([10, 0, 0, 5], 53))
-    }
+    build::tuple(proto::UDP, (address(n), 4000), ([10, 0, 0, 5], 53))
 }
 
 /// Keys of client `n`; `0` from it, `1` to it.

@@ -11,8 +11,8 @@ use ports::{Frame, FramePool, PortCounters};
 use wire::{Time, Tuple, build, emit::Ether, proto};
 
 use super::{
-    CLIENT, Figure, LAN, LoopPort, MOST_TUNNELS, RATIO, ROUTER, STEP, Scope, Size, WAN, lock,
-    median,
+    CLIENT, Figure, LAN, LoopPort, MOST_TUNNELS, RATIO, ROUTER, STEP, Scope, Size, WAN, forward,
+    median, pooled, sealed,
 };
 
 /// Packets of a contender in one round, and rounds.
@@ -347,29 +347,11 @@ impl Bench {
     /// CPU time of a step that forwards all of these, and what it sent to the outside.
     pub(super) fn step(
         &mut self,
-        mut of_lan: Vec<Frame>,
-        mut of_wan: Vec<Frame>,
+        of_lan: Vec<Frame>,
+        of_wan: Vec<Frame>,
     ) -> Result<(Duration, Vec<Frame>), String> {
-        let wanted = (of_lan.len(), of_wan.len());
-        // the loop gives from its end
-        of_lan.reverse();
-        of_wan.reverse();
-        lock(&self.lan).ready = of_lan;
-        lock(&self.wan).ready = of_wan;
         self.now = self.now + Duration::from_micros(50);
-        let start = cpu_time();
-        self.node.step(self.now);
-        let busy = cpu_time().saturating_sub(start);
-        let sent = std::mem::take(&mut lock(&self.wan).taken);
-        let back = std::mem::take(&mut lock(&self.lan).taken).len();
-        if (sent.len(), back) != wanted {
-            let (given_out, given_in) = wanted;
-            return Err(format!(
-                "{} of {given_out} packets were sent out, {back} of {given_in} in",
-                sent.len()
-            ));
-        }
-        Ok((busy, sent))
+        forward(&mut self.node, (&self.lan, &self.wan), self.now, (of_lan, of_wan))
     }
 
     /// How many tunnels it has.
@@ -380,22 +362,14 @@ impl Bench {
     /// A packet for tunnel `n`.
     pub(super) fn plain(&self, n: u32, length: usize) -> Result<Frame, String> {
         let ether = Ether { src: CLIENT, dst: LAN, vlan: None };
-        let bytes = build::udp(ether, outward(n), &vec![0x5a; length - 28]);
-        self.pool.alloc_from(&bytes).ok_or_else(|| "no buffer".into())
+        pooled(&self.pool, ether, outward(n), length)
     }
 
     /// One that comes out of it.
     pub(super) fn sealed(&self, n: u32, length: usize) -> Result<Frame, String> {
         let ether = Ether { src: ROUTER, dst: WAN, vlan: None };
-        let bytes = build::udp(ether, outward(n).reversed(), &vec![0x5a; length - 28]);
-        let mut frame = self.pool.alloc_from(&bytes).ok_or("no buffer")?;
-        frame.pull_front(14);
-        self.far[n as usize].seal(&mut frame, 0, self.now).map_err(|reason| reason.to_string())?;
-        let header = frame.push_front(14).ok_or("no room")?;
-        header[..6].copy_from_slice(&WAN.0);
-        header[6..12].copy_from_slice(&ROUTER.0);
-        header[12..14].copy_from_slice(&[0x08, 0x00]);
-        Ok(frame)
+        let frame = pooled(&self.pool, ether, outward(n).reversed(), length)?;
+        sealed(frame, |frame| self.far[n as usize].seal(frame, 0, self.now))
     }
 }
 

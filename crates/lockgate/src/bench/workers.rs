@@ -18,12 +18,12 @@ use engines::workload::cpu_time;
 use esp::Outbound;
 use node::{Attached, Node, Settings, Worker};
 use ports::{Frame, FramePool, Port, PortCounters};
-use wire::{Time, Tuple, build, emit::Ether};
+use wire::{Time, Tuple, emit::Ether};
 
 use super::{
     CLIENT, Figure, LAN, Loop, LoopPort, RATIO, ROUTER, STEP, Scope, WAN,
     esp::{AAD_LEN, Random, Raw, Way, config_text, far_end, outward, texts},
-    lock, median,
+    lock, median, pooled, sealed,
 };
 
 /// Workers beside each other.
@@ -188,21 +188,13 @@ impl Seat {
         flow: Tuple,
         len: usize,
     ) -> Result<Frame, String> {
-        let bytes = build::udp(Ether { src, dst, vlan: None }, flow, &vec![0x5a; len - 28]);
-        self.pool.alloc_from(&bytes).ok_or_else(|| "no buffer".into())
+        pooled(&self.pool, Ether { src, dst, vlan: None }, flow, len)
     }
 
     fn sealed(&self, flow: Tuple, length: usize, load: &Load<'_>) -> Result<Frame, String> {
-        let mut frame = self.plain(ROUTER, WAN, flow.reversed(), length)?;
-        frame.pull_front(14);
+        let frame = self.plain(ROUTER, WAN, flow.reversed(), length)?;
         let far = &load.far[load.tunnel as usize];
-        let writer = usize::from(self.number);
-        far.seal(&mut frame, writer, self.now).map_err(|reason| reason.to_string())?;
-        let header = frame.push_front(14).ok_or("no room")?;
-        header[..6].copy_from_slice(&WAN.0);
-        header[6..12].copy_from_slice(&ROUTER.0);
-        header[12..14].copy_from_slice(&[0x08, 0x00]);
-        Ok(frame)
+        sealed(frame, |frame| far.seal(frame, usize::from(self.number), self.now))
     }
 
     /// CPU time of a step that forwards all of these.
