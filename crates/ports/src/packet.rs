@@ -432,7 +432,8 @@ impl PacketPort {
     fn joining(&self) -> Option<PortHint> {
         let joins = ethtool::feature(self.socket.as_fd(), &self.name, "rx-udp-gro-forwarding")?;
         (self.uso && joins.available && !joins.active).then(|| PortHint {
-            why: "datagrams come in one by one (ESP in UDP, DTLS); the kernel could join them"
+            why: "datagrams come in one by one (ESP in UDP, DTLS); the kernel could join them, but leave \
+                  GRO off where GRE or VXLAN comes in"
                 .into(),
             command: format!("ethtool -K {} gro on rx-udp-gro-forwarding on", self.name.as_str()),
         })

@@ -132,7 +132,7 @@ fn datagrams_are_joined_on_their_way_in_once_the_device_is_told_so() {
     let (program, arguments) = command.split_once(' ').expect("two words");
     net.run("g", program, arguments);
     assert!(!hinted(&a), "{:?}", a.describe());
-    // the kernel waits for more of them, as it does by itself under load
+    // each is sent alone, so the kernel is told to wait for more, instead of finding several when it is busy
     for (name, value) in [("napi_defer_hard_irqs", 4), ("gro_flush_timeout", 20_000_000)] {
         net.set("g", &format!("/sys/class/net/g0/{name}"), value);
     }
