@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # TCP through a client of remote access, by Lockgate and by ocserv in turns: the same openconnect, the same links, the same cipher, one run.
 # Needs root, iproute2, iperf3, openssl, openconnect and ocserv; no part of the tests. Usage: remote-speed.sh PATH_OF_LOCKGATE [ROUNDS] [SECONDS]; CONGESTION names another TCP,
-# APART=1 gives openconnect the last core for itself and all else the others, as if the client were another machine; SOCKET is how many bytes its sockets hold if it does not say.
+# APART=1 gives openconnect the last core for itself and all else the others, as if the client were another machine; SOCKET is how many bytes sockets hold
+# whose owner does not say: openconnect's, and on this host everybody's until the script ends, ocserv's among them.
 #
 #   server rxs ── (rxg) the gateway ── rxc client
 #   10.1.0.5       198.51.100.1        198.51.100.11
@@ -21,8 +22,10 @@ if [ -n "${APART:-}" ]; then
   CLIENT="taskset -c $(($(nproc) - 1))" OTHERS="taskset -c 0-$(($(nproc) - 2))"
 fi
 SOCKET_WAS=$(cat /proc/sys/net/core/rmem_default)
-sysctl -qw net.core.rmem_default="${SOCKET:=$SOCKET_WAS}"
-trap 'sysctl -qw net.core.rmem_default="$SOCKET_WAS"; cleanup' EXIT
+if [ -n "${SOCKET:=}" ]; then
+  trap 'sysctl -qw net.core.rmem_default="$SOCKET_WAS"; cleanup' EXIT
+  sysctl -qw net.core.rmem_default="$SOCKET" || exit 1
+fi
 ROUNDS=${2:-3} LENGTH=${3:-4} CONGESTION=${CONGESTION:-$(cat /proc/sys/net/ipv4/tcp_congestion_control)}
 for ns in rxs rxg rxc; do in_ns $ns sysctl -qw net.ipv4.tcp_congestion_control="$CONGESTION" || { echo "add $CONGESTION to net.ipv4.tcp_allowed_congestion_control" >&2; exit 1; }; done
 link rxg lan rxs eth0; link rxg wan rxc eth0
@@ -142,12 +145,12 @@ print("%.0f" % (size * 8e-6 / took), *("%.1f" % s for s in shares), "%.1f" % (10
 # BY CHANNEL WAY: megabits a second inside the tunnel, CPU of the three and what waited or was lost at the client, as a line of the results.
 measure() {
   local out watch
-  ip netns exec rxc python3 -c "$WATCH" "$3" "$IPERF" "$LENGTH" > "$WORK/watched" & watch=$!
+  ip netns exec rxc $OTHERS python3 -c "$WATCH" "$3" "$IPERF" "$LENGTH" > "$WORK/watched" & watch=$!
   out=$(in_ns rxc $OTHERS iperf3 -c 10.1.0.5 -t "$LENGTH" -J ${3#forth}) || { kill "$watch"; echo "no connection by $1: $out" >&2; return 1; }
   wait "$watch" || return 1
   echo "$2 $3 $1 $(cat "$WORK/watched")" >> "$WORK/results"
 }
-echo "$(awk -F: '/model name/ { print $2; exit }' /proc/cpuinfo | xargs), $(nproc) cores; AES-256-GCM; TCP by $CONGESTION; ${APART:+openconnect has core $(($(nproc) - 1)) for itself; }sockets of $SOCKET bytes; $ROUNDS rounds of $LENGTH s; $(openconnect --version | head -1); $(ocserv --version 2>&1 | head -1)"
+echo "$(awk -F: '/model name/ { print $2; exit }' /proc/cpuinfo | xargs), $(nproc) cores; AES-256-GCM; TCP by $CONGESTION; ${APART:+openconnect has core $(($(nproc) - 1)) for itself; }sockets of ${SOCKET:-$SOCKET_WAS} bytes; $ROUNDS rounds of $LENGTH s; $(openconnect --version | head -1); $(ocserv --version 2>&1 | head -1)"
 for round in $(seq "$ROUNDS"); do
   for by in lockgate ocserv; do
     "start_$by" || { echo "$by does not start" >&2; tail -5 "$WORK/$by.log" >&2; exit 1; }
