@@ -138,7 +138,8 @@ mod tests {
     }
 }
 
-/// Every interleaving of a writer that takes a slot back and of workers that look into it, by `loom`:
+/// A writer that takes a slot back and workers that look into it, by `loom`: every interleaving with one worker, those of up
+/// to three preemptions with two. The index is one place here; how flows move in it is not modelled.
 /// `CONTRIBUTING.md` has the command.
 #[cfg(all(test, loom))]
 mod model {
